@@ -70,7 +70,7 @@ struct fleet_member {
 	char name[FLEET_NAME_MAX]; /* the name of the process's host, and its process ID */
 	uint32_t budget; /* the limit in the configuration of that process */
 	uint32_t used; /* connections of the process's pools to these hosts */
-	uint32_t waiting; /* how many connections the process would open now */
+	uint32_t short_count; /* how many connections the process would open now */
 	bool is_in_use; /* true if clients of the process use its pools of these hosts, or used them a moment ago */
 	bool is_own; /* true for this process itself */
 	bool is_silent; /* true if the process has not reported for 3 s, plus 3 s for every 20 members */
@@ -97,7 +97,7 @@ struct fleet_budget {
 	uint32_t others; /* how many listed connections no member has reported */
 	uint32_t used; /* this process's connections that are open or opening */
 	uint32_t granted; /* granted places for connections that this process has not opened yet */
-	uint32_t waiting; /* connections that this process would open now */
+	uint32_t short_count; /* connections that this process would open now */
 	uint32_t share; /* the most connections that this process should keep; UINT32_MAX if it may keep all */
 	uint32_t lock_pid; /* with FLEET_LOCK_HELD: the PID of the session that holds the lock; 0 if not known */
 	uint32_t peak; /* the largest number of connections that was ever listed */

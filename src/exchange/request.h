@@ -43,7 +43,7 @@ struct request {
 	const struct sql_traits *traits;
 	const struct scan *scan; /* Query: the scan of its SQL under the client's settings; NULL if traits is NULL */
 	unsigned risk; /* Query, Bind: the risk of the SQL (seal/seal.h) */
-	struct sql_traits own; /* Parse: the traits of its SQL */
+	struct sql_traits parse_traits; /* Parse: the traits of its SQL */
 	bool is_taken_apart; /* true if request_known() has parsed the SQL of this message */
 	bool is_found; /* Bind, Describe: true if `named`, statement and traits have their final values */
 	enum forbidden forbidden; /* Query, Parse: the rule that forbids the SQL; see relay/forbid.h */

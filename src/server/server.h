@@ -66,7 +66,7 @@ const char *server_state_name(enum server_state s);
 
 struct server;
 struct hosts; /* server/hosts.h */
-struct pool_owner; /* auth/delegation.h */
+struct delegator; /* auth/delegation.h */
 
 /* Callbacks to the borrower. pass and request_done are called only while srv has a borrower. In the other callbacks,
  * srv->borrower is NULL if the borrower has gone. */
@@ -204,7 +204,7 @@ struct server_target {
 	const char *password_command;
 	uint64_t password_lifetime_us; /* how long a password that the command has printed may be used */
 	struct scram_keys *keys; /* learnt from a client, or derived from the password at a login; shared */
-	struct pool_owner *delegation; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
+	struct delegator *delegator; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
 	uint64_t connect_timeout_us; /* for dialling one host and logging in there; 0 if there is no limit */
 	const char *replication; /* the value of the startup parameter "replication", or NULL */
 	struct tls_context *tls; /* NULL if TLS is not wanted */
@@ -234,7 +234,7 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 struct reset_order {
 	/* true if DISCARD ALL is to be run, which drops pgweir's own statements, too; set by pool_clean(), cleared by
 	 * discard_all() */
-	bool is_discarding;
+	bool has_discard_all;
 	/* what to wash: a set of STATE_WASHABLE and enum wash (seal/seal.h); with STATE_BACKEND, the owner closes srv
 	 * after the reset */
 	unsigned parts;
@@ -277,7 +277,7 @@ struct server_reset {
 };
 
 /* Says whether server.cluster, the answer to cluster_ask (session/commit_fate.h), is known. */
-enum cluster_state {
+enum cluster_ask_state {
 	CLUSTER_NOT_ASKED,
 	CLUSTER_ASKED,
 	CLUSTER_KNOWN,
@@ -285,13 +285,13 @@ enum cluster_state {
 	CLUSTER_SILENT /* the server can't answer: it is too old, or its user may not ask */
 };
 
-/* The query to a server that no client has: a ping, or a query of the owner's. */
-enum server_question {
+/* The state of the query to a server that no client has: a ping, or a query of the owner's. */
+enum server_question_state {
 	QUESTION_PING, /* an empty query */
 	QUESTION_CHECK, /* ping_query */
 	QUESTION_PING_ANSWERED, /* the empty query was answered, except for its ReadyForQuery */
 	QUESTION_OF_OWNER,
-	QUESTION_REFUSED /* the owner's query has failed */
+	QUESTION_OF_OWNER_FAILED /* the owner's query has failed */
 };
 
 /* The phases of TLS, which comes before the login: see server_tls_start.c. */
@@ -335,7 +335,7 @@ struct server {
 	 * server.c, server_replies.c, server_reset.c, send.c and fast.c, cleared by send.c and fast.c. */
 	bool is_synced;
 	uint8_t fitness; /* enum server_fitness */
-	uint8_t question; /* enum server_question of the last question */
+	uint8_t question_state; /* enum server_question_state of the last query */
 	uint8_t connect_query; /* enum server_connect_query */
 	/* the text of PostgreSQL's FATAL error that the borrower was sent; NULL if there was none, or no memory */
 	char *last_words;
@@ -358,13 +358,13 @@ struct server {
 	struct gucs *gucs; /* a reference: the settings of the session after all messages that were sent */
 	struct server_statements statements;
 	struct cluster_mark cluster; /* set where COMMITs are checked (commit_check/commit_check.c); else zeroed */
-	uint8_t cluster_state; /* enum cluster_state */
+	uint8_t cluster_ask_state; /* enum cluster_ask_state */
 #define SEQUENCES_OF_MANY UINT64_MAX
 	/* the id of the client whose values currval() and lastval() return here; SEQUENCES_OF_MANY if several clients
 	 * may have left values; 0 if there are none */
 	uint64_t sequences_of;
 	uint64_t seed_of; /* the id of the client that may know the next values of random(); or 0 */
-	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
+	bool is_discarding_sequences; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
 	/* the token of the client whose unnamed statement the server has: client_statements.token
@@ -372,7 +372,7 @@ struct server {
 	uint64_t unnamed_owner;
 	/* true if the error that is being handled is 22021: PostgreSQL can't convert a text to its own encoding. Set
 	 * and cleared by note_error(). */
-	bool is_misread;
+	bool has_encoding_error;
 	/* --- the bytes being received --- */
 	/* the rest of the present message is dropped; set and cleared by server_replies.c */
 	bool is_body_swallowed;
@@ -407,14 +407,14 @@ struct server {
 	struct server_reset reset;
 	/* a reference to the GUC set under which the server's plans of the database's code were made; NULL if there are
 	 * no such plans */
-	struct gucs *plans_of;
+	struct gucs *plan_gucs;
 	/* On a standby, if clients read from standbys: the number of the last reading (policy/cluster_view.h) that had
 	 * begun when the server logged in. */
 	uint64_t reading;
 	/* On the primary, if clients read from standbys: cluster_view.history when the server logged in, or a special
 	 * value (HISTORY_..., in pool/standby_pools.h); 0 until the primary is known. */
 	uint32_t history;
-	uint64_t connected_us; /* when server_new() was called */
+	uint64_t created_us; /* when server_new() was called */
 	uint64_t bytes_in, bytes_out; /* since the connection was made */
 	TAILQ_ENTRY(server) all; /* in the owner's list */
 };
@@ -490,7 +490,7 @@ int server_lend(struct server *srv, void *borrower, uint64_t now_us);
  * whose rows are ignored. With QUESTION_OF_OWNER, sql is a query of the owner's that serves as a ping, too:
  * owner_ops.answer_row and answered are called first.
  */
-void server_ping(struct server *srv, enum server_question question, const char *sql);
+void server_ping(struct server *srv, enum server_question_state question, const char *sql);
 /*
  * Takes a LENT server from its borrower, which has gone or returns the server, and cleans it (server_reset.c): cancels
  * the request that runs, swallows the replies, rolls back an open transaction, and does what *order says. Then calls
@@ -502,7 +502,7 @@ void server_reset(struct server *srv, const struct reset_order *order, uint64_t 
 void server_reset_next(struct server *srv);
 /* Removes from srv->gucs all settings that PostgreSQL does not report. Call this when these settings were reset, or
  * will be reset before anything else is sent. Returns 0, or -1 if out of memory. */
-int server_forget_session(struct server *srv);
+int server_forget_unreported(struct server *srv);
 /* Writes whole messages. Returns 0, or -1 if out of memory; then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
 /* In server_login.c. Returns the read-only parameters (server_version ...) that PostgreSQL reports at the login, as a

@@ -14,19 +14,19 @@ enum feature_step state_query(struct exchange *x, struct request *m);
  * a failed transaction, STEP_SENT if the caller must send m->instead in place of m, for PostgreSQL to refuse. */
 enum feature_step state_query_hide_sequences(struct exchange *x, struct request *m);
 /* Makes sure of the same for a Bind, or a Parse. Returns STEP_FORWARD or STEP_HOLD. */
-enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m);
+enum feature_step state_bind_hide_sequences(struct exchange *x, struct request *m);
 /* If the SQL of this Parse may read sequence values or use plans that other clients have left on the server, sends a
  * DISCARD ahead of the Parse. (If the DISCARD came later in the request, the client's first Execute would not be the
  * first command of its transaction.) Returns STEP_FORWARD or STEP_HOLD. */
-enum feature_step state_parse_ahead(struct exchange *x, struct request *m);
-/* Returns true if state_parse_ahead() must be called for a Parse whose SQL has flags or a risk. */
+enum feature_step state_discard_before_parse(struct exchange *x, struct request *m);
+/* Returns true if state_discard_before_parse() must be called for a Parse whose SQL has flags or a risk. */
 static inline bool
 state_must_look_ahead(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
 	return srv->is_synced && ((srv->sequences_of != 0 && srv->sequences_of != x->waiter.id) ||
-				  srv->plans_of != NULL || srv->loan.has_foreign_plans);
+				  srv->plan_gucs != NULL || srv->loan.has_foreign_plans);
 }
 /* Records what the SQL of a Bind may leave on the server. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step state_bind(struct exchange *x, struct request *m);
