@@ -119,10 +119,10 @@ by_name(const void *a, const void *b)
 	return strcmp(((const struct named_scope *)a)->name, ((const struct named_scope *)b)->name);
 }
 
-/* Lists the databases that have a section, and those in use through "[database *]" or a tenant's section. Returns their
- * number. */
+/* Lists the databases that have a section, those in use through "[database *]" or a tenant's section, and the console
+ * if it is shown. Returns their number. */
 static size_t
-list_databases(const struct show_env *env, const struct database_sum *used, struct named_scope *list)
+list_databases(const struct show_env *env, const struct database_sum *names_in_use, struct named_scope *list)
 {
 	const struct config *config = env->clients->x.config;
 	size_t n = 0;
@@ -132,11 +132,11 @@ list_databases(const struct show_env *env, const struct database_sum *used, stru
 	for (size_t i = 0; i < config->database_count; i++)
 		if (strcmp(config->databases[i].name, "*") != 0)
 			list[n++] = (struct named_scope){ config->databases[i].name, &config->databases[i] };
-	for (; used->name != NULL; used++) {
-		const struct config_scope *scope = config_find_database(config, used->name);
+	for (; names_in_use->name != NULL; names_in_use++) {
+		const struct config_scope *scope = config_find_database(config, names_in_use->name);
 
 		if (scope != NULL && (scope->upstream->is_of_tenant || strcmp(scope->name, "*") == 0))
-			list[n++] = (struct named_scope){ used->name, scope };
+			list[n++] = (struct named_scope){ names_in_use->name, scope };
 	}
 	qsort(list, n, sizeof(*list), by_name);
 	return n;
@@ -144,22 +144,22 @@ list_databases(const struct show_env *env, const struct database_sum *used, stru
 
 SHOW(show_databases, database_columns, OF_ALL)
 {
-	struct database_sum *used = show_database_sums(env, rows);
+	struct database_sum *names_in_use = show_database_sums(env, rows);
 	struct sums sums = { .rows = rows, .seed = env->clients->x.hash_seed };
 	struct named_scope *list;
 	size_t n = 0;
 
-	while (used != NULL && used[n].name != NULL)
+	while (names_in_use != NULL && names_in_use[n].name != NULL)
 		n++;
 	list = rows_scratch(rows, n + env->clients->x.config->database_count + 1, sizeof(*list));
-	if (used == NULL || list == NULL) {
+	if (names_in_use == NULL || list == NULL) {
 		free(list);
-		free(used);
+		free(names_in_use);
 		return;
 	}
 	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
 		add_pool(get_sum(&sums, pool->database->name), pool);
-	n = list_databases(env, used, list);
+	n = list_databases(env, names_in_use, list);
 	for (size_t i = 0; i < n; i++)
 		if (list[i].scope == NULL) {
 			const struct config *config = env->clients->x.config;
@@ -181,7 +181,7 @@ SHOW(show_databases, database_columns, OF_ALL)
 		} else
 			add_database(env, rows, list[i].name, list[i].scope, &sums);
 	free(list);
-	free(used);
+	free(names_in_use);
 	TABLE_FREE(sums.table);
 }
 

@@ -56,7 +56,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 				  .others = if_known(has_looked, b->others),
 				  .used = b->used,
 				  .granted = b->granted,
-				  .waiting = b->waiting,
+				  .waiting = b->short_count,
 				  .share = if_known(b->share != UINT32_MAX, b->share),
 				  .members = b->member_count,
 				  .peak = b->peak,
@@ -95,7 +95,7 @@ add_members(const struct fleet_budget *b, void *arg)
 					  .own = m->is_own,
 					  .budget = if_known(m->budget > 0, m->budget),
 					  .used = m->used,
-					  .waiting = m->waiting,
+					  .waiting = m->short_count,
 					  .in_use = m->is_in_use,
 					  .silent = m->is_silent,
 					  .heard_ms = show_age_us(fill->env->now_us, m->heard_us) / 1000 };

@@ -92,7 +92,7 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 	for (size_t p = 0; pools != NULL && pools[p] != NULL; p++) {
 		const struct pool *pool = pools[p];
 		const struct pool_counters *c = &pool->counters;
-		const struct pool_owner *owner = pool->target->server.delegation;
+		const struct delegator *owner = pool->target->server.delegator;
 		const struct delegated *by = owner != NULL ? owner->owner_credentials : NULL;
 		struct pool_more_row row = { .database = pool->database->name, .user = pool->user };
 		struct pool_row servers = { 0 };

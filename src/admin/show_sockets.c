@@ -211,8 +211,8 @@ server_row(const struct show_env *env, const struct pool *pool, const struct ser
 	row->state = server_state_text(srv);
 	row->port = show_address((const struct sockaddr *)&srv->peer, row->addr_text);
 	row->local_port = local_address(srv->stream.fd, row->local_text);
-	row->connect_time = show_wall_us(env, srv->connected_us);
-	row->request_time = show_wall_us(env, srv->loan.lent_us > 0 ? srv->loan.lent_us : srv->connected_us);
+	row->connect_time = show_wall_us(env, srv->created_us);
+	row->request_time = show_wall_us(env, srv->loan.lent_us > 0 ? srv->loan.lent_us : srv->created_us);
 	row->close_needed = srv->fitness != SERVER_FIT || (srv->conn != NULL && srv->conn->is_recycle_due);
 	server_pointer(srv, row->ptr_text);
 	row->remote_pid = srv->pid;

@@ -18,25 +18,25 @@ delegated_unref(struct delegated *d)
 		d->free(d);
 }
 
-struct pool_owner *
-pool_owner_new(void)
+struct delegator *
+delegator_new(void)
 {
-	struct pool_owner *d = calloc(1, sizeof(*d));
+	struct delegator *d = calloc(1, sizeof(*d));
 
 	if (d != NULL)
 		atomic_init(&d->refs, 1);
 	return d;
 }
 
-struct pool_owner *
-pool_owner_ref(struct pool_owner *d)
+struct delegator *
+delegator_ref(struct delegator *d)
 {
 	atomic_fetch_add_explicit(&d->refs, 1, memory_order_relaxed);
 	return d;
 }
 
 void
-pool_owner_unref(struct pool_owner *d)
+delegator_unref(struct delegator *d)
 {
 	if (d == NULL || atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) > 1)
 		return;
@@ -66,7 +66,7 @@ delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why)
 }
 
 int
-pool_owner_check_client(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
+delegator_check_client(struct delegator *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
 {
 	if (d == NULL)
 		return refuse(why, "the client has logged in without a ticket",

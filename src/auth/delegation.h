@@ -4,7 +4,7 @@
  * src/modules/gss/README.md says why.
  *
  * Both structs are reference-counted; any thread may take and drop references. A struct delegated is
- * immutable, and a module (auth/auth_module.h) makes it. Only one worker uses the fields of a struct pool_owner.
+ * immutable, and a module (auth/auth_module.h) makes it. Only one worker uses the fields of a struct delegator.
  */
 #pragma once
 
@@ -25,18 +25,18 @@ struct delegated {
 };
 #define DELEGATED_NONE 0
 
-/* The principal that owns a pool and all its connections. */
-struct pool_owner {
+/* The principal that owns a pool and all its connections, which log in with the principal's credentials. */
+struct delegator {
 	atomic_uint refs;
 	struct delegated
-	    *owner_credentials; /* the newest credentials of the owner; NULL until a client has delegated some */
+	    *owner_credentials; /* the newest credentials of the principal; NULL until a client has delegated some */
 };
 
 struct delegated *delegated_ref(struct delegated *d);
 void delegated_unref(struct delegated *d); /* d may be NULL */
-struct pool_owner *pool_owner_new(void); /* returns NULL if there is no memory */
-struct pool_owner *pool_owner_ref(struct pool_owner *d);
-void pool_owner_unref(struct pool_owner *d); /* d may be NULL */
+struct delegator *delegator_new(void); /* returns NULL if there is no memory */
+struct delegator *delegator_ref(struct delegator *d);
+void delegator_unref(struct delegator *d); /* d may be NULL */
 
 /* Returns 0 if d has credentials that have not expired, or -1 with *why set. d may be NULL. */
 int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why);
@@ -44,9 +44,9 @@ int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why
  * Decides whether a client may use the connections of the pool that `of` owns. d is the client's. A client that has
  * logged in without tokens has none: d is then NULL, and the client is refused. Returns 0, or -1 with *why set.
  *
- * If of->by is NULL, the client becomes the owner. The client must then have delegated credentials, and is_free must be
- * true, that is, no other client can be using the pool. Otherwise the client must be the same principal as of->by.
- * Credentials that the client delegates replace of->by. If it delegates none, of->by must not have expired.
+ * If of->owner_credentials is NULL, the client becomes the owner. The client must then have delegated credentials, and
+ * is_free must be true, that is, no other client can be using the pool. Otherwise the client must be the principal of
+ * of->owner_credentials. Credentials that the client delegates replace these. If the client delegates none, these must
+ * not have expired.
  */
-int pool_owner_check_client(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us,
-			    struct fail *why);
+int delegator_check_client(struct delegator *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);

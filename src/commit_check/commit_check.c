@@ -89,14 +89,14 @@ commit_check_linked(struct exchange *x)
 	struct server *srv = x->srv;
 	uint64_t since_us;
 
-	if (srv->cluster_state == CLUSTER_STANDBY && srv->role == 'p')
-		srv->cluster_state = CLUSTER_NOT_ASKED; /* the standby was promoted */
-	if (srv->cluster_state == CLUSTER_NOT_ASKED && srv->tx == 'I' && srv->is_synced && x->replication == 0 &&
+	if (srv->cluster_ask_state == CLUSTER_STANDBY && srv->role == 'p')
+		srv->cluster_ask_state = CLUSTER_NOT_ASKED; /* the standby was promoted */
+	if (srv->cluster_ask_state == CLUSTER_NOT_ASKED && srv->tx == 'I' && srv->is_synced && x->replication == 0 &&
 	    !ledger_owes_client(&srv->ledger, &since_us)) {
 		ask_ahead(x, ASK_CLUSTER);
-		srv->cluster_state = CLUSTER_ASKED;
+		srv->cluster_ask_state = CLUSTER_ASKED;
 	}
-	commit_of(x)->is_on = srv->cluster_state == CLUSTER_ASKED || srv->cluster_state == CLUSTER_KNOWN;
+	commit_of(x)->is_on = srv->cluster_ask_state == CLUSTER_ASKED || srv->cluster_ask_state == CLUSTER_KNOWN;
 }
 
 __attribute__((noinline)) void
@@ -128,8 +128,8 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	if (head->statements == ASK_CLUSTER) {
 		if (!cluster_mark_read(body, len, &srv->cluster))
 			return;
-		srv->cluster_state = srv->cluster.is_standby ? CLUSTER_STANDBY : CLUSTER_KNOWN;
-		c->is_on = c->is_on && srv->cluster_state == CLUSTER_KNOWN;
+		srv->cluster_ask_state = srv->cluster.is_standby ? CLUSTER_STANDBY : CLUSTER_KNOWN;
+		c->is_on = c->is_on && srv->cluster_ask_state == CLUSTER_KNOWN;
 		pool_set_exchange_lives(((struct pool *)srv->owner)->set, &srv->cluster, NULL);
 		return;
 	}
@@ -165,9 +165,9 @@ commit_check_question_done(struct server *srv, const struct owed *ended)
 
 	if (ended->statements == ASK_MARK)
 		set_question(c, c->question == MARK_AWAITED ? MARK_ANSWERED : MARK_NOT_ASKED);
-	if (ended->statements != ASK_CLUSTER || srv->cluster_state != CLUSTER_ASKED)
+	if (ended->statements != ASK_CLUSTER || srv->cluster_ask_state != CLUSTER_ASKED)
 		return;
-	srv->cluster_state = CLUSTER_SILENT;
+	srv->cluster_ask_state = CLUSTER_SILENT;
 	c->is_on = false;
 	log_warning(
 	    srv->env->log,

@@ -277,7 +277,7 @@ resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 		decide_fate(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
 	else if (c->outlook == OUTLOOK_READ_ONLY && c->mark.xid == 0 && !c->has_effect_without_xid)
 		decide_fate(d, FATE_COMMITTED, "it has written nothing");
-	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
+	else if (c->mark.xid == 0 || srv->cluster_ask_state != CLUSTER_KNOWN)
 		decide_fate(d, FATE_UNKNOWN, "its number was not known");
 	else if (!(d->is_asked = fate_ask(x->pool, &d->question) == 0))
 		decide_fate(d, FATE_UNKNOWN, "out of memory");

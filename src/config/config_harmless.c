@@ -1,6 +1,6 @@
 /*
- * src/config/config_harmless.c - harmless_code: code of a database that leaves no session state, according to the
- * operator.
+ * src/config/config_harmless.c - reads the setting harmless_code: the extensions, languages, functions and schemas of
+ * which the operator says that they leave no session state.
  */
 #include "base/text.h"
 #include "config/config_value.h"

@@ -98,7 +98,7 @@ is_busy(const struct server *srv)
 	uint64_t since_us;
 
 	/* If servers log in by a client's ticket, that ticket is not used to ask for other clients. */
-	return srv->state == SV_LENT && srv->borrower != NULL && srv->target->delegation == NULL &&
+	return srv->state == SV_LENT && srv->borrower != NULL && srv->target->delegator == NULL &&
 	       ledger_owes_client(&srv->ledger, &since_us);
 }
 

@@ -50,12 +50,13 @@ void fleet_tick(struct fleet *f); /* called about every 100 ms */
 enum fleet_state {
 	FLEET_CONNECTING, /* the fleet connection is not logged in; with budget = on, pools open no connections */
 	FLEET_JOINED, /* the fleet connection can ask for places */
-	FLEET_LOCK_HELD, /* another session (lock_pid) has held the lock for a second, or prevents marks */
+	/* another session (lock_pid) has held the lock for a second, or holds an advisory lock that a mark needs */
+	FLEET_LOCK_HELD,
 	/* another pooler is in between, so PostgreSQL's list lacks pgweir's connections, and there is no budget */
 	FLEET_POOLED
 };
 
-/* The result of a *check*, a question for places; FC_FAILED counts other questions, too. */
+/* The result of a *check*, a question for places. FC_FAILED is used for other questions, too. */
 enum fleet_check {
 	FC_GRANTED, /* some places were granted */
 	FC_NONE, /* no place was granted */
@@ -69,7 +70,7 @@ struct fleet_member {
 	char name[FLEET_NAME_MAX]; /* the name of the process's host, and its process ID */
 	uint32_t budget; /* the limit in the configuration of that process */
 	uint32_t used; /* connections of the process's pools to these hosts */
-	uint32_t waiting; /* how many connections the process would open now */
+	uint32_t short_count; /* how many connections the process would open now */
 	bool is_in_use; /* true if clients of the process use its pools of these hosts, or used them a moment ago */
 	bool is_own; /* true for this process itself */
 	bool is_silent; /* true if the process has not reported for 3 s, plus 3 s for every 20 members */
@@ -96,14 +97,14 @@ struct fleet_budget {
 	uint32_t others; /* how many listed connections no member has reported */
 	uint32_t used; /* this process's connections that are open or opening */
 	uint32_t granted; /* granted places for connections that this process has not opened yet */
-	uint32_t waiting; /* connections that this process would open now */
+	uint32_t short_count; /* connections that this process would open now */
 	uint32_t share; /* the most connections that this process should keep; UINT32_MAX if it may keep all */
 	uint32_t lock_pid; /* with FLEET_LOCK_HELD: the PID of the session that holds the lock; 0 if not known */
 	uint32_t peak; /* the largest number of connections that was ever listed */
 	uint64_t peak_wall_us; /* when `peak` was reached, since 1970 */
 	uint64_t over_us; /* the total time in which PostgreSQL listed more connections than the limit */
 	uint64_t over_opens; /* with budget = advise: how many connections `on` would have prevented */
-	uint64_t checks[FLEET_CHECKS]; /* questions for places, by their result */
+	uint64_t checks[FLEET_CHECKS]; /* how many checks had each result */
 	uint64_t check_us; /* the total time of questions for places */
 	uint64_t looked_us; /* when PostgreSQL's list was last read; 0 if never */
 	uint32_t member_count;

@@ -82,7 +82,7 @@ count_lacking(const struct fleet_conn *s, bool to_parts)
 		uint32_t below = part > m->used ? part - m->used : 0;
 
 		if (!m->is_own && !m->is_silent)
-			sum += m->waiting < below ? m->waiting : below;
+			sum += m->short_count < below ? m->short_count : below;
 	}
 	return sum;
 }
@@ -170,7 +170,7 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 	s->b.share = n->share;
 	s->b.used = count.used;
 	s->b.granted = count.granted;
-	s->b.waiting = count.short_count > count.granted ? count.short_count - count.granted : 0;
+	s->b.short_count = count.short_count > count.granted ? count.short_count - count.granted : 0;
 	return count;
 }
 
@@ -178,7 +178,7 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 static uint32_t
 wanted(const struct fleet_conn *s, const struct budget_counts *count)
 {
-	uint32_t has = count->used + count->granted, want = s->b.waiting;
+	uint32_t has = count->used + count->granted, want = s->b.short_count;
 	uint32_t left = s->b.share > has ? s->b.share - has : 0;
 
 	if (!is_binding(s) || s->b.limit == 0)
@@ -210,7 +210,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 {
 	bool wakes_others = is_binding(s) && !s->is_standby &&
 			    (is_limit_unreported(s) ||
-			     (s->news.is_full && s->b.waiting > 0 && now_of(s) >= s->notify_sent_us + NOTIFY_US));
+			     (s->news.is_full && s->b.short_count > 0 && now_of(s) >= s->notify_sent_us + NOTIFY_US));
 	struct buf sql = { 0 };
 
 	if (now_of(s) >= s->beat_us + BEAT_US) {
@@ -226,7 +226,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 	s->asked = (struct fleet_question){ .what = what,
 					    .self = { .budget = s->b.own_limit,
 						      .used = count->used,
-						      .waiting = s->b.waiting,
+						      .short_count = s->b.short_count,
 						      .is_in_use = count->is_in_use,
 						      .report_digit = s->report_digit },
 					    .want = want,
@@ -248,10 +248,11 @@ look_due(const struct fleet_conn *s, const struct budget_counts *count)
 {
 	const struct fleet_member *said = &s->last_asked.self;
 	uint32_t members = (uint32_t)s->b.member_count;
-	uint64_t held_us = s->b.waiting > 0 && s->b.share != UINT32_MAX ? SHORT_BEAT_US : BEAT_US;
-	bool is_early = s->b.state == FLEET_JOINED && (s->was_notified || (s->b.waiting > 0) != (said->waiting > 0) ||
-						       count->is_in_use != said->is_in_use || is_limit_unreported(s) ||
-						       (is_binding(s) && s->marked > count->opening + count->granted));
+	uint64_t held_us = s->b.short_count > 0 && s->b.share != UINT32_MAX ? SHORT_BEAT_US : BEAT_US;
+	bool is_early =
+	    s->b.state == FLEET_JOINED && (s->was_notified || (s->b.short_count > 0) != (said->short_count > 0) ||
+					   count->is_in_use != said->is_in_use || is_limit_unreported(s) ||
+					   (is_binding(s) && s->marked > count->opening + count->granted));
 
 	return s->look_us + (is_early ? EARLY_LOOK_US : held_us * (members > 20 ? members / 20 : 1));
 }

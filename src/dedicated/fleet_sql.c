@@ -120,7 +120,7 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 
 	/* PostgreSQL keeps 63 bytes of application_name; this text has at most 63. */
 	snprintf(name, sizeof(name), NAME_PREFIX "%u %u %u %u %u %.19s", seven_digits(m->budget), seven_digits(m->used),
-		 seven_digits(m->waiting), m->is_in_use, m->report_digit, m->name);
+		 seven_digits(m->short_count), m->is_in_use, m->report_digit, m->name);
 	buf_printf(b, "SET " MESSAGE_OURS "application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
@@ -170,7 +170,7 @@ take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 	*m = (struct fleet_member){ .pid = pid,
 				    .budget = numbers[0],
 				    .used = numbers[1],
-				    .waiting = numbers[2],
+				    .short_count = numbers[2],
 				    .is_in_use = numbers[3] != 0,
 				    .report_digit = (uint8_t)numbers[4] };
 	snprintf(m->name, sizeof(m->name), "%.*s", FLEET_NAME_MAX - 1, at + strspn(at, " "));

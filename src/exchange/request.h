@@ -38,12 +38,12 @@ struct request {
 	 * client has no statement of that name */
 	struct client_statement *named;
 	struct statement *statement; /* the statement of `named`, or the unnamed one; NULL if pgweir does not know it */
-	/* The traits of the SQL under any settings; of a Query under the client's settings, unless earlier SQL may have
-	 * changed the settings. NULL if there is no complete SQL. */
+	/* The traits that the SQL may have, whatever the settings are. For a Query: the traits under the client's
+	 * settings, unless earlier SQL may have changed the settings. NULL if there is no complete SQL. */
 	const struct sql_traits *traits;
 	const struct scan *scan; /* Query: the scan of its SQL under the client's settings; NULL if traits is NULL */
 	unsigned risk; /* Query, Bind: the risk of the SQL (seal/seal.h) */
-	struct sql_traits own; /* Parse: the traits of its SQL */
+	struct sql_traits parse_traits; /* Parse: the traits of its SQL */
 	bool is_taken_apart; /* true if request_known() has parsed the SQL of this message */
 	bool is_found; /* Bind, Describe: true if `named`, statement and traits have their final values */
 	enum forbidden forbidden; /* Query, Parse: the rule that forbids the SQL; see relay/forbid.h */

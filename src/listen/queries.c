@@ -303,9 +303,9 @@ use_replacement(struct request *m)
 		return false;
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
-	traits_of_all_options(&m->own, m->sql, m->sql_len);
-	traits_add_parse_hints(&m->own, m->sql, m->sql_len);
-	m->traits = &m->own;
+	traits_of_all_options(&m->parse_traits, m->sql, m->sql_len);
+	traits_add_parse_hints(&m->parse_traits, m->sql, m->sql_len);
+	m->traits = &m->parse_traits;
 	m->is_taken_apart = false;
 	return true;
 }

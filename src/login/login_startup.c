@@ -2,8 +2,9 @@
  * src/login/login_startup.c - the first packets of a client: SSLRequest and GSSENCRequest (each at most once), or TLS
  * without asking; then a CancelRequest or a StartupMessage.
  *
- * Bounded: at any time, at most one packet of at most STARTUP_MAX bytes is kept. Settings are not interpreted before
- * the client is authenticated.
+ * Bounded: at any time, at most one packet of at most STARTUP_MAX bytes is kept. Before the client is authenticated,
+ * the values of settings are not checked: take_settings() stores them, but drops some settings, refuses too long names,
+ * and may add the client's host to application_name.
  */
 #include "login/login_steps.h"
 #include "base/text.h"
@@ -135,7 +136,7 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 			answer_request(c, 'N');
 		break;
 	case STARTUP_CANCEL:
-		/* Limits don't count a cancel request: it must get through for clients that have reached them. */
+		/* A CancelRequest does not count towards the limits, so clients can cancel when a limit is reached. */
 		admission_leave(c->env->admission, &c->admission);
 		login_free(c->login);
 		c->login = NULL;

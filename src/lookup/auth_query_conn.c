@@ -121,7 +121,7 @@ close_idle(struct auth_source *source, bool all, uint64_t now_us)
 		next = TAILQ_NEXT(conn, list);
 		if (conn->state != CONN_UNAVAILABLE && conn->lookup == NULL &&
 		    (all || source->is_retired || pool_set_is_place_wanted(source->all->pools) ||
-		     now_us - conn->idle_since_us >= IDLE_US || now_us - conn->dedicated.srv->connected_us >= LIFE_US))
+		     now_us - conn->idle_since_us >= IDLE_US || now_us - conn->dedicated.srv->created_us >= LIFE_US))
 			close_conn(conn);
 	}
 }

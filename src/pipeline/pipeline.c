@@ -162,12 +162,12 @@ may_be_followed(const struct server *srv, uint64_t now_us)
 	const struct exchange *x = srv->borrower;
 
 	return srv->state == SV_LENT && x != NULL && srv->fitness == SERVER_FIT && srv->role != SERVER_CONSOLE &&
-	       srv->tx == 'I' && srv->is_synced && srv->cancel == NULL && !srv->is_lingering && !srv->is_discarding &&
-	       srv->conn->ahead_count < POLICY_AHEAD_MAX && srv->conn->ahead_count + 1 < x->settings->max_pipeline &&
-	       !srv->stream.is_broken && stream_queued(&srv->stream) == 0 &&
-	       now_us - srv->loan.lent_us <= x->settings->max_pipeline_wait_us && has_one_request(&srv->ledger) &&
-	       is_plain_borrower(x) && is_plain_loan(&srv->loan) && has_plain_session(x, srv) &&
-	       is_short_request(x, srv);
+	       srv->tx == 'I' && srv->is_synced && srv->cancel == NULL && !srv->is_lingering &&
+	       !srv->is_discarding_sequences && srv->conn->ahead_count < POLICY_AHEAD_MAX &&
+	       srv->conn->ahead_count + 1 < x->settings->max_pipeline && !srv->stream.is_broken &&
+	       stream_queued(&srv->stream) == 0 && now_us - srv->loan.lent_us <= x->settings->max_pipeline_wait_us &&
+	       has_one_request(&srv->ledger) && is_plain_borrower(x) && is_plain_loan(&srv->loan) &&
+	       has_plain_session(x, srv) && is_short_request(x, srv);
 }
 
 /* --- whose request --- */

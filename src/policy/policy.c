@@ -465,7 +465,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 
 	assert(conn->state == PC_LENT && t->waits == WAITS_NOT);
 	p->is_granting = true;
-	p->orders.worker->borrowers->on_grant(conn, t);
+	p->orders.worker->waiter_ops->on_grant(conn, t);
 	if (is_within)
 		return;
 	while ((conn = p->returned) != NULL) {

@@ -26,7 +26,7 @@ struct policy_circuit {
 
 /* Takes the lock if there is a circuit. */
 static struct policy_circuit *
-enter(const struct circuit_member *m)
+lock_circuit(const struct circuit_member *m)
 {
 	if (m->circuit != NULL)
 		policy_worker_lock(m->orders->worker);
@@ -34,7 +34,7 @@ enter(const struct circuit_member *m)
 }
 
 static void
-leave(const struct circuit_member *m)
+unlock_circuit(const struct circuit_member *m)
 {
 	policy_worker_unlock(m->orders->worker);
 }
@@ -43,22 +43,22 @@ void
 circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders)
 {
 	*m = (struct circuit_member){ .circuit = c, .orders = orders };
-	if (enter(m) == NULL)
+	if (lock_circuit(m) == NULL)
 		return;
 	m->round = c->news.failed_count > 0 ? 0 : c->news.round;
 	TAILQ_INSERT_TAIL(&c->members, m, link);
-	leave(m);
+	unlock_circuit(m);
 }
 
 void
 circuit_leave(struct circuit_member *m)
 {
-	struct policy_circuit *c = enter(m);
+	struct policy_circuit *c = lock_circuit(m);
 
 	if (c == NULL)
 		return;
 	TAILQ_REMOVE(&c->members, m, link);
-	leave(m);
+	unlock_circuit(m);
 	m->circuit = NULL;
 }
 
@@ -92,15 +92,15 @@ circuit_due(const struct circuit_member *m)
 
 	if (!seems_open(m->circuit))
 		return 0;
-	due_us = next_trial_us(enter(m));
-	leave(m);
+	due_us = next_trial_us(lock_circuit(m));
+	unlock_circuit(m);
 	return due_us;
 }
 
 bool
 circuit_begin_attempt(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
 {
-	struct policy_circuit *c = enter(m);
+	struct policy_circuit *c = lock_circuit(m);
 	bool is_allowed;
 
 	*is_trial = false;
@@ -113,7 +113,7 @@ circuit_begin_attempt(const struct circuit_member *m, bool *is_trial, uint64_t n
 		c->trials++;
 		c->tried_us = now_us;
 	}
-	leave(m);
+	unlock_circuit(m);
 	return is_allowed;
 }
 
@@ -139,7 +139,7 @@ publish(struct policy_circuit *c)
 void
 circuit_note_trial_end(const struct circuit_member *m, uint64_t now_us)
 {
-	struct policy_circuit *c = enter(m);
+	struct policy_circuit *c = lock_circuit(m);
 
 	assert(c->trials > 0);
 	c->trials--;
@@ -150,7 +150,7 @@ circuit_note_trial_end(const struct circuit_member *m, uint64_t now_us)
 void
 circuit_note_answer(const struct circuit_member *m, uint64_t now_us)
 {
-	struct policy_circuit *c = enter(m);
+	struct policy_circuit *c = lock_circuit(m);
 
 	if (c == NULL)
 		return;
@@ -166,13 +166,13 @@ circuit_note_answer(const struct circuit_member *m, uint64_t now_us)
 void
 circuit_note_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us)
 {
-	const struct policy_circuit *c = enter(m);
+	const struct policy_circuit *c = lock_circuit(m);
 	bool is_later;
 
 	if (c == NULL)
 		return;
 	is_later = heard_us > c->news.failed_us;
-	leave(m);
+	unlock_circuit(m);
 	if (is_later)
 		circuit_note_answer(m, now_us);
 }
@@ -210,7 +210,7 @@ circuit_note_failure(const struct circuit_member *m, enum connect_failure kind, 
 		circuit_note_answer(m, now_us);
 		return true;
 	}
-	if (!circuit_is_failure_of_host(kind, why) || (c = enter(m)) == NULL)
+	if (!circuit_is_failure_of_host(kind, why) || (c = lock_circuit(m)) == NULL)
 		return true;
 	is_news = started_us >= c->answered_us;
 	/* An attempt that began before the last failure has failed for the same reason, and is not counted. */
@@ -225,12 +225,12 @@ circuit_note_failure(const struct circuit_member *m, enum connect_failure kind, 
 void
 circuit_end_backoff(const struct circuit_member *m)
 {
-	struct policy_circuit *c = enter(m);
+	struct policy_circuit *c = lock_circuit(m);
 
 	if (c == NULL)
 		return;
 	c->news.backoff_until_us = 0;
-	leave(m);
+	unlock_circuit(m);
 }
 
 bool
@@ -241,9 +241,9 @@ circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_new
 	if (c == NULL || atomic_load_explicit(&c->round, memory_order_relaxed) == m->round ||
 	    (seems_open(c) && !is_waiting))
 		return false;
-	enter(m);
+	lock_circuit(m);
 	*news = c->news;
-	leave(m);
+	unlock_circuit(m);
 	return news->failed_count == 0 || is_waiting;
 }
 

@@ -37,14 +37,14 @@ policy_commons_free(struct policy_commons *c)
 
 struct policy_worker *
 policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
-		  const struct policy_waiter_ops *borrowers)
+		  const struct policy_waiter_ops *waiter_ops)
 {
 	struct policy_worker *r = calloc(1, sizeof(*r));
 
 	if (r == NULL)
 		return NULL;
 	*r = (struct policy_worker){ .commons = c, .number = number, .tell = tell, .owner = owner };
-	r->borrowers = borrowers;
+	r->waiter_ops = waiter_ops;
 	TAILQ_INIT(&r->orders);
 	return r;
 }

@@ -53,7 +53,7 @@ struct policy_worker {
 	uint32_t number; /* the worker's number */
 	void (*tell)(void *owner); /* see policy_worker_new() */
 	void *owner;
-	const struct policy_waiter_ops *borrowers; /* NULL if no client borrows on this worker */
+	const struct policy_waiter_ops *waiter_ops; /* NULL if no client borrows on this worker */
 	_Atomic uint32_t turns; /* the number of turns that its thread's loop has made; only that thread writes this */
 	struct policy_order_list orders; /* orders that are not carried out yet */
 	enum policy_worker_state state;
@@ -64,13 +64,13 @@ struct policy_worker {
 struct policy_commons *policy_commons_new(uint64_t seed);
 void policy_commons_free(struct policy_commons *c); /* after its policy workers and pools; NULL is fine */
 /* number: the worker's number, below SHARDS_MAX; no two policy workers have the same. tell(owner) is called on any
- * thread, without the lock, when policy_worker_run_orders() is due. borrowers: the calls to clients that borrow on this
- * worker; NULL if there are none. Returns NULL if out of memory. */
+ * thread, without the lock, when policy_worker_run_orders() is due. waiter_ops: the calls to clients that borrow on
+ * this worker; NULL if there are none. Returns NULL if out of memory. */
 struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner),
-					void *owner, const struct policy_waiter_ops *borrowers);
-/* Call when the thread of r does not answer (is_silent), or answers again. While r is silent, no connection is sent to
- * its pools or asked of them, and no place is left for them. Call this on one thread only; `own` is its policy worker.
- */
+					void *owner, const struct policy_waiter_ops *waiter_ops);
+/* Call when the thread of r does not answer (is_silent), or answers again. While r is silent, its pools are sent no
+ * connection and asked for none, and no free place is kept for them. Always call this on the same thread, whose own
+ * policy worker is `own`. */
 void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us);
 /* Call this after r's pools and their orders were freed, when no thread can call tell() any more. NULL is fine. */
 void policy_worker_free(struct policy_worker *r);
@@ -140,7 +140,8 @@ enum policy_order {
 
 /* The orders to a pool, embedded in the pool. The lock guards all fields but the first three. */
 struct policy_orders {
-	/* NULL if the orders are for no pool, as with a keeper; then an order only calls tell() of the policy worker */
+	/* NULL if the orders are for no pool, but for the keeper of a budget (policy_keeper.h): then an order only
+	 * calls tell() of the policy worker */
 	const struct policy_order_ops *ops;
 	struct policy *pool;
 	struct policy_worker *worker;

@@ -182,11 +182,11 @@ static void
 say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
 	    struct fail *why)
 {
-	const struct policy_waiter_ops *borrowers = p->orders.worker->borrowers;
+	const struct policy_waiter_ops *waiter_ops = p->orders.worker->waiter_ops;
 	struct policy_holders k = { 0 };
 
-	if (borrowers->blame != NULL)
-		k = borrowers->blame(t, now_us, why);
+	if (waiter_ops->blame != NULL)
+		k = waiter_ops->blame(t, now_us, why);
 	if (k.named > 0 || raise == NULL)
 		return;
 	if (k.running >= places && k.no_more_hint != NULL)

@@ -14,7 +14,7 @@ refuse(struct policy *p, struct policy_waiter *t, const struct fail *why, enum r
 {
 	policy_leave_queue(p, t);
 	p->outage.refused += kind == RF_BACKEND_UNREACHABLE && p->outage.since_us > 0;
-	p->orders.worker->borrowers->on_refuse(why, kind, t);
+	p->orders.worker->waiter_ops->on_refuse(why, kind, t);
 }
 
 void

@@ -188,7 +188,7 @@ pool_shards(const struct config *config, const char *database, const char *user,
 		return 1;
 	user = name_user(user, database, db->upstream->is_of_tenant, own);
 	config_compute_settings(config, db, config_find_user(config, user), &s);
-	if (s.delegation == DELEGATION_ON) /* its delegation belongs to one worker */
+	if (s.delegation == DELEGATION_ON) /* its delegator belongs to one worker */
 		return 1;
 	parts = most_connections(&s, config->max_server_connections) / split->shard_min;
 	parts = parts < split->workers ? parts : split->workers;
@@ -658,14 +658,14 @@ pool_learn_secret(struct pool *pool, const char *user, const char *secret)
 int
 pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why)
 {
-	struct pool_owner *of = pool->target->server.delegation;
+	struct delegator *of = pool->target->server.delegator;
 	bool is_new, was_good;
 
 	if (of == NULL)
 		return 0;
 	is_new = of->owner_credentials == NULL;
 	was_good = !is_new && of->owner_credentials->until_us > now_us;
-	if (pool_owner_check_client(of, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
+	if (delegator_check_client(of, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
 		return -1;
 	if (is_new)
 		log_info(pool->set->log, "pool %s/%s belongs to \"%s\", whose tickets open its connections",

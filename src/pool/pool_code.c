@@ -19,7 +19,7 @@ pool_code_ask(struct server *srv)
 }
 
 enum code_decision
-pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_risk_keeps)
+pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl)
 {
 	const struct pool *pool = srv->owner;
 	bool is_free = !srv->loan.has_run || (parts & STATE_BACKEND) != 0;
@@ -27,7 +27,7 @@ pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_risk_
 	return pool->main != NULL || !pool->is_sealed || pool->code != pooled_of(srv->conn)->code ||
 		       srv->role == SERVER_CONSOLE
 		   ? CODE_GO
-		   : database_code_decide(pool->code, ddl_at_risk_keeps, is_free, pool_set_now(pool->set));
+		   : database_code_decide(pool->code, last_keeping_ddl, is_free, pool_set_now(pool->set));
 }
 
 static void
@@ -44,25 +44,25 @@ bool
 pool_code_hold_if_due(struct server *srv, const char **question)
 {
 	struct pooled *p = pooled_of(srv->conn);
-	enum code_decision turn;
+	enum code_decision decision;
 
 	if (srv->reset.asked_us == 0)
-		p->ddl_at_risk_keeps = p->code->ddl_at_risk_keeps;
-	turn = pool_code_decide(srv, srv->reset.todo.parts, p->ddl_at_risk_keeps);
-	if (turn == CODE_ASK)
+		p->last_keeping_ddl = p->code->last_keeping_ddl;
+	decision = pool_code_decide(srv, srv->reset.todo.parts, p->last_keeping_ddl);
+	if (decision == CODE_ASK)
 		*question = pool_code_ask(srv);
-	if (turn != CODE_GO)
+	if (decision != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->ddl_at_risk_keeps))
+	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->last_keeping_ddl))
 		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of its SQL are unknown */
-	return turn != CODE_GO;
+	return decision != CODE_GO;
 }
 
 bool
 pool_code_may_end_hold(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
-	       pool_code_decide(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_risk_keeps) != CODE_WAIT;
+	       pool_code_decide(srv, srv->reset.todo.parts, pooled_of(srv->conn)->last_keeping_ddl) != CODE_WAIT;
 }
 
 /* --- the answer --- */

@@ -65,7 +65,7 @@ compat_log_end(const struct pool *pool, const struct server *srv, const char *wh
 {
 	if (log_has_pgbouncer_format(pool->set->log) && pool->set->config->log_connections)
 		log_line(pool, srv, "closing because: %s (age=%llus)", why,
-			 (pool_set_now(pool->set) - srv->connected_us) / US_PER_S);
+			 (pool_set_now(pool->set) - srv->created_us) / US_PER_S);
 }
 
 const char *

@@ -146,7 +146,7 @@ on_ready(struct server *srv)
 		b->counters.up_state = 1;
 		b->counters.up_state_set_us = now;
 		b->role = srv->role;
-		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
+		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->created_us);
 	}
 	compat_log_open(pool, srv);
 	pool_note_reading(srv);
@@ -213,7 +213,7 @@ on_pinged(struct server *srv, bool ok)
 	struct pool *pool = srv->owner;
 	uint64_t now = pool_set_now(pool->set);
 
-	if (srv->question < QUESTION_OF_OWNER)
+	if (srv->question_state < QUESTION_OF_OWNER)
 		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_ping,
 				     now - srv->loan.ping_sent_us);
 	else if (ok && *pool->set->config->ping_query != '\0') { /* the owner's query does not replace ping_query */
@@ -244,7 +244,7 @@ close_dirty(struct server *srv)
 /* The client may have changed the code with a request for whose answer it did not wait. This is noted before the rest
  * of the reset, because other clients may run that code already. */
 static void
-note_code_unseen(struct server *srv)
+note_unseen_code_change(struct server *srv)
 {
 	const struct loan *l = &srv->loan;
 	bool may_make = (l->risk & (RISK_CODE | RISK_OPAQUE)) != 0 || ((l->suspected | l->settled) & SCAN_CREATE) != 0;
@@ -272,7 +272,7 @@ on_clean(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 
-	note_code_unseen(srv);
+	note_unseen_code_change(srv);
 	note_no_remote(srv);
 	pool_main(pool)->counters.resets_ok += !srv->reset.was_returned;
 	assert(srv->state == SV_IDLE && srv->borrower == NULL);
@@ -328,7 +328,7 @@ on_closed(struct server *srv)
 
 	end_health_check(p);
 	pool_code_note_gone(srv);
-	note_code_unseen(srv);
+	note_unseen_code_change(srv);
 	if (!p->is_logged)
 		log_close(srv, compat_recycle_word(RR_DIRTY));
 	assert(srv->borrower == NULL && pool->set->server_count > 0);
@@ -344,7 +344,7 @@ on_closed(struct server *srv)
 }
 
 const struct server_owner_ops pool_set_owner_ops = {
-	on_ready, on_host_failed, on_failed,	 on_pinged,	     pool_code_hold_if_due, note_code_unseen,
+	on_ready, on_host_failed, on_failed,	 on_pinged,	     pool_code_hold_if_due, note_unseen_code_change,
 	on_clean, on_gone,	  pool_code_row, pool_code_answered, on_peer_closed,	    on_closed
 };
 
@@ -378,11 +378,11 @@ pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uin
 	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }
 
-/* Washes these parts, waits for an answer about the code if `turn` says so, then returns the server. With STATE_BACKEND
- * the server is closed, but first asked about the code if `turn` says so: in a database whose code leaves such state,
- * no server is ever idle, so there is no better server to ask. */
+/* Washes these parts, waits for an answer about the code if `decision` says so, then returns the server. With
+ * STATE_BACKEND the server is closed, but first asked about the code if `decision` says so: in a database whose code
+ * leaves such state, no server is ever idle, so there is no better server to ask. */
 __attribute__((noinline)) static void
-wash_and_return(struct server *srv, unsigned parts, enum code_decision turn, uint64_t now_us)
+wash_and_return(struct server *srv, unsigned parts, enum code_decision decision, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
@@ -397,7 +397,7 @@ wash_and_return(struct server *srv, unsigned parts, enum code_decision turn, uin
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
 	p->ddl_at_wash_plus_1 =
 	    may_know && (order.parts & STATE_REMOTE) != 0 && order.fdw_schema[0] == '\0' ? code->ddl_count + 1 : 0;
-	if ((parts & STATE_BACKEND) != 0 && turn == CODE_GO) {
+	if ((parts & STATE_BACKEND) != 0 && decision == CODE_GO) {
 		close_dirty(srv);
 		return;
 	}
@@ -428,7 +428,7 @@ may_keep_unread_code_state(const struct server *srv)
 	const struct database_code *code = pool->code;
 	bool is_refused = code->refused_until_us != 0;
 
-	return !database_code_has_answer(code, code->ddl_at_risk_keeps) && !(is_refused && code->answer == NULL) &&
+	return !database_code_has_answer(code, code->last_keeping_ddl) && !(is_refused && code->answer == NULL) &&
 	       (pool->main != NULL || (is_refused && srv->loan.has_run));
 }
 
@@ -437,7 +437,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	struct database_code *code = pool->code;
-	enum code_decision turn = CODE_GO;
+	enum code_decision decision = CODE_GO;
 
 	if (srv->fitness != SERVER_FIT || srv->ledger.trust != LEDGER_SYNCHRONISED) {
 		close_dirty(srv);
@@ -447,12 +447,12 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	code_store_note_use(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_side_effects(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
-		turn = pool_code_decide(srv, parts, code->ddl_at_risk_keeps);
+		decision = pool_code_decide(srv, parts, code->last_keeping_ddl);
 		if (may_keep_unread_code_state(srv))
 			parts |= STATE_BACKEND;
 	}
-	if (parts != 0 || turn != CODE_GO || has_orphaned_replies(srv)) {
-		wash_and_return(srv, parts, turn, now_us);
+	if (parts != 0 || decision != CODE_GO || has_orphaned_replies(srv)) {
+		wash_and_return(srv, parts, decision, now_us);
 		return;
 	}
 	srv->borrower = NULL;
@@ -464,7 +464,7 @@ void
 pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
-	struct reset_order order = { .is_discarding = discard_all,
+	struct reset_order order = { .has_discard_all = discard_all,
 				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_POINT_SEED | STATE_BACKEND)),
 				     .seed = pool_set_random(pool->set) };
 

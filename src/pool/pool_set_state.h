@@ -47,7 +47,7 @@ struct pooled {
 	bool is_kept;
 	/* the number of the question about code (database_code.question_number) that the server is to answer; or 0 */
 	uint32_t code_question_number;
-	uint64_t ddl_at_risk_keeps; /* database_code.ddl_at_risk_keeps when the wash began */
+	uint64_t last_keeping_ddl; /* database_code.last_keeping_ddl when the wash began */
 	/* database_code.ddl_count + 1 at the start of a wash that looks for dblink; 0 for other washes */
 	uint64_t ddl_at_wash_plus_1;
 	bool is_code_late; /* true if the server's last answer about code took CODE_ANSWER_US or longer */
@@ -180,7 +180,7 @@ void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
 /* Returns what to do with srv when `parts` are to be washed off: see database_code_decide(). */
-enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_risk_keeps);
+enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl);
 /* Returns true if srv, which is held until an answer about code comes, need not be held any longer. */
 bool pool_code_may_end_hold(const struct server *srv);
 void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */

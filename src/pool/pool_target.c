@@ -94,7 +94,7 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 		pool_target_unref(t);
 		return NULL;
 	}
-	if (settings->delegation == DELEGATION_ON && (t->server.delegation = pool_owner_new()) == NULL) {
+	if (settings->delegation == DELEGATION_ON && (t->server.delegator = delegator_new()) == NULL) {
 		pool_target_unref(t);
 		return NULL;
 	}
@@ -159,7 +159,7 @@ pool_target_unref(struct pool_target *t)
 	upstream_free(t->upstream);
 	users_unref(t->users);
 	tls_context_unref(t->tls);
-	pool_owner_unref(t->server.delegation);
+	delegator_unref(t->server.delegator);
 	free(t->tls_text);
 	if (t->learnt != NULL)
 		explicit_bzero(t->learnt, strlen(t->learnt));
@@ -193,9 +193,9 @@ pool_target_learn(struct pool_target *t, const char *secret)
 int
 pool_target_inherit(struct pool_target *t, const struct pool_target *from)
 {
-	if (t->server.delegation != NULL && from->server.delegation != NULL) {
-		pool_owner_unref(t->server.delegation);
-		t->server.delegation = pool_owner_ref(from->server.delegation);
+	if (t->server.delegator != NULL && from->server.delegator != NULL) {
+		delegator_unref(t->server.delegator);
+		t->server.delegator = delegator_ref(from->server.delegator);
 	}
 	return from->learnt == NULL ? 0 : pool_target_learn(t, from->learnt);
 }
@@ -209,7 +209,7 @@ is_same_text(const char *a, const char *b)
 bool
 pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 {
-	return a->server.delegation == b->server.delegation && upstream_equal(a->upstream, b->upstream) &&
+	return a->server.delegator == b->server.delegator && upstream_equal(a->upstream, b->upstream) &&
 	       strcmp(a->tls_text, b->tls_text) == 0 && strcmp(a->user, b->user) == 0 &&
 	       strcmp(a->database, b->database) == 0 && is_same_text(a->command, b->command) &&
 	       is_same_text(a->server.password, b->server.password) &&

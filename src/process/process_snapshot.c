@@ -237,7 +237,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 					.others = if_known(b->looked_us > 0, b->others),
 					.share = if_known(b->share != UINT32_MAX, b->share),
 					.used = b->used,
-					.waiting = b->waiting,
+					.waiting = b->short_count,
 					.members = b->member_count,
 					.is_joined = b->state == FLEET_JOINED,
 					.checks_granted = b->checks[FC_GRANTED],

@@ -48,7 +48,7 @@ static const struct feature_row on_query[] = {
 
 static const struct feature_row on_parse[] = {
 	{ reads_position, true }, /* as for a Query */
-	{ state_parse_ahead,
+	{ state_discard_before_parse,
 	  false }, /* as for a Query; if it were sent ahead of the Bind, it would be within the client's Sync group */
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ exclusive_make_room, true }, /* as for a Query; the Parse's Bind follows, or comes soon */
@@ -65,7 +65,7 @@ static const struct feature_row on_bind[] = {
 	{ reads_position, true }, /* as for a Query */
 	{ state_run_elsewhere, false }, /* as for a Query */
 	{ commit_check_before_bind, true }, /* as for a Query; its question drops the unnamed statement on the server */
-	{ state_bind_of_sequences, false }, /* as for a Query */
+	{ state_bind_hide_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_deallocate_bind,
 	  false }, /* makes sure that the server has the statement that the Bind deallocates */

@@ -60,8 +60,8 @@ forbid_replace(struct request *m)
 	m->message = m->instead.bytes;
 	m->total = m->have = m->instead.len;
 	m->sql = (const char *)m->message + m->total - rest_len;
-	m->own = (struct sql_traits){ .is_plain = true };
-	m->traits = &m->own;
+	m->parse_traits = (struct sql_traits){ .is_plain = true };
+	m->traits = &m->parse_traits;
 	m->scan = NULL;
 	m->risk = 0;
 	m->is_taken_apart = false;

@@ -46,40 +46,42 @@ void relay_unstall(struct exchange *x); /* if x is EXCHANGE_STALLED and all queu
 
 /* --- reads_replayed.c: asks a standby to wait until it has replayed a position --- */
 /* Call this for a client that has a standby's server. If the client's request must wait until the standby has replayed
- * a position, sends a query ahead of the request, which returns when the standby has replayed that position. */
+ * a position, sends, ahead of the request, a query that ends when the standby has replayed it, or after a timeout. */
 void relay_ask_standby(struct exchange *x);
 /* Call when the standby has answered the query of relay_ask_standby(). Returns true if the standby has replayed the
  * position, so its reply to the client's request may be passed on. */
 bool relay_standby_has_replayed(struct exchange *x);
 
 /* --- loss.c: decides what the loss of a server means for its borrower --- */
-/* Returns true if the client's server should be a primary's, and default_transaction_read_only is off. */
+/* Returns true if target_session_attrs asks for a primary or a read-write server, the client's
+ * default_transaction_read_only is off, and the client has no standby's server. */
 bool loss_needs_primary(const struct exchange *x);
 
-/* Call if srv's standby has not replayed in time the position that srv's borrower needs. Relays the borrower's request
- * to the primary. */
+/* Call if srv's standby was too slow to replay the position that srv's borrower needs. Relays the borrower's request to
+ * the primary. */
 void loss_handle_lag(struct server *srv);
 
 /*
- * Handles an error e that came from srv. is_owed: true if a reply was owed. to: by the ledger, the party to which it
- * was owed. Returns true if the client must not be sent the error, because the error ends the server, or because the
- * client has left the server. In both cases relay_lost() has done all that must be done.
+ * Handles an error e that came from srv. is_owed: true if a reply was owed. to: the party to which the reply was owed,
+ * according to the ledger. Returns true if the client must not be sent the error, because the error ends the server, or
+ * because the client has left the server. In both cases relay_lost() has done all that must be done.
  */
 bool loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed);
 
 /* server_ops.lost: closes the client of the lost server, or sends it an error, or relays its request again. */
 void relay_lost(struct server *srv, const struct fail *why);
-/* server_ops.ending, for the warning e of a standby whose connection will break. Relays the request again now, or
- * leaves that to relay_lost(). Returns true if the client must not get the warning. */
+/* server_ops.ending, for the warning e of a standby that will close the connection next. If the client's request can be
+ * relayed to another server, does that now; otherwise relay_lost() will handle the loss. Returns true if the client
+ * must not get the warning. */
 bool relay_ending(struct server *srv, const struct error_fields *e);
 
 /* release.c */
 /* Gives the client's server back, unless the client still needs that server. */
 void relay_try_release(struct exchange *x);
 /*
- * Call when the client leaves. Gives its server back, washes it, or closes it, which ends a request in progress. why:
- * pgweir's reason for closing the client; NULL if the client has left by itself. Returns a text that says what is lost
- * with the client, or NULL.
+ * Call when the client leaves. Gives the client's server back, has the server cleaned first if it has state or a
+ * request of the client's, or closes the server. why: pgweir's reason for closing the client; NULL if the client has
+ * left by itself. Returns a text that says what is lost with the client, or NULL.
  */
 const char *relay_leave(struct exchange *x, const struct fail *why);
 
@@ -94,16 +96,16 @@ relay_is_streaming(const struct exchange *x)
 /* Answers the request at the beginning of the pending input with the error *why, and drops that request. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* Like reject_request(), for a client that is CL_READY or CL_HELD, but leaves the pending input for
- * exchange_handle_pending(). kind: RF_BACKEND_LOST if the client's block was lost. */
+ * exchange_handle_pending(). kind: RF_BACKEND_LOST if the client's open transaction was lost with its server. */
 void reject_kept_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* relay_waiter_ops.blame: adds a hint to *why about the cause of t's wait, the first of these: the application blocks
- * itself; most holders wait for locks of one process; a client has left its server unused for longer than t waits.
- * Returns counts of the holders. */
+/* relay_waiter_ops.blame. A *holder* is a client with a server that t waits for. Adds to *why a hint at the first cause
+ * of t's wait that is found: the application blocks itself; most holders wait for locks of one process; a holder has
+ * not used its server since t began to wait. Returns counts of the holders. */
 struct policy_holders reject_hint_at_holders(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to *shown the error that this client gets for *why, with the names of its database and user. */
 void reject_reword(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*
- * Drops messages of the rejected request. At the end of the request, sends ReadyForQuery, and the client is CL_READY
+ * Drops messages of the rejected request. At the end of the request, sends ReadyForQuery, and makes the client CL_READY
  * again. Returns how many bytes were used.
  */
 size_t reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len);

@@ -121,7 +121,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		walk_out_of_memory(x);
 		return -1;
 	}
-	if (srv->plans_of != NULL || srv->seed_of != 0)
+	if (srv->plan_gucs != NULL || srv->seed_of != 0)
 		prepare_shared_server(x, w);
 	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);

@@ -92,17 +92,17 @@ read_parse(struct exchange *x, struct request *m)
 		return;
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
-	m->traits = &m->own;
+	m->traits = &m->parse_traits;
 	if (x->settings->forbidden != 0)
 		m->forbidden = forbid_find(x, false, m->sql, m->sql_len);
 	st = statement_peek(x->pool->home, m->parse.rest, m->parse.rest_len);
 	if (st != NULL) {
-		m->own = *(m->parse.name[0] == '\0' ? statement_traits(st) : statement_parse_traits(st));
+		m->parse_traits = *(m->parse.name[0] == '\0' ? statement_traits(st) : statement_parse_traits(st));
 		return;
 	}
-	traits_of_all_options(&m->own, m->sql, m->sql_len);
+	traits_of_all_options(&m->parse_traits, m->sql, m->sql_len);
 	if (m->parse.name[0] != '\0')
-		traits_add_parse_hints(&m->own, m->sql, m->sql_len);
+		traits_add_parse_hints(&m->parse_traits, m->sql, m->sql_len);
 }
 
 static bool

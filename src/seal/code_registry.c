@@ -59,7 +59,7 @@ note_ddl(struct database_code *code, unsigned risk)
 	code->ddl_count++;
 	code->believed_until_us = 0;
 	if ((risk & RISK_KEEPS) != 0)
-		code->ddl_at_risk_keeps = code->ddl_count;
+		code->last_keeping_ddl = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_OWN_WORDS)) != 0)
 		code->ddl_at_own_words = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_OWN_WORDS | RISK_ASSUMED)) != 0)

@@ -82,9 +82,9 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 }
 
 enum code_decision
-database_code_decide(const struct database_code *code, uint64_t ddl_at_risk_keeps, bool needs_no_hold, uint64_t now_us)
+database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold, uint64_t now_us)
 {
-	if (code->refused_until_us == 0 && !database_code_has_answer(code, ddl_at_risk_keeps)) {
+	if (code->refused_until_us == 0 && !database_code_has_answer(code, last_keeping_ddl)) {
 		if (code->incoming == NULL && now_us - code->read_asked_us >= pause_us(code, !needs_no_hold))
 			return CODE_ASK;
 		return needs_no_hold ? CODE_GO : CODE_WAIT;

@@ -107,7 +107,7 @@ struct database_code {
 	/* when the answer expires; 0 if there is none, or if DDL was seen after its question was asked */
 	_Atomic uint64_t believed_until_us;
 	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are earlier values of ddl_count */
-	_Atomic uint64_t ddl_at_risk_keeps; /* ddl_count at the last DDL with RISK_KEEPS */
+	_Atomic uint64_t last_keeping_ddl; /* ddl_count at the last DDL with RISK_KEEPS */
 	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. An answer resets this to
 	 * ddl_at_own_words if no more names than before reach functions that keep state. */
 	_Atomic uint64_t ddl_at_assumed;
@@ -202,11 +202,11 @@ database_code_context_risk(const struct database_code *code)
 }
 /* Returns true if a question must now be asked on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
-/* Returns true if there is an answer whose question was asked after DDL number ddl_at_risk_keeps. */
+/* Returns true if there is an answer whose question was asked after DDL number last_keeping_ddl. */
 static inline bool
-database_code_has_answer(const struct database_code *code, uint64_t ddl_at_risk_keeps)
+database_code_has_answer(const struct database_code *code, uint64_t last_keeping_ddl)
 {
-	return code->answer != NULL && code->ddl_at_answer >= ddl_at_risk_keeps;
+	return code->answer != NULL && code->ddl_at_answer >= last_keeping_ddl;
 }
 enum code_decision {
 	CODE_GO, /* lend the server again at once */
@@ -214,12 +214,12 @@ enum code_decision {
 	/* hold the server until there is an answer that is new enough, or a question may be asked on this server */
 	CODE_WAIT
 };
-/* Returns what to do with a server that its client has returned. ddl_at_risk_keeps: code->ddl_at_risk_keeps when the
+/* Returns what to do with a server that its client has returned. last_keeping_ddl: code->last_keeping_ddl when the
  * server was returned. That DDL may have made functions whose state nothing resets, and the server may have run them;
  * so the server must not be lent until a later answer shows such functions. needs_no_hold: true if the server has run
  * nothing, or will be closed in any case; then this never returns CODE_WAIT. */
-enum code_decision database_code_decide(const struct database_code *code, uint64_t ddl_at_risk_keeps,
-					bool needs_no_hold, uint64_t now_us);
+enum code_decision database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold,
+					uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE. A question is then asked on the next server that a client returns; no
  * client waits for the answer. */
 void database_code_note_alter_role(struct database_code *code, uint64_t now_us);

@@ -33,7 +33,7 @@ free_server(struct deferred_entry *g)
 	assert(srv->state == SV_DEAD && srv->borrower == NULL && !srv->is_lingering);
 	assert(srv->ledger.count == 0 && srv->dial == NULL && srv->login == NULL && srv->cancel == NULL);
 	gucs_unref(srv->gucs);
-	gucs_unref(srv->plans_of);
+	gucs_unref(srv->plan_gucs);
 	buf_fini(&srv->carry);
 	free(srv->last_words);
 	loan_fini(&srv->loan);
@@ -235,7 +235,7 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	srv->state = SV_DIALING;
 	srv->tx = 'I';
 	srv->is_synced = true;
-	srv->connected_us = now_us;
+	srv->created_us = now_us;
 	server_first_host(srv, turn, only);
 	ledger_init(&srv->ledger, NULL, srv);
 	srv->gucs = gucs_empty(env->guc_store);
@@ -279,19 +279,19 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 }
 
 static int
-send_question(struct server *srv, enum server_question question, enum owed_to to, const char *sql)
+send_question(struct server *srv, enum server_question_state question, enum owed_to to, const char *sql)
 {
 	struct buf b = { 0 };
 
 	assert(srv->ledger.count == 0 && srv->borrower == NULL);
-	srv->question = (uint8_t)question;
+	srv->question_state = (uint8_t)question;
 	message_query(&b, sql);
 	server_owe_query(srv, to);
 	return server_send(srv, &b);
 }
 
 void
-server_ping(struct server *srv, enum server_question question, const char *sql)
+server_ping(struct server *srv, enum server_question_state question, const char *sql)
 {
 	if (server_step(srv, SE_ASK_PING) < 0)
 		return;

@@ -66,16 +66,17 @@ const char *server_state_name(enum server_state s);
 
 struct server;
 struct hosts; /* server/hosts.h */
-struct pool_owner; /* auth/delegation.h */
+struct delegator; /* auth/delegation.h */
 
-/* Callbacks to the borrower. Except in pass and request_done, srv->borrower is NULL if the borrower has gone. */
+/* Callbacks to the borrower. pass and request_done are called only while srv has a borrower. In the other callbacks,
+ * srv->borrower is NULL if the borrower has gone. */
 struct server_ops {
 	/* Messages for the borrower have come; the first and the last may be incomplete. The bytes stay valid until
 	 * batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
-	/* The ReadyForQuery of a borrower's request has come; srv->tx is set. If srv->loan.announces_ready is set, all
-	 * earlier replies were passed already; then return true to swallow the ReadyForQuery, if the borrower will send
-	 * one itself. Otherwise return false. */
+	/* The ReadyForQuery of a borrower's request has come; srv->tx is set. Return true to swallow the ReadyForQuery,
+	 * because the client will be sent one later. Return true only if srv->loan.announces_ready is set: then all
+	 * earlier replies were passed already. */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*answer_local)(struct server *srv, const struct owed *o); /* see ledger.h */
@@ -101,7 +102,7 @@ struct server_ops {
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	/* The ReadyForQuery of a question of OWED_TO_COMMIT has come; ended->statements says which question it was. */
 	void (*commit_answered)(struct server *srv, const struct owed *ended);
-	/* The ReadyForQuery of a request of pgweir's own has come, but not of a probe or of OWED_TO_COMMIT. After
+	/* The ReadyForQuery of a request of pgweir's own, other than a probe or OWED_TO_COMMIT, has come. After
 	 * OWED_TO_REPLAY, loan.replay is REPLAY_DONE if the standby has replayed the position. */
 	void (*own_done)(struct server *srv, enum owed_to to);
 	/* A row of the probe's answer has come. is_whole: body is complete. */
@@ -133,10 +134,10 @@ struct server_owner_ops {
 	/* The server could not log in. is_fatal: another attempt is useless until something changes. closed follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok); /* the answer to server_ping() has come; the server is IDLE */
-	/* The reset has washed everything. Return false to let the reset end, or true to hold the server: then it
-	 * is called again by each server_reset_next(), until it returns false or the reset's deadline is over. To send
-	 * PostgreSQL a query while the server is held, set *question, which is NULL, to a text that outlives srv. After
-	 * the answer, server_reset_next() is called. */
+	/* The reset has washed everything. Return false to let the reset end. Return true to hold the server: then each
+	 * server_reset_next() calls hold_if_due again, until hold_if_due returns false or the reset's deadline is over.
+	 * To send PostgreSQL a query while the server is held, set *question, which is NULL before the call, to a text
+	 * that outlives srv. After the answer, server_reset_next() is called. */
 	bool (*hold_if_due)(struct server *srv, const char **question);
 	/* Called during a reset, when a transaction that the borrower has left unfinished is over. */
 	void (*abandoned_transaction_over)(struct server *srv);
@@ -175,8 +176,8 @@ struct server_env {
 	struct helpers *helpers;
 	struct jobs *jobs; /* the main worker's (net/jobs.h); NULL if no server logs in by tokens */
 	struct inbox *inbox; /* the inbox of the worker, to which threads send their results */
-	/* There are several workers, so `inbox` is read between two events of a turn. Set by worker_fill_envs(), never
-	 * cleared. */
+	/* true if there are several workers; then `inbox` is read between two events of a turn, too. Set by
+	 * worker_fill_envs(), never cleared. */
 	bool has_other_workers;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
@@ -188,7 +189,7 @@ struct server_env {
 	const struct server_owner_ops *owner_ops;
 	struct process_counters *counters;
 	struct passwords *passwords; /* the passwords that a password_command has printed */
-	struct hosts *hosts; /* server/hosts.h; NULL if every host is always due */
+	struct hosts *hosts; /* the hosts that do not answer (server/hosts.h); NULL if such hosts are not avoided */
 	struct server_losses *losses;
 	struct server_cancelling **cancelling; /* points to the head of the list of all CancelRequests under way */
 };
@@ -203,7 +204,7 @@ struct server_target {
 	const char *password_command;
 	uint64_t password_lifetime_us; /* how long a password that the command has printed may be used */
 	struct scram_keys *keys; /* learnt from a client, or derived from the password at a login; shared */
-	struct pool_owner *delegation; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
+	struct delegator *delegator; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
 	uint64_t connect_timeout_us; /* for dialling one host and logging in there; 0 if there is no limit */
 	const char *replication; /* the value of the startup parameter "replication", or NULL */
 	struct tls_context *tls; /* NULL if TLS is not wanted */
@@ -231,10 +232,11 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 
 /* Says what a reset must do besides ending the borrower's request and transaction. */
 struct reset_order {
-	/* Run DISCARD ALL, which drops pgweir's own statements, too. Set by pool_clean(), cleared by discard_all(). */
-	bool is_discarding;
-	/* what to wash: a set of STATE_WASHABLE and enum wash (seal/seal.h). With STATE_BACKEND, the owner closes srv.
-	 */
+	/* true if DISCARD ALL is to be run, which drops pgweir's own statements, too; set by pool_clean(), cleared by
+	 * discard_all() */
+	bool has_discard_all;
+	/* what to wash: a set of STATE_WASHABLE and enum wash (seal/seal.h); with STATE_BACKEND, the owner closes srv
+	 * after the reset */
 	unsigned parts;
 	uint64_t seed; /* a random number, if parts has STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* for seal_put(), if parts has STATE_REMOTE */
@@ -271,11 +273,11 @@ struct server_reset {
 	struct buf remote; /* SQL that closes sessions on other servers: seal_put_for_row() */
 	uint8_t cancel; /* enum reset_cancel */
 	uint64_t since_us, deadline_us; /* when the reset began, and when it must be over */
-	uint64_t asked_us; /* since when the owner has held the server, to wait for an answer; 0 if it does not */
+	uint64_t asked_us; /* when the owner began to hold the server, to wait for an answer; 0 if it is not held */
 };
 
 /* Says whether server.cluster, the answer to cluster_ask (session/commit_fate.h), is known. */
-enum cluster_state {
+enum cluster_ask_state {
 	CLUSTER_NOT_ASKED,
 	CLUSTER_ASKED,
 	CLUSTER_KNOWN,
@@ -283,13 +285,13 @@ enum cluster_state {
 	CLUSTER_SILENT /* the server can't answer: it is too old, or its user may not ask */
 };
 
-/* The query to a server that no client has: a ping, or a query of the owner's. */
-enum server_question {
+/* The state of the query to a server that no client has: a ping, or a query of the owner's. */
+enum server_question_state {
 	QUESTION_PING, /* an empty query */
 	QUESTION_CHECK, /* ping_query */
 	QUESTION_PING_ANSWERED, /* the empty query was answered, except for its ReadyForQuery */
 	QUESTION_OF_OWNER,
-	QUESTION_REFUSED /* the owner's query has failed */
+	QUESTION_OF_OWNER_FAILED /* the owner's query has failed */
 };
 
 /* The phases of TLS, which comes before the login: see server_tls_start.c. */
@@ -329,23 +331,23 @@ struct server {
 	void *owner, *borrower;
 	enum server_state state;
 	uint8_t tx; /* the transaction status in the last ReadyForQuery: I, T, E */
-	/* The last message that was sent ends a request, so ReadyForQuery will be the last reply. Set by server.c,
-	 * server_replies.c, server_reset.c, send.c and fast.c, cleared by send.c and fast.c. */
+	/* true if the last message that was sent ends a request, so ReadyForQuery will be the last reply. Set by
+	 * server.c, server_replies.c, server_reset.c, send.c and fast.c, cleared by send.c and fast.c. */
 	bool is_synced;
 	uint8_t fitness; /* enum server_fitness */
-	uint8_t question; /* enum server_question of the last question */
+	uint8_t question_state; /* enum server_question_state of the last query */
 	uint8_t connect_query; /* enum server_connect_query */
 	/* the text of PostgreSQL's FATAL error that the borrower was sent; NULL if there was none, or no memory */
 	char *last_words;
 	char last_sqlstate[6]; /* the SQLSTATE of that error */
 	uint8_t end_line; /* enum server_end_line */
-	/* a reply was due to the borrower when the server ended; set by server_free_parts(), never cleared */
+	/* true if a reply was due to the borrower when the server ended; set by server_free_parts(), never cleared */
 	bool was_owing;
-	/* PostgreSQL has answered the startup packet, and has not said that it is starting up or shutting down. Set by
+	/* true if PostgreSQL has answered the startup packet, but not that it is starting up or shutting down. Set by
 	 * server_login.c, cleared by redial(). */
 	bool has_answered_startup;
-	/* `owed` must not be filled again, because PostgreSQL's FATAL error has removed replies from the ledger. Set
-	 * and cleared by loss_takes_error(). */
+	/* true if `owed` must not be filled again, because PostgreSQL's FATAL error has removed replies from the
+	 * ledger. Set and cleared by loss_takes_error(). */
 	bool is_owed_final;
 	/* enum owed_kind of the replies owed to the borrower, in order; valid if owed_count <= SERVER_OWED_MAX */
 	uint8_t owed[SERVER_OWED_MAX];
@@ -356,21 +358,21 @@ struct server {
 	struct gucs *gucs; /* a reference: the settings of the session after all messages that were sent */
 	struct server_statements statements;
 	struct cluster_mark cluster; /* set where COMMITs are checked (commit_check/commit_check.c); else zeroed */
-	uint8_t cluster_state; /* enum cluster_state */
+	uint8_t cluster_ask_state; /* enum cluster_ask_state */
 #define SEQUENCES_OF_MANY UINT64_MAX
 	/* the id of the client whose values currval() and lastval() return here; SEQUENCES_OF_MANY if several clients
 	 * may have left values; 0 if there are none */
 	uint64_t sequences_of;
 	uint64_t seed_of; /* the id of the client that may know the next values of random(); or 0 */
-	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
+	bool is_discarding_sequences; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
 	/* the token of the client whose unnamed statement the server has: client_statements.token
 	 * (statements/statements_state.h); 0 if not known */
 	uint64_t unnamed_owner;
-	/* The error that is being handled is 22021: a text can't be converted to the server's encoding. Set and cleared
-	 * by note_error(). */
-	bool is_misread;
+	/* true if the error that is being handled is 22021: PostgreSQL can't convert a text to its own encoding. Set
+	 * and cleared by note_error(). */
+	bool has_encoding_error;
 	/* --- the bytes being received --- */
 	/* the rest of the present message is dropped; set and cleared by server_replies.c */
 	bool is_body_swallowed;
@@ -405,14 +407,14 @@ struct server {
 	struct server_reset reset;
 	/* a reference to the GUC set under which the server's plans of the database's code were made; NULL if there are
 	 * no such plans */
-	struct gucs *plans_of;
-	/* On a standby, if clients read from standbys (pool/cluster.h): the number of the last reading that had begun
-	 * when the server logged in. */
+	struct gucs *plan_gucs;
+	/* On a standby, if clients read from standbys: the number of the last reading (policy/cluster_view.h) that had
+	 * begun when the server logged in. */
 	uint64_t reading;
-	/* On the primary, if clients read from standbys: the cluster's history when the server logged in, or a special
-	 * value (pool/standby_pools.h); 0 until the primary is known. */
+	/* On the primary, if clients read from standbys: cluster_view.history when the server logged in, or a special
+	 * value (HISTORY_..., in pool/standby_pools.h); 0 until the primary is known. */
 	uint32_t history;
-	uint64_t connected_us; /* when server_new() was called */
+	uint64_t created_us; /* when server_new() was called */
 	uint64_t bytes_in, bytes_out; /* since the connection was made */
 	TAILQ_ENTRY(server) all; /* in the owner's list */
 };
@@ -488,7 +490,7 @@ int server_lend(struct server *srv, void *borrower, uint64_t now_us);
  * whose rows are ignored. With QUESTION_OF_OWNER, sql is a query of the owner's that serves as a ping, too:
  * owner_ops.answer_row and answered are called first.
  */
-void server_ping(struct server *srv, enum server_question question, const char *sql);
+void server_ping(struct server *srv, enum server_question_state question, const char *sql);
 /*
  * Takes a LENT server from its borrower, which has gone or returns the server, and cleans it (server_reset.c): cancels
  * the request that runs, swallows the replies, rolls back an open transaction, and does what *order says. Then calls
@@ -500,27 +502,25 @@ void server_reset(struct server *srv, const struct reset_order *order, uint64_t 
 void server_reset_next(struct server *srv);
 /* Removes from srv->gucs all settings that PostgreSQL does not report. Call this when these settings were reset, or
  * will be reset before anything else is sent. Returns 0, or -1 if out of memory. */
-int server_forget_session(struct server *srv);
+int server_forget_unreported(struct server *srv);
 /* Writes whole messages. Returns 0, or -1 if out of memory; then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
-/* server_gucs.c: */
-/* Enters a simple Query of pgweir's own into the ledger, and notes that the Query drops the unnamed statement. */
-void server_owe_query(struct server *srv, enum owed_to to);
-/* Writes the messages in b, which are in the ledger already, and frees b. Returns 0, or -1 if memory is missing in b or
- * in the ledger, or for server_write(). */
-int server_send(struct server *srv, struct buf *b);
-
-/* Returns the read-only parameters (server_version ...) that PostgreSQL reports at the login, as a GUC set (borrowed);
- * NULL after the login. */
+/* In server_login.c. Returns the read-only parameters (server_version ...) that PostgreSQL reports at the login, as a
+ * GUC set (borrowed); NULL after the login. */
 const struct gucs *server_login_parameters(const struct server *srv);
 
 /* --- server_gucs.c: settings of a server, and those under which its plans were made. --- */
+/* Enters a simple Query of pgweir's own into the ledger, and notes that the Query drops the unnamed statement. */
+void server_owe_query(struct server *srv, enum owed_to to);
+/* Writes the messages in b, which are in the ledger already, and frees b. Returns 0; or -1 if b or the ledger has run
+ * out of memory, or if server_write() fails. */
+int server_send(struct server *srv, struct buf *b);
 /* Returns true if the server's plans are like plans that are made under this GUC set. */
 bool server_plans_suit(const struct server *srv, struct gucs *gucs);
 /*
- * Appends to out the messages that change the server's settings to these, with a Sync, and enters the messages in the
- * ledger. The caller sends them, and sets srv->gucs if the server will have the GUC set. always and is_guarded: see
- * gucs_put_changes().
+ * Appends to out the messages that change the server's settings to `to`, with a Sync, and enters the messages in the
+ * ledger. The caller sends them, and sets srv->gucs to `to`, at once or when PostgreSQL has accepted the settings.
+ * always and is_guarded: see gucs_put_changes().
  */
 void server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *always, bool is_guarded,
 		     struct buf *out);

@@ -74,7 +74,7 @@ server_first_host(struct server *srv, uint32_t turn, const struct upstream_host 
 	for (srv->hosts_passed = 0; srv->hosts_passed < count; srv->hosts_passed++) {
 		uint64_t at_us = due_us(srv, srv->host_index);
 
-		if (at_us <= srv->connected_us)
+		if (at_us <= srv->created_us)
 			return;
 		if (at_us < best_us) {
 			best_us = at_us;

@@ -79,7 +79,7 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 bool
 server_plans_suit(const struct server *srv, struct gucs *gucs)
 {
-	struct gucs *of = srv->plans_of;
+	struct gucs *of = srv->plan_gucs;
 
 	return of == NULL || of == gucs ||
 	       (gucs_context(of) != GUCS_CONTEXT_NONE && gucs_context(of) == gucs_context(gucs)) ||

@@ -97,14 +97,15 @@ is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t bod
 {
 	switch (type) {
 	case 'I':
-		srv->question = srv->question == QUESTION_PING ? QUESTION_PING_ANSWERED : srv->question;
+		srv->question_state =
+		    srv->question_state == QUESTION_PING ? QUESTION_PING_ANSWERED : srv->question_state;
 		return true;
 	case 'T':
 	case 'D':
 	case 'C':
-		return srv->question == QUESTION_CHECK;
+		return srv->question_state == QUESTION_CHECK;
 	case 'Z':
-		return srv->question != QUESTION_PING && body_len == 1 && body[0] == 'I';
+		return srv->question_state != QUESTION_PING && body_len == 1 && body[0] == 'I';
 	default:
 		return type == 'N' || type == 'S' || type == 'A' || type == 'E';
 	}
@@ -179,7 +180,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 							 : "settings",
 				e.message != NULL ? e.message : "(no message)");
 	if (r->to == OWED_TO_OWNER && r->is_owed) {
-		srv->question = QUESTION_REFUSED;
+		srv->question_state = QUESTION_OF_OWNER_FAILED;
 		if (fields_error_is_fatal(&e))
 			server_condemn(srv, SERVER_IN_DOUBT);
 		return 0;
@@ -371,7 +372,7 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 		srv->env->ops->commit_answered(srv, ended);
 	else if (ended->to == OWED_TO_OWNER) {
 		ledger_advance(&srv->ledger); /* removes the entries of a COPY that PostgreSQL has not ended */
-		question = srv->env->owner_ops->answered(srv, srv->question != QUESTION_REFUSED);
+		question = srv->env->owner_ops->answered(srv, srv->question_state != QUESTION_OF_OWNER_FAILED);
 		if (question != NULL)
 			(void)server_ask(srv, question);
 	} else if (srv->borrower != NULL)
@@ -397,7 +398,7 @@ note_error(struct server *srv, const struct reply *r)
 		/* after a FATAL, the ledger no longer has all replies for which the client waits */
 		server_note_owed(srv);
 	fields_read_error(r->body, r->body_len, &e);
-	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
+	srv->has_encoding_error = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
 /* Sends a Close of a statement that does not exist, with a Sync. When PostgreSQL has answered these, no answer to a

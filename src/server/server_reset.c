@@ -72,7 +72,7 @@ fail_copy(struct server *srv)
 }
 
 int
-server_forget_session(struct server *srv)
+server_forget_unreported(struct server *srv)
 {
 	return gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, NULL, 0));
 }
@@ -89,11 +89,11 @@ owe_connect_query(struct server *srv)
 static int
 discard_all(struct server *srv)
 {
-	srv->reset.todo.is_discarding = false;
+	srv->reset.todo.has_discard_all = false;
 	owe_connect_query(srv);
 	srv->sequences_of = 0;
 	server_statements_clear(&srv->statements);
-	return server_forget_session(srv) < 0 ? -1 : send_query(srv, "DISCARD " MESSAGE_OURS "ALL");
+	return server_forget_unreported(srv) < 0 ? -1 : send_query(srv, "DISCARD " MESSAGE_OURS "ALL");
 }
 
 static int
@@ -115,7 +115,7 @@ seal(struct server *srv)
 	struct buf b = { 0 };
 
 	srv->reset.todo.parts &= STATE_BACKEND;
-	if ((parts & STATE_SETTINGS) && server_forget_session(srv) < 0)
+	if ((parts & STATE_SETTINGS) && server_forget_unreported(srv) < 0)
 		return -1;
 	if (parts & STATE_SETTINGS)
 		owe_connect_query(srv);
@@ -124,8 +124,8 @@ seal(struct server *srv)
 	if (parts & STATE_SEED)
 		srv->seed_of = 0;
 	if (parts & WASH_PLANS) {
-		gucs_unref(srv->plans_of);
-		srv->plans_of = NULL;
+		gucs_unref(srv->plan_gucs);
+		srv->plan_gucs = NULL;
 		/* PostgreSQL would plan the statements anew, and read their literals under the present settings. */
 		server_statements_outdate(&srv->statements);
 	}
@@ -181,7 +181,7 @@ next_step(struct server *srv)
 		return 0;
 	if (srv->tx != 'I')
 		return send_query(srv, "ROLLBACK " MESSAGE_OURS);
-	if (todo->is_discarding)
+	if (todo->has_discard_all)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
 		return seal(srv);
@@ -287,7 +287,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	srv->borrower = NULL;
 	srv->reset.todo = srv->role == SERVER_CONSOLE ? (struct reset_order){ 0 } : *order;
 	srv->reset.was_returned = (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) && srv->tx == 'I' &&
-				  srv->is_synced && !order->is_discarding;
+				  srv->is_synced && !order->has_discard_all;
 	server_disown_ahead(srv);
 	srv->reset.since_us = now_us;
 	srv->reset.asked_us = 0;

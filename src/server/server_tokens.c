@@ -105,12 +105,12 @@ struct server_tokens *
 server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why)
 {
 	const struct upstream *up = srv->target->upstream;
-	const struct pool_owner *delegation = srv->target->delegation;
+	const struct delegator *delegator = srv->target->delegator;
 	struct server_tokens *t;
 	char place[SERVER_ADDRESS_MAX + 64];
 	struct fail refused;
 
-	if (delegation != NULL && delegated_check(delegation->owner_credentials, *srv->env->now_us, why) < 0)
+	if (delegator != NULL && delegated_check(delegator->owner_credentials, *srv->env->now_us, why) < 0)
 		return NULL;
 	t = tokens_new(&(struct auth_server){ .host = up->hosts[srv->host_index].host,
 					      .service = up->keyword_values[UPSTREAM_KRBSRVNAME] });
@@ -118,7 +118,7 @@ server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, 
 		fail_memory(why, "a server login");
 		return NULL;
 	}
-	t->to.delegated = t->by = delegation != NULL ? delegated_ref(delegation->owner_credentials) : NULL;
+	t->to.delegated = t->by = delegator != NULL ? delegated_ref(delegator->owner_credentials) : NULL;
 	t->job.run = run;
 	t->job.done = on_back;
 	t->job.discard = discard;

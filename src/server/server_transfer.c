@@ -5,16 +5,16 @@
  *
  *   struct server
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
- *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, is_body_swallowed, id, pid,
- *               key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in, bytes_out,
- *               own_cancel_us, has_answered_startup, connect_query, history, tls_phase, dialled_us, question, fitness
- *               (else it is not transferred)
- *   copied      gucs, plans_of: by value, because GUC sets belong to a store
+ *               statements, cluster, cluster_ask_state, sequences_of, seed_of, role, carry, is_body_swallowed, id, pid,
+ *               key, key_len, peer, peer_len, host_index, hosts_passed, address, created_us, bytes_in, bytes_out,
+ *               own_cancel_us, has_answered_startup, connect_query, history, tls_phase, dialled_us, question_state,
+ *               fitness (else it is not transferred)
+ *   copied      gucs, plan_gucs: by value, because GUC sets belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
  *   nothing     borrower, ledgered_len, deferred, last_words, last_sqlstate, end_line, was_owing, is_owed_final, owed,
- *               owed_count, is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer,
- *               all, reading: these belong to a loan, to the login, to a standby, or to the end
+ *               owed_count, is_discarding_sequences, is_lingering, lingering, cancel, dial, ask, secret, login,
+ *               login_timer, all, reading: these belong to a loan, to the login, to a standby, or to the end
  *
  *   struct loan
  *   kept        the buffers: text, bind, kept.copy, sent.copy
@@ -36,7 +36,7 @@ server_may_be_transferred(const struct server *srv)
 {
 	return srv->state == SV_IDLE && srv->fitness == SERVER_FIT && !srv->stream.is_broken && srv->cancel == NULL &&
 	       srv->ledger.count == 0 && srv->ledger.trust == LEDGER_SYNCHRONISED &&
-	       srv->cluster_state != CLUSTER_ASKED;
+	       srv->cluster_ask_state != CLUSTER_ASKED;
 }
 
 int
@@ -81,7 +81,7 @@ server_pack(struct server *srv)
 	buf_fini(&srv->reset.remote);
 	memset(&srv->reset, 0, sizeof(srv->reset));
 	srv->unnamed_owner = 0;
-	if (take_out(&srv->gucs) < 0 || take_out(&srv->plans_of) < 0)
+	if (take_out(&srv->gucs) < 0 || take_out(&srv->plan_gucs) < 0)
 		return -1;
 	srv->env = NULL;
 	srv->target = NULL;
@@ -93,7 +93,7 @@ server_arrive(struct server *srv, const struct server_env *env, void *owner, con
 {
 	assert(srv->state == SV_IN_TRANSFER && srv->owner == NULL && srv->ledger.count == 0);
 	if (srv->fitness != SERVER_FIT || srv->stream.is_broken || take_in(env->guc_store, &srv->gucs) < 0 ||
-	    take_in(env->guc_store, &srv->plans_of) < 0)
+	    take_in(env->guc_store, &srv->plan_gucs) < 0)
 		return -1;
 	srv->env = env;
 	srv->owner = owner;

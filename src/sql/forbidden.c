@@ -6,11 +6,11 @@
 
 #define NESTED_MAX 8 /* levels of statements in WITH; PostgreSQL lets only the outermost level write */
 
-/* The words that were seen in a statement, outside of parentheses. */
+/* The words that were seen in a statement: SET and WHERE only outside of parentheses, INTO anywhere. */
 enum seen {
 	SEEN_SET = 1u << 0,
 	SEEN_WHERE = 1u << 1,
-	SEEN_INTO = 1u << 2, /* INTO, also in parentheses, unless TEMP follows: such a SELECT makes a lasting table */
+	SEEN_INTO = 1u << 2, /* an INTO without TEMP; a SELECT with such an INTO makes a permanent table */
 };
 
 struct reader {

@@ -3,7 +3,7 @@
  * backend keeps; see state/state_state.h.
  *
  * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and the role of
- * the client that came first. So when SQL that names such code (RISK_CONTEXT) has run on a server, srv->plans_of is
+ * the client that came first. So when SQL that names such code (RISK_CONTEXT) has run on a server, srv->plan_gucs is
  * that client's GUC set. The server's plans are discarded before a client with another context (gucs_context()) runs
  * such SQL. Where all clients have one context, this costs nothing.
  */
@@ -79,11 +79,11 @@ note_risk(struct exchange *x, unsigned risk)
 	if ((risk & RISK_CONTEXT) == 0) /* the SQL makes no plans */
 		return;
 	l->is_mixed = l->is_mixed || is_another_context(x) || !server_plans_suit(x->srv, x->gucs);
-	if (x->srv->plans_of != NULL)
+	if (x->srv->plan_gucs != NULL)
 		return;
 	l->has_own_plans = true;
 	if (!l->is_mixed) /* if is_mixed is set, the plans are discarded after the loan */
-		x->srv->plans_of = gucs_ref(x->gucs);
+		x->srv->plan_gucs = gucs_ref(x->gucs);
 }
 
 inline void
@@ -252,8 +252,8 @@ state_must_run_elsewhere(const struct exchange *x)
 __attribute__((noinline)) static void
 renew_plans(struct exchange *x)
 {
-	gucs_unref(x->srv->plans_of);
-	x->srv->plans_of = NULL;
+	gucs_unref(x->srv->plan_gucs);
+	x->srv->plan_gucs = NULL;
 	server_statements_outdate(
 	    &x->srv->statements); /* their replanning would read literals again, under other settings */
 	state_run_ahead(x, "DISCARD " MESSAGE_OURS "PLANS", NULL);
@@ -262,7 +262,7 @@ renew_plans(struct exchange *x)
 void
 state_begin_context_change(struct exchange *x)
 {
-	x->srv->loan.has_foreign_plans = x->srv->loan.has_foreign_plans || x->srv->plans_of != NULL;
+	x->srv->loan.has_foreign_plans = x->srv->loan.has_foreign_plans || x->srv->plan_gucs != NULL;
 }
 
 /* Returns true if the part of the SQL that has come sets something. */
@@ -288,7 +288,7 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 {
 	const struct server *srv = x->srv;
 
-	if (srv->plans_of == NULL || srv->loan.has_own_plans || (srv->tx == 'E' && srv->ledger.count == 0) ||
+	if (srv->plan_gucs == NULL || srv->loan.has_own_plans || (srv->tx == 'E' && srv->ledger.count == 0) ||
 	    !exchange_is_followed(x))
 		return false;
 	return (m->risk & RISK_CONTEXT) != 0 &&

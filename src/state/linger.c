@@ -212,7 +212,7 @@ state_linger_fini(struct exchange_env *env)
 void
 state_discard_settled(struct server *srv, enum owed_end how)
 {
-	srv->is_discarding = false;
+	srv->is_discarding_sequences = false;
 	if (how != OWED_ANSWERED)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 }
@@ -261,7 +261,7 @@ state_waits_for_sequences(const struct exchange *x, uint32_t flags)
 
 	if (l->count == 0 || l->intake == INTAKE_COPY)
 		return false;
-	if (srv->is_discarding && srv->sequences_of == x->waiter.id && (flags & SCAN_READS_SEQUENCES) != 0)
+	if (srv->is_discarding_sequences && srv->sequences_of == x->waiter.id && (flags & SCAN_READS_SEQUENCES) != 0)
 		return is_behind_request(l);
 	return needs_discard(x, flags) && (srv->tx == 'E' || is_behind_request(l));
 }
@@ -310,7 +310,7 @@ state_prepare_sequence_use(struct exchange *x, uint32_t flags)
 		/* The DISCARD needs a Sync of its own: it takes a snapshot, after which no BEGIN or SET TRANSACTION can
 		 * choose an isolation level; and if it is cancelled, PostgreSQL ignores everything up to a Sync, even a
 		 * Query. */
-		srv->is_discarding = true;
+		srv->is_discarding_sequences = true;
 		state_run_ahead(x, "DISCARD " MESSAGE_OURS "SEQUENCES", srv);
 	}
 }

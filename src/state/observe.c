@@ -229,7 +229,7 @@ state_query_hide_sequences(struct exchange *x, struct request *m)
 	uint64_t of = x->srv->sequences_of;
 	uint32_t flags;
 
-	if (of == 0 || (of == x->waiter.id && !x->srv->is_discarding) || !exchange_is_followed(x))
+	if (of == 0 || (of == x->waiter.id && !x->srv->is_discarding_sequences) || !exchange_is_followed(x))
 		return use_sequences_unseen(x, m);
 	flags = m->traits == NULL ? SCAN_CODE : m->traits->flags; /* SQL that comes in pieces may do anything */
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
@@ -399,7 +399,7 @@ bind_unknown(struct exchange *x, const char *name)
 }
 
 enum feature_step
-state_bind_of_sequences(struct exchange *x, struct request *m)
+state_bind_hide_sequences(struct exchange *x, struct request *m)
 {
 	uint32_t flags = m->traits != NULL ? m->traits->flags : SCAN_CODE;
 
@@ -408,7 +408,7 @@ state_bind_of_sequences(struct exchange *x, struct request *m)
 }
 
 enum feature_step
-state_parse_ahead(struct exchange *x, struct request *m)
+state_discard_before_parse(struct exchange *x, struct request *m)
 {
 	const uint8_t *types = m->parse.rest + m->sql_len + 1;
 	enum feature_step step;
@@ -418,7 +418,7 @@ state_parse_ahead(struct exchange *x, struct request *m)
 	m->risk = database_code_risk(x->pool->code, *x->env->now_us, NULL, m->sql, m->sql_len, types,
 				     m->parse.rest_len - m->sql_len - 1);
 	if ((step = state_run_elsewhere(x, m)) != STEP_FORWARD ||
-	    (step = state_bind_of_sequences(x, m)) != STEP_FORWARD)
+	    (step = state_bind_hide_sequences(x, m)) != STEP_FORWARD)
 		return step;
 	if (m->traits->flags & SCAN_READS_SEQUENCES)
 		state_prepare_sequence_use(x, m->traits->flags);
@@ -462,7 +462,7 @@ state_bind(struct exchange *x, struct request *m)
 	if (flags & SCAN_FOLLOWABLE)
 		state_note_followable(x, flags);
 	/* Called at the Bind, even if the effect counts from the Execute on, because nothing may be sent between Bind
-	 * and Execute. (In most cases state_parse_ahead() has done this already.) */
+	 * and Execute. (In most cases state_discard_before_parse() has done this already.) */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		state_prepare_sequence_use(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)

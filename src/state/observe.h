@@ -13,20 +13,22 @@ enum feature_step state_query(struct exchange *x, struct request *m);
 /* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD; STEP_HOLD; or, in
  * a failed transaction, STEP_SENT if the caller must send m->instead in place of m, for PostgreSQL to refuse. */
 enum feature_step state_query_hide_sequences(struct exchange *x, struct request *m);
-enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m); /* does the same for a Bind */
+/* Makes sure of the same for a Bind, or a Parse. Returns STEP_FORWARD or STEP_HOLD. */
+enum feature_step state_bind_hide_sequences(struct exchange *x, struct request *m);
 /* If the SQL of this Parse may read sequence values or use plans that other clients have left on the server, sends a
- * DISCARD ahead of the Parse. (If it came later in the request, the client's first Execute would not be the first
- * command of its transaction.) Returns STEP_FORWARD or STEP_HOLD. */
-enum feature_step state_parse_ahead(struct exchange *x, struct request *m);
-/* Returns true if state_parse_ahead() must be called for a Parse whose SQL has flags or a risk. */
+ * DISCARD ahead of the Parse. (If the DISCARD came later in the request, the client's first Execute would not be the
+ * first command of its transaction.) Returns STEP_FORWARD or STEP_HOLD. */
+enum feature_step state_discard_before_parse(struct exchange *x, struct request *m);
+/* Returns true if state_discard_before_parse() must be called for a Parse whose SQL has flags or a risk. */
 static inline bool
 state_must_look_ahead(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
 	return srv->is_synced && ((srv->sequences_of != 0 && srv->sequences_of != x->waiter.id) ||
-				  srv->plans_of != NULL || srv->loan.has_foreign_plans);
+				  srv->plan_gucs != NULL || srv->loan.has_foreign_plans);
 }
+/* Records what the SQL of a Bind may leave on the server. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step state_bind(struct exchange *x, struct request *m);
 /* For the fast lane: returns true if the client's next message need not wait for an effect or a probe (state_state.h),
  * and can't change what this folder has recorded. */
@@ -34,21 +36,26 @@ bool state_is_quiet(const struct exchange *x);
 /* Returns true if pgweir may read the next SQL differently than PostgreSQL does, because earlier SQL may have changed
  * settings without pgweir knowing yet. */
 bool state_may_misread(const struct exchange *x);
-/* Call when plain SQL (struct sql_traits) with these flags is about to run, and state_waits_for_sequences() is
- * false. */
+/* Audits plain SQL (struct sql_traits) of a Query, and records its use of sequences. Call before the Query is sent, if
+ * state_waits_for_sequences() returns false. flags: the flags of the SQL. */
 void state_plain_query(struct exchange *x, uint32_t flags);
-void state_plain_bind(struct exchange *x, uint32_t flags);
+void state_plain_bind(struct exchange *x, uint32_t flags); /* does the same for a Bind, except the audit */
 
 /* Call with each further part of a message's body, if x->session is set. Scans the part if it may contain SQL. */
 void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
 /* Call for a Parse that is sent as it is; `have` of the len bytes after its name have come. Records the flags of its
  * SQL for all later Binds, because pgweir can't know which of these Parses a Bind runs. */
 enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
-/* Does what state_passed_parse() does, but in session mode, for the audit and for DISCARD. */
-enum feature_step state_audit_parse(struct exchange *x, struct request *m); /* returns STEP_FORWARD */
+/* In session mode: audits the SQL of a Parse. If the SQL is a DISCARD, records its flags as state_passed_parse() does.
+ * Returns STEP_FORWARD. */
+enum feature_step state_audit_parse(struct exchange *x, struct request *m);
+/* Call before an Execute is sent. If state_bind() has understood the SQL that the Execute runs, records what the SQL
+ * leaves. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step state_before_execute(struct exchange *x, struct request *m);
+/* Call after an Execute was sent. If its SQL has reset settings, sends SQL that restores the client's startup values.
+ */
 void state_after_execute(struct exchange *x, const char *portal);
-void state_function_call(struct exchange *x);
+void state_function_call(struct exchange *x); /* records that a FunctionCall may do anything */
 bool state_holds(const struct exchange *x); /* returns true if no message may be sent now */
 /* Call when nothing is owed, before a message that runs something is sent. If a DISCARD ALL has run in the same
  * request, sends a Sync, which ends the request, and returns true: the message must wait for the Sync's answer. */
@@ -59,10 +66,10 @@ bool state_must_ask_first(const struct exchange *x);
 
 /* --- context.c: clients share a statement only if the settings under which PostgreSQL reads its SQL are equal --- */
 /* Writes to *context the number (gucs_context()) of the settings under which PostgreSQL reads this SQL, or 0 if no
- * setting matters to it. v: the traits of the SQL, with the hints of a Parse. Returns false if x must not share a
+ * setting matters to the SQL. v: the traits of the SQL, with the hints of a Parse. Returns false if x must not share a
  * statement of this SQL with other clients. */
 bool state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context);
-/* Returns true if PostgreSQL certainly reads SQL that is sent now under the settings of x->gucs. */
+/* Returns true if PostgreSQL will certainly read SQL that is sent now as the settings of x->gucs say. */
 bool state_reads_as_gucs(const struct exchange *x);
 /* Handles a Query or Bind with SET LOCAL: if the setting matters to state_statement_context(), statements are not
  * shared until the transaction has ended. Returns STEP_FORWARD. */

@@ -226,7 +226,7 @@ state_note_discard_all(struct exchange *x)
 	struct server *srv = x->srv;
 	struct client_session *s = state_get_or_create(x);
 
-	if (s == NULL || server_forget_session(srv) < 0) {
+	if (s == NULL || server_forget_unreported(srv) < 0) {
 		exchange_spoil(x);
 		return;
 	}

@@ -103,7 +103,8 @@ void state_forget_old_gucs(struct client_session *s);
  * Sends the messages of state_put_sql() ahead of the client's message. If the client has not begun a request, a Sync
  * follows: without it, PostgreSQL 18 and later would run the client's Execute in a transaction block, as the second
  * Execute before a Sync. If the client has begun a request, no Sync is sent, because it would end that request;
- * pgweir's messages, and an error that they cause, are then a part of the request. state_parse_ahead() makes this rare.
+ * pgweir's messages, and an error that they cause, are then a part of the request. state_discard_before_parse() makes
+ * this rare.
  */
 void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 

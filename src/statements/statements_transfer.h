@@ -5,16 +5,18 @@
 
 #include "exchange/exchange.h"
 
-/* A statement of a client; name is "" for the unnamed one. */
+/* A statement of a client. */
 struct statement_transfer {
-	const char *name;
+	const char *name; /* "" for the unnamed statement */
 	struct statement *st; /* borrowed; statements_add_transferred() takes over a reference */
 	uint32_t shape, types; /* shape_hash and types_hash of struct client_statement */
-	bool is_of_session; /* st->context is that of the client's settings, which has another number in each process */
-	bool is_proven, is_told; /* is_proven: as in struct client_statement; is_told: rows is not ROWS_UNTOLD */
+	/* true if st->context is the number of the client's settings; the new process looks its own number up */
+	bool is_of_session;
+	bool is_proven; /* client_statement.is_proven */
+	bool is_told; /* true if the client was told the columns of the rows: client_statement.rows != ROWS_UNTOLD */
 };
-/* TIE_SERVER: returns true if only the client's server has one of its statements. TIE_PROCESS: returns true if a reply
- * about a statement is due, or a statement is too large to be stored. */
+/* With TIE_SERVER, returns true if a statement of the client is only on the client's server, because it is too large to
+ * be stored. With TIE_PROCESS, returns true if a statement is too large, or if a reply about a statement is due. */
 bool statements_ties(const struct exchange *x, enum feature_tie to);
 /* Calls visit for each statement, in the order in which the client has prepared them, and at the end for the
  * unnamed statement. Returns 0, or -1 if there is no memory; then visit was not called. */

@@ -316,8 +316,8 @@ was_misread(const struct server *srv, const struct statement *st)
 	const struct exchange *x = srv->borrower;
 	const char *sql = st == NULL ? NULL : (const char *)st->bytes;
 
-	if (!srv->is_misread || sql == NULL)
-		return srv->is_misread;
+	if (!srv->has_encoding_error || sql == NULL)
+		return srv->has_encoding_error;
 	return !text_is_ascii(sql, st->query_len) && (!state_reads_as_gucs(x) || is_unreadable(x, sql, st->query_len));
 }
 

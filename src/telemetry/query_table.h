@@ -7,7 +7,7 @@
  * long.
  *
  * The number of rows is limited, and a row takes at most about 1.5 kB. When the table is full, a new row replaces an
- * old one: of the sixteen rows that were not used for longest, the one with the least total time.
+ * old one: of the sixteen least recently used rows, the one with the least total time.
  */
 #pragma once
 

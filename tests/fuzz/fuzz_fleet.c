@@ -24,8 +24,8 @@ check_members(const struct fleet_answer *a)
 		must(memchr(m->name, 0, sizeof(m->name)) != NULL);
 		budget += m->budget;
 		used += m->used;
-		waiting += m->waiting;
-		must(budget >= m->budget && used >= m->used && waiting >= m->waiting);
+		waiting += m->short_count;
+		must(budget >= m->budget && used >= m->used && waiting >= m->short_count);
 		must(!m->is_own && !m->is_silent && m->heard_us == 0);
 	}
 }

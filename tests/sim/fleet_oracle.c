@@ -208,7 +208,7 @@ oracle_tell(const struct fleet_sim *s)
 		if (b != NULL)
 			trace_line(
 			    "  state %d, limit %u, used %u, granted %u, waiting %u, share %d, others %u, members %u",
-			    (int)b->state, b->limit, b->used, b->granted, b->waiting, (int)b->share, b->others,
+			    (int)b->state, b->limit, b->used, b->granted, b->short_count, (int)b->share, b->others,
 			    b->member_count);
 	}
 }

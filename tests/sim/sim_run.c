@@ -542,7 +542,7 @@ check_all_gucs(const struct sim *s)
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next)
 			TAILQ_FOREACH(srv, &e->servers, all) {
 				check_gucs(k->servers.guc_store, srv->gucs, srv);
-				check_gucs(k->servers.guc_store, srv->plans_of, srv);
+				check_gucs(k->servers.guc_store, srv->plan_gucs, srv);
 			}
 }
 

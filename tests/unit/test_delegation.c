@@ -58,7 +58,7 @@ static const struct {
 Test(delegation, rules)
 {
 	EACH(row, rows) {
-		struct pool_owner *of = pool_owner_new();
+		struct delegator *of = delegator_new();
 		struct delegated *client = row->client != NULL ? made(row->client, row->client_until_us) : NULL;
 		struct fail why = { 0 };
 		int r;
@@ -66,7 +66,7 @@ Test(delegation, rules)
 		cr_assert_not_null(of);
 		if (row->owner != NULL)
 			of->owner_credentials = made(row->owner, row->owner_until_us);
-		r = pool_owner_check_client(of, client, row->is_free, NOW, &why);
+		r = delegator_check_client(of, client, row->is_free, NOW, &why);
 		delegated_unref(client); /* what was taken has a reference of its own */
 		cr_expect_eq(r, row->refusal == NULL ? 0 : -1, "%s", row->rule);
 		if (row->refusal != NULL)
@@ -78,24 +78,24 @@ Test(delegation, rules)
 			cr_expect_str_eq(of->owner_credentials->principal, row->owner_then, "%s", row->rule);
 			cr_expect_eq(of->owner_credentials->until_us, row->until_then_us, "%s", row->rule);
 		}
-		pool_owner_unref(of);
+		delegator_unref(of);
 	}
 }
 
 Test(delegation, what_was_delegated_outlives_its_pool)
 {
-	struct pool_owner *of = pool_owner_new();
+	struct delegator *of = delegator_new();
 	struct delegated *d = made("a@R", NOW + 1);
 	struct fail why;
 
 	cr_assert_not_null(of);
-	cr_expect_eq(pool_owner_check_client(pool_owner_ref(of), d, true, NOW, &why), 0);
-	pool_owner_unref(of);
-	pool_owner_unref(of);
+	cr_expect_eq(delegator_check_client(delegator_ref(of), d, true, NOW, &why), 0);
+	delegator_unref(of);
+	delegator_unref(of);
 	cr_expect_eq(delegated_check(d, NOW, &why), 0);
 	cr_expect_eq(delegated_check(d, NOW + 1, &why), -1);
 	cr_expect_eq(delegated_check(NULL, NOW, &why), -1);
 	delegated_unref(d);
 	delegated_unref(NULL);
-	pool_owner_unref(NULL);
+	delegator_unref(NULL);
 }

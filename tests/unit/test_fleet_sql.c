@@ -70,7 +70,7 @@ self(void)
 	return (struct fleet_member){ .name = "app-server1.4194304",
 				      .budget = 90,
 				      .used = 12,
-				      .waiting = 3,
+				      .short_count = 3,
 				      .is_in_use = true,
 				      .report_digit = 7 };
 }
@@ -210,7 +210,7 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 	for (size_t i = 0; i < COUNT(numbers); i++)
 		for (size_t k = 0; k < COUNT(names); k++) {
 			uint32_t n = numbers[i], shown = n < 9999999 ? n : 9999999;
-			struct fleet_member m = { .budget = n, .used = n, .waiting = n, .is_in_use = true };
+			struct fleet_member m = { .budget = n, .used = n, .short_count = n, .is_in_use = true };
 			static struct fleet_answer a;
 			char said[256];
 
@@ -225,7 +225,7 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 			cr_expect_eq(a.members[0].pid, 77);
 			cr_expect_eq(a.members[0].budget, shown, "%s", said);
 			cr_expect_eq(a.members[0].used, shown, "%s", said);
-			cr_expect_eq(a.members[0].waiting, shown, "%s", said);
+			cr_expect_eq(a.members[0].short_count, shown, "%s", said);
 			cr_expect(a.members[0].is_in_use);
 			cr_expect_eq(a.members[0].report_digit, m.report_digit, "%s", said);
 		}
@@ -439,7 +439,7 @@ static const struct {
 	{ "nothing behind its name", "pgweir budget ", { .budget = 0 } },
 	{ "numbers without a name",
 	  "pgweir budget 1 2 3 1 5",
-	  { .budget = 1, .used = 2, .waiting = 3, .report_digit = 5, .is_in_use = true } },
+	  { .budget = 1, .used = 2, .short_count = 3, .report_digit = 5, .is_in_use = true } },
 	{ "too few numbers", "pgweir budget 1 2", { .budget = 1, .used = 2 } },
 	{ "words", "pgweir budget many", { .name = "many" } },
 	{ "numbers that would add up to more than there are",
@@ -447,19 +447,19 @@ static const struct {
 	  { .report_digit = 9, .name = "x" } },
 	{ "numbers beyond all",
 	  "pgweir budget 99999999999999999999999999999999999 1 1 1 1 x",
-	  { .used = 1, .waiting = 1, .is_in_use = true, .report_digit = 1, .name = "x" } },
+	  { .used = 1, .short_count = 1, .is_in_use = true, .report_digit = 1, .name = "x" } },
 	{ "less than none", "pgweir budget -1 -2 -3 -4 -5 x", { .name = "x" } },
 	{ "a longer name than there is room for",
 	  "pgweir budget 1 1 1 1 1 0123456789012345678901234567890123456789012345678",
 	  { .budget = 1,
 	    .used = 1,
-	    .waiting = 1,
+	    .short_count = 1,
 	    .is_in_use = true,
 	    .report_digit = 1,
 	    .name = "012345678901234567890123456789012345678" } },
 	{ "directives",
 	  "pgweir budget 1 1 1 1 1 %n%s",
-	  { .budget = 1, .used = 1, .waiting = 1, .is_in_use = true, .report_digit = 1, .name = "%n%s" } },
+	  { .budget = 1, .used = 1, .short_count = 1, .is_in_use = true, .report_digit = 1, .name = "%n%s" } },
 };
 
 Test(fleet_sql, anybody_may_call_himself_a_member)
@@ -473,7 +473,7 @@ Test(fleet_sql, anybody_may_call_himself_a_member)
 		cr_assert_eq(a.member_count, 1, "%s", row->rule);
 		cr_expect_eq(m->budget, want->budget, "%s: %u", row->rule, m->budget);
 		cr_expect_eq(m->used, want->used, "%s: %u", row->rule, m->used);
-		cr_expect_eq(m->waiting, want->waiting, "%s: %u", row->rule, m->waiting);
+		cr_expect_eq(m->short_count, want->short_count, "%s: %u", row->rule, m->short_count);
 		cr_expect_eq(m->is_in_use, want->is_in_use, "%s", row->rule);
 		cr_expect_eq(m->report_digit, want->report_digit, "%s: %u", row->rule, m->report_digit);
 		cr_expect_str_eq(m->name, want->name, "%s", row->rule);

@@ -81,7 +81,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 }
 
 int
-server_forget_session(struct server *srv)
+server_forget_unreported(struct server *srv)
 {
 	return gucs_move(&srv->gucs, gucs_empty(fake->guc_store));
 }
