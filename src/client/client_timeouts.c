@@ -50,7 +50,7 @@ is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 static bool
 is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 {
-	return is_late(now_us, since_us, limit_us) && is_late(now_us, c->env->woke_us, limit_us);
+	return is_late(now_us, since_us, limit_us) && now_us - c->env->woke_us >= limit_us;
 }
 
 /* Returns true if the client has done too little within limit_us, and had time for it: what it sent while the loop
@@ -58,7 +58,7 @@ is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64
 static bool
 is_slow(const struct client *c, uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 {
-	return is_late(now_us, since_us, limit_us) && is_late(now_us, c->env->woke_us, STANDS_STILL_US);
+	return is_late(now_us, since_us, limit_us) && now_us - c->env->woke_us >= STANDS_STILL_US;
 }
 
 /* Returns true if a late query has not been cancelled yet, or if PostgreSQL has not reacted to the cancel within
@@ -426,7 +426,7 @@ clients_renew_query_budget(struct client_env *env)
 void
 clients_end_late(struct client_env *env, uint64_t now_us)
 {
-	if (now_us - env->looked_us >= STANDS_STILL_US)
+	if (env->looked_us != 0 && now_us - env->looked_us >= STANDS_STILL_US)
 		env->woke_us = now_us;
 	env->looked_us = now_us;
 	for (struct pool *pool = NULL; (pool = pool_use_next_active(env->x.pools, pool)) != NULL;)
