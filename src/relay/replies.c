@@ -228,7 +228,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 static bool
 is_others_turn(struct exchange *x, const struct server *srv)
 {
-	return srv->loan.has_run && policy_has_unserved_waiters(pool_of(srv)->policy) &&
+	return srv->loan.last_done_us > srv->loan.lent_us && policy_has_unserved_waiters(pool_of(srv)->policy) &&
 	       (state_risk_of_loan(x) & STATE_BACKEND) == 0;
 }
 
