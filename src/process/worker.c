@@ -226,6 +226,7 @@ worker_begin(struct worker *k)
 {
 	struct timeval tv = timer_interval(TICK_US);
 
+	k->clients.looked_us = clock_now_us(); /* a standstill ahead of the first tick counts, too */
 	k->tick = event_new(k->base, -1, EV_PERSIST, on_tick, k);
 	return k->tick == NULL ? -1 : event_add(k->tick, &tv);
 }
