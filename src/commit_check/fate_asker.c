@@ -9,7 +9,7 @@
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 /* after this time the connection is given up, because another host may be the primary by now */
 #define ANSWER_US (3 * US_PER_S)
-/* From this question on, every other question ends the transaction's backend, which may be waiting although its
+/* After this many questions, every second one terminates the transaction's backend, which may be waiting although its
  * connection is gone. */
 #define PATIENCE 3u
 
@@ -180,7 +180,7 @@ on_free(struct dedicated *d)
 	free(a);
 }
 
-/* The cause of any failed login may pass before the deadline. */
+/* No op ends the questions after a failed login, because the cause of the failure may be gone before the deadline. */
 static const struct dedicated_ops conn_ops = {
 	.backoff_min_us = BACKOFF_MIN_US,
 	.backoff_max_us = BACKOFF_MAX_US,

@@ -112,7 +112,7 @@ char *upstream_text(const struct upstream *up, bool is_redacted);
  * `database` has no tenant, `user` is not of this tenant, or the tenant makes an invalid host.
  */
 bool upstream_is_tenant_name(const char *name, size_t len); /* returns true for 1 to 63 letters, digits, _ and - */
-/* Checks the template of a tenant. Returns -1 if no client's names can be filled in. */
+/* Checks the template of a tenant. Returns -1 if even the shortest names can't be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
 bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if hosts depend on the tenant */
 /* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `role` is the name that

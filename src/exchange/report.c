@@ -9,7 +9,8 @@
  *   connect         no server is lent yet, and PostgreSQL must accept a connection, or answer pgweir's login
  *   server          PostgreSQL owes an answer, or must take bytes; its silence in the midst of an answer counts, too
  *   stream          PostgreSQL's answer is on its way, without a pause
- *   client          the client must take the answer, send the rest of its request, or send the data of its COPY
+ *   client          the client must take the answer, send the rest of its request or its COPY data, or begin the next
+ *                   request of its transaction
  *   proxy           pgweir has everything it needs, and works
  *
  * So the phases of a request add up to its duration. Requests that overlap in a pipeline share one server: each lasts
@@ -41,7 +42,8 @@ charge(struct phase_clock *c, uint64_t now_us)
 	c->since_us += us;
 }
 
-/* Starts the clock of a request. c->us is zero already: the code that takes over the sums clears them. */
+/* Starts the clock of a request. c->us is zero already: measure() and phases_so_far() clear the sums that they have
+ * used. */
 static void
 start_clock(struct exchange_env *env, struct phase_clock *c)
 {
@@ -580,7 +582,8 @@ report_waiting_text(const struct exchange *x, size_t *len)
 	return (const char *)text;
 }
 
-/* Takes over the phases of the request that fails, up to now. Time between two requests counts as the client's. */
+/* Moves the phases of the failing request, up to now, from its clock to phase_us. Time between two requests counts as
+ * the client's. */
 static void
 phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
@@ -669,7 +672,8 @@ kind_of(const struct exchange *x, const struct fail *why)
 		{ "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL },    { "53400", RF_LIMIT },
 		{ "57014", RF_LIMIT },	  { "0A000", RF_UNSUPPORTED },
 	};
-	static const char killed[] = "terminating connection due to administrator command"; /* the text of KILL, too */
+	/* the text of PostgreSQL's error, which the console's KILL uses, too */
+	static const char killed[] = "terminating connection due to administrator command";
 
 	if (x->srv != NULL && x->srv->loan.end == LOAN_END_TOLD)
 		return RF_BACKEND_LOST;

@@ -119,8 +119,8 @@ put_unknown_setting(struct client *c, struct fail *why)
 	message_notice(&c->login->out, "WARNING", why);
 }
 
-/* Sends the client a notice for each of its settings that PostgreSQL did not know when another client's equal settings
- * were tried. `known` has the settings that PostgreSQL knew. */
+/* An earlier client has sent the same settings. `known` has those that PostgreSQL knew; sends this client a notice for
+ * each of the others. */
 static void
 put_unknown_settings(struct client *c, const struct gucs *known)
 {
@@ -229,9 +229,10 @@ finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 	login_finish(c, gucs, c->x.pool->login_parameters);
 }
 
-/* Tries settings whose result is not certain on a server, so that PostgreSQL itself refuses bad ones. The client waits
- * for that server, however busy the pool is; but if only custom settings are uncertain and no server is free, the login
- * ends now, and the settings are applied before the client's first query. */
+/* Ends the login at once if the result of the client's settings is certain. Otherwise tries them on a server, so
+ * PostgreSQL itself refuses bad ones. The client waits for that server, however busy the pool is; but if only custom
+ * settings are uncertain and no server is free, the login ends now, and the settings are applied before the client's
+ * first query. */
 static void
 ask_server(struct client *c)
 {
@@ -280,7 +281,7 @@ settings_to_apply(const struct client *c)
 	return c->login->valid != NULL ? c->login->valid : c->login->raw;
 }
 
-/* Returns the server's settings, overridden by the client's. Reported settings stay marked as reported. */
+/* Returns the settings of a fresh server, overridden by the client's. Reported settings stay marked as reported. */
 static struct gucs *
 wanted_gucs(const struct client *c)
 {
@@ -313,7 +314,7 @@ apply_settings(const struct client *c, struct server *srv, const struct gucs *wa
 }
 
 /* Applies the client's settings to the server. If their result is known from another client, sends only settings that
- * differ from the server's, as to any borrowed server. */
+ * differ from those that the server has, as is done whenever a server is lent. */
 static void
 try_settings(struct client *c, struct server *srv)
 {

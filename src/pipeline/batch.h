@@ -1,7 +1,7 @@
 /*
  * src/pipeline/batch.h - parses a complete request of one of two forms: a Query; or [unnamed Parse,] Bind, [Describe of
  * the portal,] Execute without a limit, Sync, all with the unnamed portal. Only such a request may be sent ahead of its
- * turn, or be followed by requests that are. Pure.
+ * turn, and others may be sent ahead of theirs only after such a request. Pure.
  */
 #pragma once
 

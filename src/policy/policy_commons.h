@@ -114,7 +114,8 @@ bool policy_named_put(struct policy_commons *all, struct policy_named *n);
 /* Returns the budget that all pools of the database ('d'), tenant ('t'), user ('u') or host ('h') of this name share. A
  * new budget has no limit. The budget stays valid until policy_budget_put. Returns NULL if out of memory. */
 struct policy_budget *policy_budget_get(struct policy_commons *all, char kind, const char *name, size_t len);
-void policy_budget_put(struct policy_commons *all, struct policy_budget *b); /* b has no pools left; NULL is fine */
+/* Releases the caller's reference, after the caller's pool or connection has left the budget. NULL is fine. */
+void policy_budget_put(struct policy_commons *all, struct policy_budget *b);
 
 /* --- Orders: for src/policy/. --- */
 
@@ -140,8 +141,8 @@ enum policy_order {
 
 /* The orders to a pool, embedded in the pool. The lock guards all fields but the first three. */
 struct policy_orders {
-	/* NULL if the orders are for no pool, but for the keeper of a budget (policy_keeper.h): then an order only
-	 * calls tell() of the policy worker */
+	/* NULL if the orders are not for a pool, but for the keeper of a budget (policy_keeper.h): then an order only
+	 * makes the policy worker's tell() due */
 	const struct policy_order_ops *ops;
 	struct policy *pool;
 	struct policy_worker *worker;
@@ -157,8 +158,8 @@ void policy_worker_unlock(const struct policy_worker *r);
 void policy_worker_order(struct policy_orders *o, unsigned what);
 /* Makes r->tell() due. Call with the lock; then call policy_worker_unlock_and_act() or policy_worker_tell_others(). */
 void policy_worker_wake(struct policy_worker *r);
-/* Calls tell() for all policy workers but r that were woken or have orders. Call this under the lock, which is released
- * during each tell(). Orders to pools of r wait for policy_worker_unlock_and_act(). */
+/* Calls tell() for each policy worker except r that was woken or has orders. Call this under the lock, which is
+ * released during each tell(). Orders to pools of r wait for policy_worker_unlock_and_act(). */
 void policy_worker_tell_others(struct policy_worker *r);
 /* Carries out the orders to the pools of r, and calls tell() for other policy workers that have orders. Call this with
  * the lock, which is released. */

@@ -17,9 +17,9 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 		shard_join(&p->shard, w, p->total, policy_own_live(p), policy_own_verified(p));
 	caps_set_groups(&p->caps, w == NULL ? NULL : w->caps, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
-		shard_outage_begins(&p->shard, p->outage.since_us); /* its begin was reported already */
+		shard_outage_begins(&p->shard, p->outage.since_us); /* its start was reported already */
 	TAILQ_FOREACH(conn, &p->all, all)
-		conn->round = ROUND_NONE; /* the other shards may have closed all theirs since it was opened */
+		conn->round = ROUND_NONE; /* the other shards may have closed their connections since conn was opened */
 	policy_update_observed(p);
 	policy_tell_shards(p);
 	policy_replenish(p, now_us);
@@ -158,7 +158,8 @@ give_one(struct policy *p, int number, uint64_t now_us)
 	return false;
 }
 
-/* If no idle connection can be transferred, and the pool is full, closes the coldest for the other shard. */
+/* Transfers idle connections to shards with waiters. If none can be transferred, and no connection can be opened for
+ * the other shard either, closes the coldest. */
 void
 policy_give_idle(struct policy *p, uint64_t now_us)
 {

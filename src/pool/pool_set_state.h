@@ -55,14 +55,14 @@ struct pooled {
 	unsigned known_leftovers;
 	/* The settings with which the server's session began: pool_defaults.c. */
 	struct {
-		/* the role_settings_version() of these settings, or of older ones; 0 if unknown */
+		/* a role_settings_version() that is that of these settings, or older; 0 if unknown */
 		uint64_t version;
 		/* If `version` is not 0: when the server's host answered with that version. If `version` is 0: when the
 		 * server's login began, or 0 if the login began before an ALTER. */
 		uint64_t since_us;
 		uint64_t outdated_by; /* the version because of which the server is to be replaced; 0 if it may stay */
 	} defaults;
-	/* pool_transfer.c uses the next five fields while the server is transferred to another worker. */
+	/* pool_transfer.c uses the fields below while the server is transferred to another worker. */
 	struct note note;
 	struct policy_worker *from_worker, *to_worker;
 	struct pool_set *to;
@@ -166,8 +166,8 @@ struct pool *pool_set_find(const struct pool_set *set, const void *key, size_t l
 extern const struct policy_ops pool_policy_ops;
 /* Copies the pointer to srv's GUC set to srv's policy_conn, and returns the policy_conn. srv must be idle. */
 struct policy_conn *pool_copy_gucs_to_conn(struct server *srv);
-/* Notes that servers have got these settings at login since since_us. If baseline has changed, drops the results of
- * startup settings that were learnt from older servers. */
+/* Notes that servers that have logged in since the time since_us got these settings. If baseline has changed, drops the
+ * results of startup settings that were learnt from older servers. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us);
 
 /* pool_transfer.c */
@@ -179,7 +179,8 @@ const char *pool_code_ask(struct server *srv); /* returns the query about code t
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
-/* Returns what to do with srv when `parts` are to be washed off: see database_code_decide(). */
+/* Returns what to do with srv before the session state `parts` (a set of STATE_...) is washed off it: see
+ * database_code_decide(). */
 enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl);
 /* Returns true if srv, which is held until an answer about code comes, need not be held any longer. */
 bool pool_code_may_end_hold(const struct server *srv);

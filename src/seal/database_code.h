@@ -15,8 +15,8 @@
  * may make such a change (RISK_CODE), all state is washed off the server.
  *
  *   database_code.c  asks, and keeps the answer
- *   code_registry.c  lists the structs database_code of all loops; notes DDL that one loop sees in all structs of the
- *                    same database
+ *   code_registry.c  lists the structs database_code of all loops; when one loop sees DDL, notes the DDL in all structs
+ *                    of the same database
  *
  * The answer also has the versions of the settings with which sessions begin (role_settings.h).
  *
@@ -43,7 +43,7 @@ struct code_registry; /* the structs database_code of all loops, and their lock;
 #define CODE_DATABASE_MAX 256u
 #define CODE_SETTINGS_MAX 200u /* the most custom settings of an answer */
 #define CODE_VERSION_MAX 64u
-/* A question may be asked on a server that its client returns if the answer expires within this time. */
+/* If the answer expires within this time, the next question may be asked on any server that a client returns. */
 #define CODE_AHEAD_US UINT64_C(500000)
 #define CODE_ANSWER_US UINT64_C(3000000) /* each question's statement_timeout, as in database_code_settings.sql */
 
@@ -104,17 +104,17 @@ struct database_code {
 	/* the shortest time that a cheap question took since the last full answer; 0 if none was asked */
 	uint64_t cost_us;
 	uint64_t read_asked_us, read_cost_us; /* when the last full answer was asked for, and how long it took */
-	/* when the answer expires; 0 if there is none, or if DDL was seen after its question was asked */
+	/* when the answer expires; 0 if there is no answer, or if DDL was seen after the answer's question was asked */
 	_Atomic uint64_t believed_until_us;
 	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are earlier values of ddl_count */
 	_Atomic uint64_t last_keeping_ddl; /* ddl_count at the last DDL with RISK_KEEPS */
-	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. An answer resets this to
-	 * ddl_at_own_words if no more names than before reach functions that keep state. */
+	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. A full answer in which the same
+	 * names as before reach functions that keep state resets this to ddl_at_own_words. */
 	_Atomic uint64_t ddl_at_assumed;
 	/* ddl_count at the last DDL with RISK_KEEPS or RISK_OWN_WORDS; guarded by the registry's lock */
 	uint64_t ddl_at_own_words;
 	uint64_t full_answer_us; /* when the last full answer came */
-	/* when the last full answer came that may give STATE_BACKEND to more names than the answer before it */
+	/* when the last full answer came in which more names may have STATE_BACKEND than in the full answer before */
 	uint64_t new_keepers_us;
 	struct code_host *hosts; /* owned; for pool_defaults.c */
 	unsigned host_count;
@@ -132,12 +132,13 @@ struct database_code {
 	 * was no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
 	/* If the last question has failed, when the next one may be asked, and how long after the failure; else 0. The
-	 * pause is as long as the question took, at least a second, and twice as long after each further failure. */
+	 * pause is as long as the question took, at least a second, and doubles with each further failure, up to a
+	 * minute. */
 	uint64_t refused_until_us, refused_pause_us;
 	/* STATE_BACKEND and RISK_CONTEXT of earlier answers, because a standby may still have that code */
 	unsigned earlier_risks;
-	/* Bits of pool_code_known_leftovers() that were not known on the workers from which servers came. If the first
-	 * answer here has such a bit, that bit counts as new. */
+	/* Bits of pool_code_known_leftovers() of this worker that other workers did not know when they transferred
+	 * servers to this worker. If the first answer on this worker has such a bit, that bit counts as new. */
 	unsigned unknown_elsewhere;
 };
 
@@ -153,8 +154,9 @@ unsigned database_code_assumed_risk(const struct database_code *code);
 /* Like database_code_assumed_risk(), but without STATE_REMOTE if, in the last second, a wash has begun that found
  * neither dblink nor postgres_fdw, and no DDL was seen since. */
 unsigned database_code_assumed_risk_now(const struct database_code *code, uint64_t now_us);
-/* Returns the risk of this SQL, or of unknown SQL if sql is NULL. If kept is not NULL, and the SQL is not opaque, sets
- * *kept to the risk of the SQL's names and types. types: see risk_names_of_types(); NULL if the SQL is a Query. */
+/* Returns the risk of this SQL, or of unknown SQL if sql is NULL. If kept is not NULL, sets *kept to the risk of the
+ * SQL's names and types, unless the SQL is opaque (RISK_OPAQUE). types: see risk_names_of_types(); NULL if the SQL is a
+ * Query. */
 unsigned database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Sets *risk to the risk in *kept, and returns true. Returns false if *kept is outdated, or if kept is NULL. */
@@ -190,8 +192,8 @@ database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 {
 	return !database_code_is_known(code, now_us) || !code->answer->has_no_sequence;
 }
-/* Returns RISK_CONTEXT if any SQL may have that risk, else 0. Uses the last answer even if it has expired. (If the next
- * answer is the first to have RISK_CONTEXT, pool_code.c closes all servers.) */
+/* Returns RISK_CONTEXT if there may be SQL with that risk, else 0. Uses the last answer even if it has expired. (If the
+ * next answer is the first to have RISK_CONTEXT, pool_code.c closes all servers.) */
 static inline unsigned
 database_code_context_risk(const struct database_code *code)
 {

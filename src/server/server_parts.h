@@ -30,7 +30,8 @@ void server_first_host(struct server *srv, uint32_t turn, const struct upstream_
 int server_dial_host(struct server *srv);
 void server_forget_secret(struct server *srv); /* wipes the output of password_command */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg); /* called when the login's time is over */
-/* Handles bytes while LOGIN. Returns how many were used, or -1 if srv has ended. */
+/* Handles bytes that come before the login is complete (SV_LOGIN). Returns how many were used, or -1 if srv has
+ * ended. */
 ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 
 /* server_reset.c: handles a row of the answer to a Query of seal_put(). */

@@ -13,7 +13,7 @@ four(const char *p)
 	return bytes;
 }
 
-/* Returns true if a and b are the same len bytes. len is from SCAN_MEMORY_SQL_MIN to SHORT_LEN. */
+/* Returns true if the len bytes at a and at b are equal. len is from SCAN_MEMORY_SQL_MIN to SHORT_LEN. */
 static inline bool
 is_same_short(const char *a, const char *b, size_t len)
 {
@@ -52,7 +52,7 @@ make_room(struct scan_memory *m, size_t size)
 		       &m->sets[m->hand / SCAN_MEMORY_PLACES % SCAN_MEMORY_SETS].places[m->hand % SCAN_MEMORY_PLACES]);
 }
 
-/* Makes an entry with the scan's result for SQL with these parts. Returns NULL without memory. */
+/* Makes an entry with the scan's result for SQL with these parts. Returns NULL if there is no memory. */
 static struct scanned_sql *
 keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned options,
      const char *sql, const struct skeleton_parts *parts)

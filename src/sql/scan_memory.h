@@ -48,7 +48,8 @@ struct scan_memory {
 		} places[SCAN_MEMORY_PLACES];
 	} sets[SCAN_MEMORY_SETS];
 	struct exact_sql {
-		/* hash of the last SQL that belongs in this slot but is not in `sql`; 0 if there is none */
+		/* hash of the last SQL of this slot that has an entry, whether or not `sql` is that SQL; 0 if there is
+		 * none */
 		uint64_t key;
 		size_t len; /* bytes of sql */
 		char *sql; /* the text, owned; NULL until a text of this slot has come twice */

@@ -2,7 +2,8 @@
  * src/sql/scan_rules.c - judges what tokens mean for the session.
  *
  * There are three kinds of rules: for the first word of a statement, for some words anywhere, and for names before a
- * parenthesis. Such a name is a function's unless the token before it excludes that. In doubt, the flag is set.
+ * parenthesis. Such a name is a function's unless the token before it excludes that. In doubt, a rule sets its flag
+ * (scan.flags).
  */
 #include "sql/scan_rules.h"
 #include "base/text.h"
@@ -142,8 +143,8 @@ expect_in_config(struct scan *s, enum token token)
 	}
 	s->expect = EXPECT_NOTHING;
 	if (!is_named || token != TOKEN_COMMA) {
-		/* The text does not show the name. This matters unless the third argument makes it local:
-		 * end_config(). */
+		/* The SQL does not show the setting's name, which is needed unless the third argument is true, and so
+		 * the setting is local: end_config() checks that. */
 		s->flags |= s->config_parens != 0 ? SCAN_NAMES_LOST : 0;
 		s->config_parens = s->parens;
 		return;
@@ -320,7 +321,8 @@ judge_word(struct scan *s, enum sql_word word)
 	}
 }
 
-/* Looks for pg_temp anywhere, and for (1).pg_advisory_lock, which calls that function without a parenthesis. */
+/* Looks for names that matter wherever they stand: pg_temp, pg_settings, pg_notify, pg_listening_channels and those of
+ * advisory locks, as (1).pg_advisory_lock calls that function without a parenthesis. */
 static void
 judge_pg(struct scan *s, const char *text, size_t len)
 {
@@ -446,7 +448,7 @@ scan_unicode_quoted(struct scan *s, const char *text, size_t len)
 
 /* --- names before a parenthesis ---------------------------------------------------------------------------------- */
 
-/* Returns true if a call may follow this keyword of the syntax. No call can follow a plain identifier. */
+/* Returns true if a call may follow the keyword `before`. */
 static bool
 may_call_after_word(const struct scan *s, enum sql_word before)
 {

@@ -1,9 +1,9 @@
 /*
  * src/state/commit.c - the end of a transaction: what has become of the session; see state/state_state.h.
  *
- * Effects are believed if nothing has failed and nothing was rolled back since they were recorded. Suspicions are
- * resolved by asking the server (ask.c). State that can't be moved pins the client to its server until a probe shows
- * that the state has gone.
+ * Settings that SQL is known to have changed (effects) count as changed if nothing has failed and nothing was rolled
+ * back since they were recorded. For all state that SQL may have changed (loan.suspected), the server is asked (ask.c).
+ * State that can't be moved pins the client to its server until a probe shows that the state has gone.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -18,7 +18,8 @@ __attribute__((noinline)) int
 state_replay(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	/* If nothing runs after the settings, PostgreSQL need not end the session to refuse them. */
+	/* PostgreSQL has refused these settings before. They go alone: with no request after them that must be kept
+	 * from running, PostgreSQL need not end the session if it refuses them again. */
 	bool is_alone = x->gucs == x->pool->refused && srv->tx == 'I' && srv->loan.standby == 0 && !x->has_caught_up;
 	struct buf b = { 0 };
 
@@ -125,8 +126,8 @@ apply_one(struct exchange *x, struct gucs **gucs, const struct effect *e)
 	return 0;
 }
 
-/* Returns 0, or -1 if the GUC set would be too large, or without memory; the probe will then find the settings on the
- * server. */
+/* Returns 0, or -1 if the GUC set would be too large or memory has run out; the probe will then find the settings on
+ * the server. */
 static int
 apply_effects(struct exchange *x, struct gucs **slot)
 {
@@ -142,9 +143,9 @@ apply_effects(struct exchange *x, struct gucs **slot)
 }
 
 /*
- * Returns true if the recorded effects might be other settings on another server. While the client acts as another
- * role, it may have made settings that the user that logged in could not make there; and the value of
- * default_text_search_config depends on the search_path at the moment of the SET.
+ * Returns true if the recorded effects might give other settings when they are replayed on another server. While the
+ * client acts as another role, it may have made settings that the user that logged in could not make there; and the
+ * value of default_text_search_config depends on the search_path at the moment of the SET.
  */
 static bool
 must_ask(const struct exchange *x)
@@ -240,8 +241,8 @@ state_settle(struct exchange *x, bool has_long_statement)
 	if (has_long_statement != ((x->pins & 1u << PIN_LONG_STATEMENT) != 0) &&
 	    !state_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
 		return false;
-	/* the client keeps its server: a probe would overwrite the client's unnamed statement, so the records stay, too
-	 */
+	/* A probe would overwrite the client's unnamed statement. So none is sent, the client keeps its server, and
+	 * effects and suspicions stay recorded. */
 	if (x->srv->loan.must_keep_unnamed)
 		return false;
 	s = x->session;

@@ -12,7 +12,7 @@
 
 #include <openssl/crypto.h>
 
-/* A parsed line. values has the value of each word, by the word's row. */
+/* A parsed line. values[i] is the value of the word (parameter) bouncer_word(i); NULL if the line has no such word. */
 struct connect_line {
 	struct bouncer *b;
 	const struct bouncer_entry *entry;
@@ -141,8 +141,8 @@ socket_dir(const struct connect_line *c)
 	return dir;
 }
 
-/* Writes the names of hosts. PgBouncer takes anything for a name (in "host= port=5432" the text "port=5432"), and then
- * does not find the host. Such a text becomes a name that no host has. */
+/* Writes the names of hosts. PgBouncer takes any text as a name, such as "port=5432" in "host= port=5432", and then
+ * does not find the host. Here such a text becomes a name that no host has. */
 static void
 put_host_names(const struct connect_line *c, const char *list, struct buf *to)
 {
