@@ -111,7 +111,7 @@ struct client_env {
 };
 
 /* Says whether the log has the reason for which a client was disconnected. */
-enum client_end {
+enum client_end_log {
 	CLIENT_END_DUE, /* the reason is still to be logged */
 	/* the reason was logged, or must not be logged; a log in PgBouncer's format still lacks its line */
 	CLIENT_END_LOGGED,
@@ -154,7 +154,7 @@ struct client {
 			bool is_counted : 1;
 			/* The client is not read, because memory is short. Set and cleared by client_memory.c. */
 			bool is_read_paused : 1;
-			enum client_end end_log : 2;
+			enum client_end_log end_log : 2;
 			/* The client can't move to a successor of this process. Set by moving.c and
 			 * restart_forward_cancel(), never cleared. */
 			bool is_staying : 1;
@@ -191,7 +191,7 @@ struct client *client_new(struct client_env *env, int fd, const struct sockaddr 
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c); /* called on the other worker, which then has the client */
 /* Called on the main worker in place of client_arrive(), if the client is not to move after all. */
-void client_come_back(struct client *c, struct client_env *main_worker);
+void client_come_back(struct client *c, struct client_env *main_env);
 /* --- functions for exchange_ops --- */
 /* Does what client_close() does, but logs another reason than `why`, for example the name of the administrator who has
  * asked for the close, or an error that PostgreSQL has already sent to the client. */

@@ -38,7 +38,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 {
 	struct buf sql = { 0 };
 
-	if (q->asked >= PATIENCE && q->asked % 2 == 1)
+	if (q->ask_count >= PATIENCE && q->ask_count % 2 == 1)
 		fate_ask_end(&sql, q->mark.xid, q->pid);
 	else
 		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
@@ -46,8 +46,8 @@ ask(struct fate_asker *a, struct fate_question *q)
 	a->asked = q;
 	a->fate = FATE_AGAIN;
 	a->is_standby = false;
-	q->asked++;
-	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_MIN_US, BACKOFF_MAX_US, &a->conn.random);
+	q->ask_count++;
+	q->next_us = now_of(a) + backoff_us(q->ask_count, BACKOFF_MIN_US, BACKOFF_MAX_US, &a->conn.random);
 	dedicated_ask(&a->conn, &sql);
 }
 
@@ -219,7 +219,7 @@ fate_ask(struct pool *pool, struct fate_question *q)
 	if (a == NULL)
 		return -1;
 	q->next_us = now_of(a);
-	q->asked = 0;
+	q->ask_count = 0;
 	q->reason = NULL;
 	TAILQ_INSERT_TAIL(&a->questions, q, link);
 	timer_start(&a->timer, 0);

@@ -28,7 +28,7 @@ uint64_t report_idle_since(const struct exchange *x);
 /* Guesses the origin of the cancel that ended the client's request, from the error *e (PostgreSQL's or pgweir's) and
  * the recorded CancelRequest, which is then forgotten. The result is only shown to people. */
 enum canceler report_take_canceler(struct exchange *x, const struct error_fields *e);
-void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */
+void report_count_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */
 /*
  * Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer, to the counters,
  * the slow-query log and SHOW QUERIES. why: the error that has ended it. event: the name of this end in the log; NULL

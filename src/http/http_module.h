@@ -51,7 +51,7 @@ struct http_page {
 	uint64_t (*on_snapshot)(void *state, const struct snapshot *s);
 };
 
-extern const struct http_page *const http_modules[]; /* defined in modules/modules.c; NULL after the last */
+extern const struct http_page *const http_module_pages[]; /* defined in modules/modules.c; NULL after the last */
 
 /* --- http_pages.c: for fill() --- */
 void http_reply_json(struct http_reply *r, int code, const struct buf *body); /* code becomes 500 if body is broken */

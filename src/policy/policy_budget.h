@@ -50,8 +50,8 @@ bool policy_give_up_idle(struct policy *p, uint64_t now_us);
  */
 struct policy_budget *policy_budget_new(uint32_t limit); /* limit: 0 for none. Returns NULL if out of memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools are freed */
-/* Sets the limit; 0 for no limit. r: the policy worker of the caller's thread. */
-void policy_budget_set_limit(struct policy_budget *b, struct policy_worker *r, uint32_t limit, uint64_t now_us);
+/* Sets the limit; 0 for no limit. worker: the policy worker of the caller's thread. */
+void policy_budget_set_limit(struct policy_budget *b, struct policy_worker *worker, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
 /* Opening takes milliseconds, so places change hands no more often than this. A pool stays in use for this long after
@@ -79,7 +79,7 @@ struct budget_group {
 	uint32_t demanding; /* members with demand */
 	bool is_in_idle_grace; /* true if the group has no demand, but had demand within the last BUDGET_TURN_US */
 	uint64_t idle_grace_end_us, turn_end_us; /* as in struct budget_view, for the last return in the group */
-	uint64_t walk; /* the number of the last pass over the hungry members that reached this group */
+	uint64_t last_pass; /* the number of the last pass over the hungry members that reached this group */
 	uint32_t counted; /* places that this last pass has counted for the group */
 	TAILQ_ENTRY(budget_group) idle_grace_link;
 };
@@ -109,7 +109,7 @@ struct budget_member {
 
 /* --- Places for connections that no policy lends, used outside src/policy/. The functions take the lock. --- */
 
-void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *r);
+void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *worker);
 void policy_places_leave(struct budget_member *m); /* m must have no place */
 /* Takes one place and returns true if a place is free, or becomes free now because a pool of this policy worker gives
  * up an idle connection. Otherwise asks a pool of another policy worker for an idle connection, and returns false: call
@@ -133,8 +133,8 @@ void budget_leave(struct budget_member *m);
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v); /* makes *v the view of m */
 /* Call this after a change that may make the budget tight. If the budget is tight now, all members publish their views
- * from now on. r: this thread's policy worker; policy_worker_unlock_and_act() must follow. */
-void budget_update_watched(struct policy_budget *b, const struct policy_worker *r);
+ * from now on. worker: this thread's policy worker; policy_worker_unlock_and_act() must follow. */
+void budget_update_watched(struct policy_budget *b, const struct policy_worker *worker);
 
 /* Orders all pools with waiters to look again; policy_worker_unlock_and_act() must follow. */
 void budget_order_look_again(struct policy_budget *b);
@@ -146,7 +146,7 @@ void budget_note_moved(struct budget_member *m, enum policy_conn_state from, enu
  * NULL. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
 /* Call when a connection of g that was in transfer is lost. policy_worker_unlock_and_act() must follow. */
-void budget_lost(struct budget_group *g);
+void budget_transfer_lost(struct budget_group *g);
 /* Call this at the end of each change; ends with a budget_review(). short_count: how many connections m would open if
  * the cap allowed that. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
@@ -162,7 +162,7 @@ bool budget_has_surplus(const struct budget_member *m);
  * counts in m->asked. */
 bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 /* Sets m->asked to 0. Call when m has no idle connection left to close. */
-void budget_withdraw(struct budget_member *m);
+void budget_clear_asked(struct budget_member *m);
 /* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_contended(const struct policy_budget *b);
 void budget_review(struct budget_member *m, uint64_t now_us); /* does the review that is described at the top */

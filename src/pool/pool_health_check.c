@@ -64,7 +64,7 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 		b->checked_us = now_us;
 		if (!b->is_configured)
 			b->counters.up_state = -1; /* no pool has this host any more, so it will not be checked again */
-		if (b->health_check.pool == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
+		if (b->health_check.pool == NULL || b->running_checks >= HEALTH_CHECKS_MOST)
 			continue;
 		set->health_check = &b->health_check;
 		policy_health_check(b->health_check.pool->policy, now_us);

@@ -47,7 +47,7 @@ struct pooled {
 	bool is_kept;
 	/* the number of the question about code (database_code.question_number) that the server is to answer; or 0 */
 	uint32_t code_question_number;
-	uint64_t last_keeping_ddl; /* database_code.last_keeping_ddl when the wash began */
+	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when the wash began */
 	/* database_code.ddl_count + 1 at the start of a wash that looks for dblink; 0 for other washes */
 	uint64_t ddl_at_wash_plus_1;
 	bool is_code_late; /* true if the server's last answer about code took CODE_ANSWER_US or longer */
@@ -136,7 +136,7 @@ const char *compat_recycle_word(enum recycle_reason reason); /* returns PgBounce
 /* Logs that srv could not log in. */
 void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);
 /* Logs that a host did not accept the connection; the server goes on to the next host. */
-void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why);
+void pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why);
 /* Logs that an outage has begun; or that it is over, if why is NULL (policy_ops). owner: the pool. */
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
@@ -152,7 +152,7 @@ void pool_set_forget_database(struct pool_set *set, struct pool_database *d);
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
 /* Returns how many workers at most may have shards of the pool of this database whose servers log in as `user`. */
-uint32_t pool_shards(const struct config *config, const char *database, const char *user,
+uint32_t pool_shards_max(const struct config *config, const char *database, const char *user,
 		     const struct pool_split *split);
 /* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set: for
  * example, the database is no longer configured, or the user is the budget's cluster_user (28000). */
@@ -174,14 +174,14 @@ void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *l
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to); /* policy_ops.give */
 
 /* pool_code.c */
-const char *pool_code_ask(struct server *srv); /* returns the query about code to send to srv now */
+const char *pool_code_begin_question(struct server *srv); /* returns the query about code to send to srv now */
 /* Three callbacks of server_owner_ops: answer_row, answered and holds. */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
 /* Returns what to do with srv before the session state `parts` (a set of STATE_...) is washed off it: see
  * database_code_decide(). */
-enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl);
+enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps);
 /* Returns true if srv, which is held until an answer about code comes, need not be held any longer. */
 bool pool_code_may_end_hold(const struct server *srv);
 void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */

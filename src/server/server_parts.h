@@ -25,7 +25,7 @@ int server_ask(struct server *srv, const char *question);
 /* server_dial.c */
 /* Sets host_index to the host that is tried first. turn, only: see server_new(). Called before any other function of
  * server_dial.c. */
-void server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only);
+void server_set_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only);
 /* Gets the password if a command prints it, then dials the host at host_index. Returns 0, or -1 if out of memory. */
 int server_dial_host(struct server *srv);
 void server_forget_secret(struct server *srv); /* wipes the output of password_command */

@@ -43,7 +43,7 @@ struct statement_home; /* opaque, too */
  * servers. Only statements/keep.c writes these fields. */
 struct statement_plans {
 	uint32_t uses; /* how often the statement was prepared, counted anew after a minute without a use */
-	uint32_t used_s; /* when the statement was last prepared, in seconds */
+	uint32_t last_used_s; /* when the statement was last prepared, in seconds */
 	/* mean duration of its last uses without a name; the number of these uses */
 	uint32_t unnamed_us, unnamed_count;
 	uint32_t kept_count; /* uses under its name in the present window (keep.c) */
@@ -115,7 +115,7 @@ const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
 bool statement_check_types(struct statement *st, const uint8_t *body, size_t len);
 /* Returns true if the statement's rows are known to have this shape under its present id. If no shape is known yet,
  * makes this one known, and returns true. */
-bool statement_check_shape(struct statement *st, uint32_t shape);
+bool statement_agree_on_shape(struct statement *st, uint32_t shape);
 /* Returns true if the statement may have parameters whose types it does not declare. */
 bool statement_has_open_types(const struct statement *st);
 /* Renews a shared statement: it gets a new id and name, so it is prepared again on servers at its next use, and

@@ -25,9 +25,9 @@ state_replay(struct exchange *x)
 
 	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I' && !is_alone, &b);
 	if (b.len > 0 && srv->tx == 'I' && (is_alone || gucs_has_limit_not_in(srv->gucs, x->gucs)))
-		srv->loan.behind = is_alone ? ALL_BEHIND_REFUSED_SETTINGS : ALL_BEHIND_SETTINGS;
+		srv->loan.held_behind_ours = is_alone ? ALL_BEHIND_REFUSED_SETTINGS : ALL_BEHIND_SETTINGS;
 	outbox_put(&x->env->to_server, &b);
-	if (srv->loan.behind == ALL_BEHIND_REFUSED_SETTINGS)
+	if (srv->loan.held_behind_ours == ALL_BEHIND_REFUSED_SETTINGS)
 		return 0;
 	return gucs_move(&srv->gucs, gucs_ref(x->gucs));
 }
@@ -56,13 +56,13 @@ state_parts_to_wash(struct exchange *x)
 	if (!exchange_is_followed(x) || x->gucs == NULL) /* gucs is NULL before the client's login */
 		return l->risk & WASH_LATE;
 	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
-	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unread))
+	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unscannable))
 		parts |= STATE_WASHABLE;
 	if ((l->risk & RISK_CONTEXT) != 0)
 		parts |= state_seal_plans(l);
 	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
 		return parts;
-	x->srv->seed_of =
+	x->srv->random_known_to =
 	    x->waiter.id; /* the same client needs no wash of its own seed if it borrows the server again */
 	return parts & WASH_LATE;
 }
@@ -74,10 +74,10 @@ state_note_encoding(struct exchange *x, const char *encoding)
 
 	if (guc_encoding_is_scannable(encoding))
 		return;
-	if ((s = state_get_or_create(x)) == NULL)
+	if ((s = client_session_get_or_create(x)) == NULL)
 		exchange_spoil(x);
 	else
-		s->is_unread = true;
+		s->is_unscannable = true;
 }
 
 /* Makes a probe ask for the settings, because the values of effects that were recorded under the old encoding can't be
@@ -171,7 +171,7 @@ must_ask(const struct exchange *x)
 /* --- the end of a transaction --- */
 
 static inline bool
-state_keeps(struct exchange *x)
+linger_if_needed(struct exchange *x)
 {
 	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) &&
 	       state_start_or_end_lingering(x);
@@ -186,7 +186,7 @@ settle_and_ask(struct exchange *x)
 	uint32_t flags = srv->loan.suspected;
 	unsigned parts;
 
-	if (s == NULL && (s = state_get_or_create(x)) == NULL) {
+	if (s == NULL && (s = client_session_get_or_create(x)) == NULL) {
 		exchange_out_of_memory(x);
 		return false;
 	}
@@ -216,7 +216,7 @@ settle_and_ask(struct exchange *x)
 		state_forget_old_gucs(s);
 		if (!state_set_pins(x, x->pins | (unsigned)(s->is_tainted || s->is_name_lost) << PIN_SESSION_SET))
 			return false;
-		return x->pins == 0 && !state_keeps(x);
+		return x->pins == 0 && !linger_if_needed(x);
 	}
 	if (state_ask(x, parts) < 0)
 		exchange_out_of_memory(x);
@@ -224,7 +224,7 @@ settle_and_ask(struct exchange *x)
 }
 
 void
-state_end_transaction(struct exchange *x)
+state_forget_old_gucs_if_clean(struct exchange *x)
 {
 	if (x->session != NULL && x->session->effect_count == 0 && x->session->parts == 0 &&
 	    x->srv->loan.suspected == 0)
@@ -248,6 +248,6 @@ state_settle(struct exchange *x, bool has_long_statement)
 	s = x->session;
 	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0) &&
 	    !state_asks_for_pin(x))
-		return !state_keeps(x);
+		return !linger_if_needed(x);
 	return settle_and_ask(x);
 }
