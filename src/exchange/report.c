@@ -9,7 +9,7 @@
  *   connect         no server is lent yet, and PostgreSQL must accept a connection, or answer pgweir's login
  *   server          PostgreSQL owes an answer, or must take bytes; its silence in the midst of an answer counts, too
  *   stream          PostgreSQL's answer is on its way, without a pause
- *   client          the client must take the answer, send the rest of its request or its COPY data, or begin the next
+ *   client_write    the client must take the answer, send the rest of its request or its COPY data, or begin the next
  *                   request of its transaction
  *   proxy           pgweir has everything it needs, and works
  *
