@@ -279,7 +279,8 @@ find_late(const struct pool *pool, struct client *late[static LATE_AT_ONCE], uin
 			probe_unread_backend(c, srv, now_us);
 		}
 		if (c != NULL && (exchange_is_relayed(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
-		    srv->loan.end != LOAN_END_FATAL_SENT && lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
+		    srv->loan.end != LOAN_END_FATAL_SENT && lateness(c, srv, now_us) != LATE_NOT &&
+		    count < LATE_AT_ONCE)
 			late[count++] = c;
 	}
 	return count;
@@ -418,9 +419,9 @@ clients_renew_query_budget(struct client_env *env)
 			workers++;
 		x->queries_left = QUERIES_A_TICK / workers;
 	}
-	x->queries_one_in = x->config->slow_query_stats == QUERY_STATS_ON	       ? 1
-			  : x->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_ONE_IN
-									       : 0;
+	x->queries_one_in = x->config->slow_query_stats == QUERY_STATS_ON	 ? 1
+			    : x->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_ONE_IN
+										 : 0;
 }
 
 void

@@ -14,8 +14,7 @@ void report_transaction(struct exchange *x, enum transaction_end end); /* call w
 /* Counts the client's open transaction, if there is one, as lost. srv: the client's server, which the caller takes away
  * afterwards; NULL if the client has no server. */
 void report_transaction_lost(struct exchange *x, struct server *srv);
-/* Call when the replies that came in one read of the server's socket were passed to the client. */
-void report_flushed(struct exchange *x, struct server *srv);
+void report_flushed(struct exchange *x, struct server *srv); /* call when replies were passed to the client */
 /* Call after len bytes of the client were handled and sent to the server. */
 void report_sent_to_server(struct exchange *x, struct server *srv, size_t len);
 /* Call when the client or the server has taken all bytes that were queued for it. */

@@ -44,8 +44,8 @@ struct file_format {
 	int (*convert)(const char *name, const char *value, struct buf *to, struct fail *why);
 	/* Does what load_find_setting() does, but returns 1 if the format has no such name. is_format_in_use: the
 	 * configuration file has this format. is_ours: pgweir, too, has a setting of this name. */
-	int (*find_setting)(bool is_format_in_use, bool is_ours, const char *name, const char *value, struct load_setting *out,
-			    struct fail *why);
+	int (*find_setting)(bool is_format_in_use, bool is_ours, const char *name, const char *value,
+			    struct load_setting *out, struct fail *why);
 	/* Calls row() for each setting of the format, with its value and default as the other program writes them, even
 	 * if the configuration comes from a file of another format. */
 	void (*each)(const struct config *config,

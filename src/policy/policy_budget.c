@@ -679,7 +679,8 @@ find_idlest(const struct policy_budget *b, enum idlest_of of, const struct polic
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
-		if (surplus > most && (of != IDLEST_HERE || m->worker == worker) && !policy_worker_is_silent(m->worker)) {
+		if (surplus > most && (of != IDLEST_HERE || m->worker == worker) &&
+		    !policy_worker_is_silent(m->worker)) {
 			most = surplus;
 			idlest = m;
 		}

@@ -125,7 +125,8 @@ wake_others(const struct circuit_member *m, bool even_without_waiters)
 
 	TAILQ_FOREACH(other, &m->circuit->members, link)
 		if (other != m)
-			policy_worker_order(other->orders, even_without_waiters ? ORDER_WAKE_IF_WAITING | ORDER_WAKE : ORDER_WAKE_IF_WAITING);
+			policy_worker_order(other->orders, even_without_waiters ? ORDER_WAKE_IF_WAITING | ORDER_WAKE
+										: ORDER_WAKE_IF_WAITING);
 }
 
 static void

@@ -193,7 +193,8 @@ policy_worker_tell_others(struct policy_worker *worker)
 {
 	struct policy_worker *next;
 
-	while ((next = TAILQ_FIRST(&worker->commons->untold)) != NULL && (next != worker || (next = TAILQ_NEXT(worker, link)) != NULL))
+	while ((next = TAILQ_FIRST(&worker->commons->untold)) != NULL &&
+	       (next != worker || (next = TAILQ_NEXT(worker, link)) != NULL))
 		tell_one(next);
 }
 

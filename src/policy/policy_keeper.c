@@ -49,8 +49,8 @@ policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *worker, 
 }
 
 void
-policy_budget_grant(struct policy_budget *b, struct policy_worker *worker, uint32_t more, const struct budget_news *news,
-		    uint64_t now_us)
+policy_budget_grant(struct policy_budget *b, struct policy_worker *worker, uint32_t more,
+		    const struct budget_news *news, uint64_t now_us)
 {
 	policy_worker_lock(worker);
 	b->kept.granted += more;

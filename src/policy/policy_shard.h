@@ -84,7 +84,8 @@ struct policy_shard {
 	uint32_t own_turns, given_to_turns;
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* true if more clients wait here than when the other shards were last asked */
-	bool has_no_place; /* true if the pool or a cap had no place for another connection when the shard last looked */
+	bool
+	    has_no_place; /* true if the pool or a cap had no place for another connection when the shard last looked */
 	bool has_freed; /* true if the shard has freed a place, and has not told the others yet */
 	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
 	struct shard_counts *idle_counts;

@@ -136,7 +136,8 @@ const char *compat_recycle_word(enum recycle_reason reason); /* returns PgBounce
 /* Logs that srv could not log in. */
 void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);
 /* Logs that a host did not accept the connection; the server goes on to the next host. */
-void pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why);
+void pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_failure kind,
+			   const struct fail *why);
 /* Logs that an outage has begun; or that it is over, if why is NULL (policy_ops). owner: the pool. */
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
@@ -153,7 +154,7 @@ size_t pool_key(const struct config *config, const char *database, const char *u
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
 /* Returns how many workers at most may have shards of the pool of this database whose servers log in as `user`. */
 uint32_t pool_shards_max(const struct config *config, const char *database, const char *user,
-		     const struct pool_split *split);
+			 const struct pool_split *split);
 /* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set: for
  * example, the database is no longer configured, or the user is the budget's cluster_user (28000). */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);

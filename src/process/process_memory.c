@@ -97,9 +97,10 @@ process_watch_memory(struct weir *w)
 	w->memory.is_limited = true;
 	/* New clients are refused to protect the present ones. If there are none, pgweir itself uses the memory, and
 	 * refusing would not help. */
-	is_full = w->memory.limit > 0 &&
-		  ((w->memory.state == MEMORY_FULL && w->main_worker->now_us - w->memory.full_changed_us < FULL_MIN_US) ||
-		   (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));
+	is_full =
+	    w->memory.limit > 0 &&
+	    ((w->memory.state == MEMORY_FULL && w->main_worker->now_us - w->memory.full_changed_us < FULL_MIN_US) ||
+	     (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));
 	is_short = w->memory.limit > 0 &&
 		   (is_full || !memory_has_room(4 * FULL_BELOW) || !memory_has_room(w->memory.limit / 10));
 	apply_state(w, is_full ? MEMORY_FULL : is_short ? MEMORY_SHORT : MEMORY_AMPLE);

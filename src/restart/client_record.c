@@ -69,8 +69,7 @@ client_record_obstacle_name(enum client_record_obstacle o)
 
 /* --- the process that the client leaves --- */
 
-/* A statement or a pool that was sent already. Holds a reference to the statement, so no other one can get its
- * address. */
+/* A statement or pool that was sent already. Holds a reference, so no other statement can get the same address. */
 struct sent {
 	struct {
 		const void *what;
@@ -422,9 +421,11 @@ read_gucs(struct guc_store *store, struct client_record_part part)
 static int
 take_statement(struct client_record_reader *reader, struct exchange *x, const struct client_record_statement *p)
 {
-	struct statement_transfer s = {
-		.name = p->name, .shape_hash = p->shape, .types_hash = p->types, .is_proven = p->is_proven, .is_told = p->is_told
-	};
+	struct statement_transfer s = { .name = p->name,
+					.shape_hash = p->shape,
+					.types_hash = p->types,
+					.is_proven = p->is_proven,
+					.is_told = p->is_told };
 	uint32_t context = p->is_of_session ? gucs_context(x->gucs) : 0;
 	const struct client_record_text *t;
 

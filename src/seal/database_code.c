@@ -50,7 +50,8 @@ static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
 	/* With RISK_ASSUMED, all SQL that runs costs its connection. */
-	bool is_soon = code->had_no_ddl_since_question || (database_code_assumed_risk(code) & (unsigned)RISK_ASSUMED) != 0;
+	bool is_soon =
+	    code->had_no_ddl_since_question || (database_code_assumed_risk(code) & (unsigned)RISK_ASSUMED) != 0;
 
 	if (!is_awaited && code->full_cost_us < CHEAP_US)
 		return code->full_cost_us * 2;
@@ -125,7 +126,8 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 			size_t len, const uint8_t *types, size_t types_len)
 {
 	const struct risk_names *risks = code->answer == NULL ? NULL : code->answer->risks;
-	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_assumed_risk_after_wash(code, now_us);
+	unsigned feared =
+	    database_code_is_known(code, now_us) ? 0 : database_code_assumed_risk_after_wash(code, now_us);
 	unsigned parts, effects;
 
 	if (risks == NULL)
@@ -300,7 +302,8 @@ believe(struct database_code *code)
 	code->answer_asked_us = code->asked_us;
 	code->refused_until_us = code->refused_pause_us = 0;
 	code->had_no_ddl_since_question = code->ddl_count == code->ddl_at_question;
-	code->answer_expires_us = code->had_no_ddl_since_question ? code->asked_us + 2 * interval_us(code->cheap_cost_us) : 0;
+	code->answer_expires_us =
+	    code->had_no_ddl_since_question ? code->asked_us + 2 * interval_us(code->cheap_cost_us) : 0;
 	database_code_unlock(code);
 }
 
@@ -353,7 +356,8 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 	}
 	if (code->asked == CODE_VERSION || database_code_is_unread(code)) {
 		/* If the question took longer than before, or than reading all code, PostgreSQL was busy. */
-		code->cheap_cost_us = clock_lesser_us(cost_us, code->cheap_cost_us == 0 ? code->full_cost_us : code->cheap_cost_us);
+		code->cheap_cost_us =
+		    clock_lesser_us(cost_us, code->cheap_cost_us == 0 ? code->full_cost_us : code->cheap_cost_us);
 		check_version(code);
 		return false;
 	}

@@ -332,7 +332,8 @@ listeners_take_inherited(struct listeners *l, char kind, const char *host, uint1
 		struct inherited *inherited = &l->inherited[i];
 		int fd = inherited->fd;
 
-		if (fd < 0 || inherited->kind != kind || (host != NULL && (inherited->port != port || strcmp(inherited->host, host) != 0)))
+		if (fd < 0 || inherited->kind != kind ||
+		    (host != NULL && (inherited->port != port || strcmp(inherited->host, host) != 0)))
 			continue;
 		inherited->fd = -1;
 		return fd;

@@ -48,8 +48,7 @@ static void
 make_room(struct scan_cache *m, size_t size)
 {
 	for (; m->bytes + size > SCAN_CACHE_BYTES; m->hand++)
-		forget(m,
-		       &m->sets[m->hand / SCAN_CACHE_PLACES % SCAN_CACHE_SETS].places[m->hand % SCAN_CACHE_PLACES]);
+		forget(m, &m->sets[m->hand / SCAN_CACHE_PLACES % SCAN_CACHE_SETS].places[m->hand % SCAN_CACHE_PLACES]);
 }
 
 /* Makes an entry with the scan's result for SQL with these parts. Returns NULL if there is no memory. */
@@ -135,8 +134,7 @@ find_exact_slot(struct scan_cache *m, const char *sql, size_t len, uint64_t *key
 
 /* Called when sql has turned out to have the entry k: keeps the text if it has come for the second time. */
 static void
-note_exact(struct scan_cache *m, struct exact_sql *to, uint64_t key, const char *sql, size_t len,
-	   struct scanned_sql *k)
+note_exact(struct scan_cache *m, struct exact_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
 {
 	bool is_same_len = to->sql != NULL && to->len == len;
 
@@ -193,7 +191,7 @@ scan_other_length(struct scan_cache *m, struct scan *s, unsigned options, const 
 {
 	if (len > SHORT_LEN)
 		return len <= SCAN_CACHE_SQL_MAX ? scan_by_text(m, s, options, sql, len)
-						  : scan_by_beginning(m, s, options, sql, len);
+						 : scan_by_beginning(m, s, options, sql, len);
 	scan_text(s, options, sql, len);
 	return NULL;
 }

@@ -114,7 +114,8 @@ scan_may_matter(const char *text, size_t len)
 static inline bool
 scan_is_simple(const struct scan *s, const char *text, size_t len)
 {
-	return s->expect == 0 && s->last != CLASS_START && s->last != CLASS_EXPRESSION_DOT && !scan_may_matter(text, len);
+	return s->expect == 0 && s->last != CLASS_START && s->last != CLASS_EXPRESSION_DOT &&
+	       !scan_may_matter(text, len);
 }
 
 /* Notes another name, or the next part of a name. */

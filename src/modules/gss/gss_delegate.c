@@ -38,9 +38,8 @@ check_credentials(gss_cred_id_t credentials, const char *client, uint64_t *until
 	enum proof proof;
 
 	*until_us = clock_now_us() + left * US_PER_S;
-	/* An expired ticket is useless, so it does no harm if it is another user's. The library leaks memory if it is
-	 * asked for the name in such a ticket. */
-	if (major == GSS_S_CREDENTIALS_EXPIRED)
+	if (major ==
+	    GSS_S_CREDENTIALS_EXPIRED) /* useless to any user; the library leaks memory if asked for its name */
 		return PROOF_RIGHT;
 	if (major == GSS_S_COMPLETE)
 		major = gss_inquire_cred(&minor, credentials, &name, NULL, NULL, NULL);
