@@ -62,7 +62,7 @@ Test(plain_request, requests)
 				cr_expect(b.sql_len == strlen(row->sql) && memcmp(b.sql, row->sql, b.sql_len) == 0,
 					  "%s", row->rule);
 			if (row->statement != NULL)
-				cr_expect_str_eq(b.statement, row->statement, "%s", row->rule);
+				cr_expect_str_eq(b.statement_name, row->statement, "%s", row->rule);
 		}
 		free(exact);
 	}
