@@ -14,7 +14,7 @@ enum shutdown_how {
 };
 
 /* A row of SHOW WORKERS, as of the worker's last tick. */
-struct worker_row {
+struct worker_report {
 	uint64_t worker; /* the worker's number */
 	const char *state; /* "up" or "silent" */
 	/* cpu_percent: of one processor, in the last second; turns: turns of the event loop since the start */
@@ -22,7 +22,7 @@ struct worker_row {
 	/* oldest_note_us: how long the oldest unread message in the worker's inbox waits; 0 if none */
 	uint64_t tick_age_us, oldest_note_us;
 };
-typedef void worker_row_fn(const struct worker_row *row, void *arg);
+typedef void worker_report_fn(const struct worker_report *row, void *arg);
 
 /* Used only on worker 0's thread. */
 struct console_host {
@@ -65,7 +65,7 @@ struct console_host {
 	/* Returns change i that the last reload made, as a line of text; NULL after the last. */
 	const char *(*config_change)(struct weir *w, size_t i);
 	bool (*is_shutting_down)(struct weir *w);
-	void (*workers_each)(struct weir *w, worker_row_fn *row, void *arg); /* calls row() for each worker */
+	void (*workers_each)(struct weir *w, worker_report_fn *row, void *arg); /* calls row() for each worker */
 	/* Returns a snapshot of all workers; NULL if there is no memory, or if a worker does not answer. */
 	struct snapshot *(*snapshot)(struct weir *w);
 };

@@ -87,7 +87,7 @@ field_text(enum column_type type, const void *field, char *scratch)
 static void
 add_json(struct rows *r, const void *row)
 {
-	if (r->count == r->json_max)
+	if (r->count == r->json_rows_max)
 		return;
 	buf_printf(r->out, r->count++ > 0 ? ",\n{" : "{");
 	for (size_t i = 0; i < r->column_count; i++) {
@@ -144,7 +144,7 @@ rows_add(struct rows *r, const void *row)
 
 	if (!rows_like_matches(r, row))
 		return;
-	if (r->json_max > 0) {
+	if (r->json_rows_max > 0) {
 		add_json(r, row);
 		return;
 	}

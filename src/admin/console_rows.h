@@ -81,7 +81,7 @@ struct rows {
 	struct buf *out;
 	uint64_t count; /* rows that were added */
 	/* the largest number of JSON objects to add, with commas between them; 0 to add DataRows instead */
-	uint64_t json_max;
+	uint64_t json_rows_max;
 };
 
 /* Allocates count zeroed elements, which the caller frees. If there is no memory, returns NULL and marks r->out as

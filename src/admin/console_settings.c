@@ -3,7 +3,7 @@
 
 #include <strings.h>
 
-/* These must agree with the ParameterStatus that login/login.c sends to a console client. */
+/* These must agree with each ParameterStatus that enter_console() in login/login_proof.c sends. */
 static const struct console_setting settings[] = {
 	{ "application_name", "" },
 	{ "bytea_output", "hex" },

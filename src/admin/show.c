@@ -14,7 +14,7 @@
 
 static const struct show *const shows[COMMAND_WITH_ROWS] = { SHOW_LIST(SHOW_OF) ANSWER_LIST(ANSWER_OF) };
 
-static const struct show *const shows_next[COMMAND_WITH_ROWS] = {
+static const struct show *const shows_after_1_25[COMMAND_WITH_ROWS] = {
 	[COMMAND_SHOW_STATS] = &show_stats_next,
 	[COMMAND_SHOW_STATS_TOTALS] = &show_stats_totals_next,
 	[COMMAND_SHOW_STATS_AVERAGES] = &show_stats_averages_next,
@@ -25,7 +25,7 @@ show_find(const struct config *config, enum command_id id)
 {
 	if (id >= COMMAND_WITH_ROWS)
 		return NULL;
-	return !compat_is_1_25(config) && shows_next[id] != NULL ? shows_next[id] : shows[id];
+	return !compat_is_1_25(config) && shows_after_1_25[id] != NULL ? shows_after_1_25[id] : shows[id];
 }
 
 size_t
@@ -35,20 +35,20 @@ show_column_count(const struct show *show, struct client_env *const *client_envs
 }
 
 struct pool *
-show_next_pool(const struct show_env *env, const struct pool *before)
+show_next_pool(const struct show_env *env, const struct pool *previous)
 {
-	return clients_walk_pools(env->host->client_envs, before);
+	return clients_walk_pools(env->host->client_envs, previous);
 }
 
 struct pool *
-show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before)
+show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *previous)
 {
 	struct client_env *const *at = env->host->client_envs;
 	struct pool *shard = NULL;
 
-	while (before != NULL && (*at)->x.pools != before->set)
+	while (previous != NULL && (*at)->x.pools != previous->set)
 		at++;
-	for (at += before != NULL; *at != NULL && shard == NULL; at++)
+	for (at += previous != NULL; *at != NULL && shard == NULL; at++)
 		shard = pool_set_shard((*at)->x.pools, of);
 	return shard;
 }
@@ -89,7 +89,7 @@ show_age_us(uint64_t now_us, uint64_t since_us)
 }
 
 uint64_t
-show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX])
+show_address_and_port(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX])
 {
 	const struct sockaddr_in *in = (const void *)sa;
 	const struct sockaddr_in6 *in6 = (const void *)sa;
@@ -114,7 +114,7 @@ show_load_balance(const struct upstream *upstream)
 }
 
 bool
-show_has_console(const struct show_env *env)
+show_has_console_clients(const struct show_env *env)
 {
 	return compat_does(env->clients->x.config, COMPAT_LISTS_CONSOLE);
 }

@@ -51,13 +51,13 @@ struct show {
 	enum show_scope scope;
 };
 
-/* Returns the pool after `before` in a walk through the pools of all workers. Returns the first pool if `before` is
+/* Returns the pool after `previous` in a walk through the pools of all workers. Returns the first pool if `previous` is
  * NULL, and NULL after the last. */
-struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
+struct pool *show_next_pool(const struct show_env *env, const struct pool *previous);
 uint32_t show_count_servers(const struct show_env *env); /* returns the number of servers of all workers */
 /* Walks through the shards of a pool as show_next_pool() walks through pools. `of` is any of the shards, each of which
  * belongs to a different worker. */
-struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
+struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *previous);
 /* Returns the number of the worker that has this shard. */
 uint32_t show_worker_of(const struct show_env *env, const struct pool *pool);
 /* Sets *out to the sum of policy_get_counts() of all shards of the pool. */
@@ -100,13 +100,13 @@ void show_say(const struct show_env *env, struct rows *rows, const char *fmt, ..
 /* Writes sa's numeric address and returns its port. Writes "unix" and returns 0 for a Unix socket; writes "" and
  * returns 0 if sa has no address. */
 #define SHOW_ADDRESS_MAX 64
-uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
+uint64_t show_address_and_port(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
 /* Fills in a row's columns about client c: database, user, application_name, addr and port. text has SHOW_ADDRESS_MAX
  * bytes for the address; it must hold "unix" before the call. */
 #define SHOW_WHO(row, c, text)                                                                                         \
 	((row)->database = (c)->x.pool->database->name, (row)->user = exchange_user(&(c)->x),                          \
 	 (row)->application_name = exchange_application(&(c)->x), (row)->addr = (text),                                \
-	 (row)->port = (c)->is_unix ? 0 : show_address(&(c)->peer.any, (text)))
+	 (row)->port = (c)->is_unix ? 0 : show_address_and_port(&(c)->peer.any, (text)))
 /* Returns the time from since_us to now_us; 0 if since_us is 0 or is later. */
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
 /* Converts a time of the monotonic clock into the time of the wall clock. */
@@ -118,7 +118,7 @@ show_wall_us(const struct show_env *env, uint64_t us)
 
 /* Returns true if the lists of databases and pools include the console under the name "pgbouncer", as PgBouncer's do.
  * Otherwise they leave it out, and its name elsewhere is "pgweir". */
-bool show_has_console(const struct show_env *env);
+bool show_has_console_clients(const struct show_env *env);
 /* --- show_holders.c: the client that holds each server, and the clients that wait meanwhile --- */
 /* A server that is lent to a logged-in client. If the server waits for a lock in PostgreSQL, the blockers are the
  * processes that hold the lock. A blocker may have blockers, too; the root is the process at the end of this chain. */

@@ -188,7 +188,7 @@ SHOW_ROW(workers, (INT4, worker) (TEXT, state) (INT4, clients) (INT4, servers) (
 	(INT8, tick_age_ms) (INT8, oldest_note_ms));
 
 static void
-add_worker(const struct worker_row *w, void *arg)
+add_worker(const struct worker_report *w, void *arg)
 {
 	rows_add(arg, &(struct workers_row){ w->worker, w->state, w->clients, w->servers, w->cpu_percent, w->turns,
 					     w->tick_age_us / 1000, w->oldest_note_us / 1000 });

@@ -45,7 +45,7 @@ SHOW(show_pools, pool_columns, OF_ALL)
 {
 	struct pool **pools = show_sorted_pools(env, rows, false);
 
-	if (show_has_console(env)) {
+	if (show_has_console_clients(env)) {
 		struct pool_row console = { .database = "pgbouncer", .user = "pgbouncer" };
 
 		console.cl_active = clients_in_console(env->clients);

@@ -51,7 +51,7 @@ local_address(int fd, char out[SHOW_ADDRESS_MAX])
 
 	if (fd >= 0)
 		getsockname(fd, (struct sockaddr *)&ss, &len);
-	return show_address((const struct sockaddr *)&ss, out);
+	return show_address_and_port((const struct sockaddr *)&ss, out);
 }
 
 static uint64_t
@@ -140,7 +140,7 @@ client_database(const struct show_env *env, const struct client *c)
 		return c->x.pool->database->name;
 	if (c->x.state != CL_CONSOLE)
 		return "(nodb)";
-	return show_has_console(env) ? "pgbouncer" : "pgweir";
+	return show_has_console_clients(env) ? "pgbouncer" : "pgweir";
 }
 
 static void
@@ -158,7 +158,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	if (c->is_unix)
 		snprintf(row->addr_text, sizeof(row->addr_text), "unix");
 	else
-		row->port = show_address(&c->peer.any, row->addr_text);
+		row->port = show_address_and_port(&c->peer.any, row->addr_text);
 	row->local_port = local_address(c->x.stream.fd, row->local_text);
 	row->connect_time = show_wall_us(env, c->connected_us);
 	row->request_time =
@@ -209,7 +209,7 @@ server_row(const struct show_env *env, const struct pool *pool, const struct ser
 	if (srv->target != NULL && srv->target->replication != NULL)
 		row->replication = strcmp(srv->target->replication, "database") == 0 ? "logical" : "physical";
 	row->state = server_state_text(srv);
-	row->port = show_address((const struct sockaddr *)&srv->peer, row->addr_text);
+	row->port = show_address_and_port((const struct sockaddr *)&srv->peer, row->addr_text);
 	row->local_port = local_address(srv->stream.fd, row->local_text);
 	row->connect_time = show_wall_us(env, srv->created_us);
 	row->request_time = show_wall_us(env, srv->loan.lent_us > 0 ? srv->loan.lent_us : srv->created_us);

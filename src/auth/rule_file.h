@@ -77,7 +77,7 @@ bool rule_word_is(const struct rule_word *word, const char *keyword);
  * two read differently: \d, \w, lazy repetition, look-ahead, back-references, a backslash within brackets and so on.
  * The expressions that are left are matched in linear time.
  */
-#define RULE_REGEX_MAX ((size_t)512) /* bytes of an expression */
+#define RULE_REGEX_BYTES_MAX ((size_t)512) /* bytes of an expression */
 
 /* Returns the compiled expression, or NULL with *why set (2201B). */
 struct rule_regex *rule_regex_new(const char *pattern, struct fail *why);

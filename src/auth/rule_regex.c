@@ -115,8 +115,8 @@ rule_regex_new(const char *pattern, struct fail *why)
 	char text[128];
 	int error;
 
-	if (strlen(pattern) > RULE_REGEX_MAX) {
-		fail_set(why, BAD_REGEX, "longer than %zu bytes", RULE_REGEX_MAX);
+	if (strlen(pattern) > RULE_REGEX_BYTES_MAX) {
+		fail_set(why, BAD_REGEX, "longer than %zu bytes", RULE_REGEX_BYTES_MAX);
 		return NULL;
 	}
 	if (check(pattern, why) < 0)

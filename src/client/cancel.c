@@ -100,7 +100,7 @@ come_back(struct note *n, void *owner, bool is_over)
 {
 	struct client_cancel *cancel = (struct client_cancel *)n;
 	struct client_env *env = cancel->from;
-	struct client *asker = is_over || cancel->asker == 0 ? NULL : client_find_id(env, cancel->asker);
+	struct client *asker = is_over || cancel->asker == 0 ? NULL : client_find_by_id(env, cancel->asker);
 
 	if (asker != NULL && asker->x.state == CL_CANCEL)
 		close_asker(asker, cancel->result);

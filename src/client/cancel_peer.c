@@ -50,7 +50,7 @@ static void
 on_passed(bool is_confirmed, const char *why, void *arg)
 {
 	struct passing_cancel *p = arg;
-	struct client *asker = client_find_id(p->env, p->asker_id);
+	struct client *asker = client_find_by_id(p->env, p->asker_id);
 
 	if (why != NULL)
 		log_warning(p->env->x.log, "could not pass a cancel request on to peer %u: %s", p->peer_id, why);

@@ -29,17 +29,17 @@ static void on_drained(struct stream *s);
 static void on_ended(struct stream *s, bool is_gone);
 
 static struct client_env *
-main_worker_of(const struct client_env *env)
+main_env_of(const struct client_env *env)
 {
 	return env->client_envs[0];
 }
 
 /* Called on the main worker. */
 static void
-give_back_admission(struct client_env *main_worker, struct client *c)
+give_back_admission(struct client_env *main_env, struct client *c)
 {
-	admission_leave(main_worker->admission, &c->admission);
-	main_worker->on_client_gone(main_worker->x.owner, c);
+	admission_leave(main_env->admission, &c->admission);
+	main_env->on_client_gone(main_env->x.owner, c);
 }
 
 /* Called on the main worker after a client has ended on another worker, which has freed all but struct client. */
@@ -47,11 +47,11 @@ static void
 read_last_note(struct note *n, void *owner, bool is_over)
 {
 	struct client *c = (struct client *)((char *)n - offsetof(struct client, end_note));
-	struct client_env *env = c->env, *main_worker = main_worker_of(env);
+	struct client_env *env = c->env, *main_env = main_env_of(env);
 
-	*main_worker->x.now_us = clock_now_us();
-	pool_workers_client_ended(main_worker->pool_workers, env->number);
-	give_back_admission(main_worker, c);
+	*main_env->x.now_us = clock_now_us();
+	pool_workers_client_ended(main_env->pool_workers, env->number);
+	give_back_admission(main_env, c);
 	free(c);
 }
 
@@ -71,12 +71,12 @@ client_free_later(struct deferred_entry *g)
 	free(c->x.rare);
 	exchange_free_input(&c->x);
 	free(c->x.listen);
-	if (c->env == main_worker_of(c->env)) {
+	if (c->env == main_env_of(c->env)) {
 		free(c);
 		return;
 	}
 	c->end_note.read = read_last_note;
-	inbox_post(main_worker_of(c->env)->inbox, &c->end_note);
+	inbox_post(main_env_of(c->env)->inbox, &c->end_note);
 }
 
 /* Completes client_new(). c is zeroed memory for the client, or NULL if there was no memory for it. */
@@ -130,11 +130,11 @@ leave_list(struct client *c)
 void
 client_depart(struct client *c, struct client_env *to)
 {
-	struct client_env *main_worker = c->env;
+	struct client_env *main_env = c->env;
 
 	stream_detach(&c->x.stream);
 	leave_list(c);
-	main_worker->login_count--;
+	main_env->login_count--;
 	c->env = to;
 	c->x.env = &to->x;
 }
@@ -151,10 +151,10 @@ client_arrive(struct client *c)
 }
 
 void
-client_come_back(struct client *c, struct client_env *main_worker)
+client_come_back(struct client *c, struct client_env *main_env)
 {
-	c->env = main_worker;
-	c->x.env = &main_worker->x;
+	c->env = main_env;
+	c->x.env = &main_env->x;
 	client_arrive(c);
 }
 
@@ -225,7 +225,7 @@ send_fatal(struct client *c, const struct fail *why)
 	struct fail shown;
 
 	if (c->x.pool != NULL)
-		report_error(c->x.pool, EO_PROXY, why->sqlstate);
+		report_count_error(c->x.pool, EO_PROXY, why->sqlstate);
 	compat_reword(c->env->x.config, why, &shown);
 	message_error(&b, "FATAL", &shown);
 	exchange_send(&c->x, &b);
@@ -274,7 +274,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	stream_close(&c->x.stream);
 	c->deferred.free_it = NULL; /* the client's address overlays this field */
 	deferred_free(env->x.deferred_frees, &c->deferred, client_free_later);
-	if (env == main_worker_of(env))
+	if (env == main_env_of(env))
 		give_back_admission(env, c);
 }
 

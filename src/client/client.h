@@ -87,15 +87,15 @@ struct client_env {
 	struct cancel_keys *keys; /* shared by all workers */
 	LIST_HEAD(, passing_cancel) passing_cancels; /* CancelRequests that are being passed on (cancel_peer.c) */
 	uint32_t passing_cancel_count;
-	/* clients that were disconnected because their servers were lost_names, since the last client_log_lost() */
+	/* clients that were disconnected since the last client_log_lost(), because their servers were lost */
 	uint32_t lost_count;
 	char lost_names[CLIENTS_LOST_MAX]; /* the names of these clients, for the log line */
 	struct fail lost_why; /* why their servers were lost */
 	bool is_client_idle_limited; /* some client has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */
 	uint64_t looked_us; /* when clients_end_late() last ran */
-	/* when clients_end_late() first ran after the loop last stood still, a time in which nothing was read; 0 if the
-	 * loop has never stood still */
+	/* when clients_end_late() ran again after the loop's last standstill, in which nothing was read; 0 if there
+	 * was none */
 	uint64_t woke_us;
 	bool is_memory_short; /* true while clients with large messages are not read (client_memory.c) */
 	void (*on_console_closed)(void *owner, struct client *c); /* called when a client of the console is closed */
@@ -112,7 +112,7 @@ struct client_env {
 };
 
 /* Says whether the log has the reason for which a client was disconnected. */
-enum client_end {
+enum client_end_log {
 	CLIENT_END_DUE, /* the reason is still to be logged */
 	/* the reason was logged, or must not be logged; a log in PgBouncer's format still lacks its line */
 	CLIENT_END_LOGGED,
@@ -155,7 +155,7 @@ struct client {
 			bool is_counted : 1;
 			/* The client is not read, because memory is short. Set and cleared by client_memory.c. */
 			bool is_read_paused : 1;
-			enum client_end end_log : 2;
+			enum client_end_log end_log : 2;
 			/* The client can't move to a successor of this process. Set by moving.c and
 			 * restart_forward_cancel(), never cleared. */
 			bool is_staying : 1;
@@ -183,15 +183,16 @@ client_of(const struct exchange *x)
 
 /* Makes a client for a new connection, takes over fd, and begins the login. peer is not used if is_unix. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/* Makes a client in CL_STARTUP for a connection, and takes over fd. Returns NULL if out of memory; then fd is closed,
- * but nothing was sent, so a process that hands over the client may keep the client. */
+/* Makes a client in CL_STARTUP for a connection, and takes over fd. If out of memory, closes fd without sending
+ * anything, and returns NULL. So another process that hands over the client can go on serving it on its own copy of the
+ * socket. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* Begins to move a client to another worker. Called on the main worker, while no function of the client is running.
  * From then until client_arrive(), no worker has the client. */
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c); /* called on the other worker, which then has the client */
 /* Called on the main worker in place of client_arrive(), if the client is not to move after all. */
-void client_come_back(struct client *c, struct client_env *main_worker);
+void client_come_back(struct client *c, struct client_env *main_env);
 /* --- functions for exchange_ops --- */
 /* Does what client_close() does, but logs another reason than `why`, for example the name of the administrator who has
  * asked for the close, or an error that PostgreSQL has already sent to the client. */

@@ -37,7 +37,7 @@
 	(1 * US_PER_S) /* a loop counts as having stood still if clients_end_late() has not run for this long */
 #define LATE_AT_ONCE ((size_t)64)
 #define QUERIES_A_TICK 20u /* SHOW QUERIES counts each of the first QUERIES_A_TICK requests in a tenth of a second */
-#define QUERIES_EACH 64u /* beyond QUERIES_A_TICK, one request in QUERIES_EACH is counted, as QUERIES_EACH requests */
+#define QUERIES_ONE_IN 64u /* beyond QUERIES_A_TICK, one request in this many is counted, as this many requests */
 
 static bool
 is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
@@ -279,7 +279,8 @@ find_late(const struct pool *pool, struct client *late[static LATE_AT_ONCE], uin
 			probe_unread_backend(c, srv, now_us);
 		}
 		if (c != NULL && (exchange_is_relayed(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
-		    srv->loan.end != LOAN_END_TOLD && lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
+		    srv->loan.end != LOAN_END_FATAL_SENT && lateness(c, srv, now_us) != LATE_NOT &&
+		    count < LATE_AT_ONCE)
 			late[count++] = c;
 	}
 	return count;
@@ -418,9 +419,9 @@ clients_renew_query_budget(struct client_env *env)
 			workers++;
 		x->queries_left = QUERIES_A_TICK / workers;
 	}
-	x->queries_each = x->config->slow_query_stats == QUERY_STATS_ON	       ? 1
-			  : x->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_EACH
-									       : 0;
+	x->queries_one_in = x->config->slow_query_stats == QUERY_STATS_ON	 ? 1
+			    : x->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_ONE_IN
+										 : 0;
 }
 
 void

@@ -4,11 +4,11 @@
 #include "relay/relay.h"
 
 struct client *
-clients_walk(struct client_env *const *client_envs, const struct client *before)
+clients_walk(struct client_env *const *client_envs, const struct client *previous)
 {
-	struct client *c = before == NULL ? TAILQ_FIRST(&(*client_envs)->clients) : TAILQ_NEXT(before, all);
+	struct client *c = previous == NULL ? TAILQ_FIRST(&(*client_envs)->clients) : TAILQ_NEXT(previous, all);
 
-	while (before != NULL && *client_envs != before->env)
+	while (previous != NULL && *client_envs != previous->env)
 		client_envs++;
 	while (c == NULL && *++client_envs != NULL)
 		c = TAILQ_FIRST(&(*client_envs)->clients);
@@ -16,11 +16,11 @@ clients_walk(struct client_env *const *client_envs, const struct client *before)
 }
 
 struct pool *
-clients_walk_pools(struct client_env *const *client_envs, const struct pool *before)
+clients_walk_pools(struct client_env *const *client_envs, const struct pool *previous)
 {
-	struct pool *pool = before == NULL ? pool_set_first((*client_envs)->x.pools) : before->next;
+	struct pool *pool = previous == NULL ? pool_set_first((*client_envs)->x.pools) : previous->next;
 
-	while (before != NULL && (*client_envs)->x.pools != before->set)
+	while (previous != NULL && (*client_envs)->x.pools != previous->set)
 		client_envs++;
 	while (pool == NULL && *++client_envs != NULL)
 		pool = pool_set_first((*client_envs)->x.pools);
@@ -103,22 +103,22 @@ clients_apply_config(struct client_env *env, uint64_t now_us)
 }
 
 bool
-clients_are_left(const struct client_env *main_worker)
+clients_are_left(const struct client_env *main_env)
 {
 	const struct client *c;
 
-	if (pool_workers_count_moved_clients(main_worker->pool_workers) > 0)
+	if (pool_workers_count_moved_clients(main_env->pool_workers) > 0)
 		return true;
-	TAILQ_FOREACH(c, &main_worker->clients, all)
+	TAILQ_FOREACH(c, &main_env->clients, all)
 		if (c->x.state != CL_CONSOLE)
 			return true;
 	return false;
 }
 
 uint32_t
-clients_count(const struct client_env *main_worker)
+clients_count(const struct client_env *main_env)
 {
-	return main_worker->pool_client_count + pool_workers_count_moved_clients(main_worker->pool_workers);
+	return main_env->pool_client_count + pool_workers_count_moved_clients(main_env->pool_workers);
 }
 
 bool
@@ -143,7 +143,7 @@ clients_in_console(const struct client_env *env)
 }
 
 struct client *
-client_find_id(struct client_env *env, uint64_t id)
+client_find_by_id(struct client_env *env, uint64_t id)
 {
 	struct client *c;
 
@@ -161,6 +161,6 @@ clients_find(struct client_env *const *client_envs, uint64_t id)
 	struct client *c = NULL;
 
 	while (c == NULL && *client_envs != NULL)
-		c = client_find_id(*client_envs++, id);
+		c = client_find_by_id(*client_envs++, id);
 	return c;
 }

@@ -20,14 +20,14 @@ struct pool;
  * --- clients of all workers. Functions with the parameter client_envs are called on worker 0, while the other workers
  * do not run. client_envs has the env of each worker, and ends with NULL. ---
  */
-/* Returns the first client if `before` is NULL, else the client after `before`; NULL after the last one. */
-struct client *clients_walk(struct client_env *const *client_envs, const struct client *before);
+/* Returns the first client if `previous` is NULL, else the client after `previous`; NULL after the last one. */
+struct client *clients_walk(struct client_env *const *client_envs, const struct client *previous);
 /* Does for pools what clients_walk() does for clients. */
-struct pool *clients_walk_pools(struct client_env *const *client_envs, const struct pool *before);
+struct pool *clients_walk_pools(struct client_env *const *client_envs, const struct pool *previous);
 struct client *clients_find(struct client_env *const *client_envs, uint64_t id); /* returns NULL if there is none */
 /* Returns true if there are clients other than the console's, on any worker or on their way to one. */
-bool clients_are_left(const struct client_env *main_worker);
-uint32_t clients_count(const struct client_env *main_worker); /* returns how many clients have logged in */
+bool clients_are_left(const struct client_env *main_env);
+uint32_t clients_count(const struct client_env *main_env); /* returns how many clients have logged in */
 /* Closes, with 53200, the client that takes up most memory, if that is more than RELIEF_MIN. Returns how many bytes the
  * client took up; 0 if no client was closed. */
 size_t clients_close_largest(struct client_env *const *client_envs);
@@ -36,7 +36,7 @@ bool clients_are_flushed(struct client_env *const *client_envs);
 
 /* --- clients of one worker --- */
 
-struct client *client_find_id(struct client_env *env, uint64_t id); /* returns NULL if there is none */
+struct client *client_find_by_id(struct client_env *env, uint64_t id); /* returns NULL if there is none */
 uint32_t clients_in_console(const struct client_env *env); /* returns how many clients the console has */
 /* Called for SIGTERM. From now on, new transactions are refused. Closes, with 57P01, the clients that log in or wait
  * for a server. If is_gentle, a client may stay that waits only because pgweir itself runs queries on servers; else all

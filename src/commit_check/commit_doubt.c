@@ -162,7 +162,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 		state_undo_reports(x, d->before);
 	if (why != NULL) {
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
-		report_error(x->pool, EO_PROXY, why->sqlstate);
+		report_count_error(x->pool, EO_PROXY, why->sqlstate);
 		if (d->is_partial)
 			shown = *why;
 		else {

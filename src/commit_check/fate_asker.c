@@ -9,7 +9,7 @@
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 /* after this time the connection is given up, because another host may be the primary by now */
 #define ANSWER_US (3 * US_PER_S)
-/* From this question on, every other question ends the transaction's backend, which may be waiting although its
+/* After this many questions, every second one terminates the transaction's backend, which may be waiting although its
  * connection is gone. */
 #define PATIENCE 3u
 
@@ -38,7 +38,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 {
 	struct buf sql = { 0 };
 
-	if (q->asked >= PATIENCE && q->asked % 2 == 1)
+	if (q->ask_count >= PATIENCE && q->ask_count % 2 == 1)
 		fate_ask_end(&sql, q->mark.xid, q->pid);
 	else
 		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
@@ -46,8 +46,8 @@ ask(struct fate_asker *a, struct fate_question *q)
 	a->asked = q;
 	a->fate = FATE_AGAIN;
 	a->is_standby = false;
-	q->asked++;
-	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_MIN_US, BACKOFF_MAX_US, &a->conn.random);
+	q->ask_count++;
+	q->next_us = now_of(a) + backoff_us(q->ask_count, BACKOFF_MIN_US, BACKOFF_MAX_US, &a->conn.random);
 	dedicated_ask(&a->conn, &sql);
 }
 
@@ -180,7 +180,7 @@ on_free(struct dedicated *d)
 	free(a);
 }
 
-/* The cause of any failed login may pass before the deadline. */
+/* No op ends the questions after a failed login, because the cause of the failure may be gone before the deadline. */
 static const struct dedicated_ops conn_ops = {
 	.backoff_min_us = BACKOFF_MIN_US,
 	.backoff_max_us = BACKOFF_MAX_US,
@@ -219,7 +219,7 @@ fate_ask(struct pool *pool, struct fate_question *q)
 	if (a == NULL)
 		return -1;
 	q->next_us = now_of(a);
-	q->asked = 0;
+	q->ask_count = 0;
 	q->reason = NULL;
 	TAILQ_INSERT_TAIL(&a->questions, q, link);
 	timer_start(&a->timer, 0);

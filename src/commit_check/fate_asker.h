@@ -21,7 +21,7 @@ struct fate_question {
 	/* The rest is for fate_asker.c only. */
 	TAILQ_ENTRY(fate_question) link;
 	uint64_t next_us; /* when to ask next */
-	uint32_t asked; /* how many times the question was asked */
+	uint32_t ask_count; /* how many times the question was asked */
 	const char *reason; /* why the question must be asked again; for done() */
 };
 

@@ -10,12 +10,12 @@ const char *const upstream_target_names[] = { "any",	 "read-write",	   "read-onl
 const char *
 upstream_word_name(enum upstream_keyword word)
 {
-	static const char *const names[UPSTREAM_WORDS] = {
+	static const char *const names[UPSTREAM_KEYWORD_COUNT] = {
 		"sslmode",	   "sslrootcert",	 "sslcert",    "sslkey",	"sslnegotiation", "sslsni",
 		"channel_binding", "load_balance_hosts", "krbsrvname", "connect_query", "zones"
 	};
 
-	return word < UPSTREAM_WORDS ? names[word] : NULL;
+	return word < UPSTREAM_KEYWORD_COUNT ? names[word] : NULL;
 }
 
 const char *
@@ -47,7 +47,7 @@ upstream_copy(const struct upstream *up)
 			(copy->dbname = strdup(up->dbname)) != NULL && (copy->user = strdup(up->user)) != NULL &&
 			(copy->password = strdup(up->password)) != NULL && copy_settings(&copy->settings, up->settings);
 
-	for (int i = 0; i < UPSTREAM_WORDS && is_whole; i++)
+	for (int i = 0; i < UPSTREAM_KEYWORD_COUNT && is_whole; i++)
 		is_whole =
 		    up->keyword_values[i] == NULL || (copy->keyword_values[i] = strdup(up->keyword_values[i])) != NULL;
 	if (!is_whole) {
@@ -107,7 +107,7 @@ upstream_equal(const struct upstream *a, const struct upstream *b)
 	for (i = 0; i < a->host_count; i++)
 		if (strcmp(a->hosts[i].host, b->hosts[i].host) != 0 || a->hosts[i].port != b->hosts[i].port)
 			return false;
-	for (i = 0; i < UPSTREAM_WORDS; i++)
+	for (i = 0; i < UPSTREAM_KEYWORD_COUNT; i++)
 		if (i != UPSTREAM_ZONES && (a->keyword_values[i] == NULL || b->keyword_values[i] == NULL
 						? a->keyword_values[i] != b->keyword_values[i]
 						: strcmp(a->keyword_values[i], b->keyword_values[i]) != 0))
@@ -137,7 +137,7 @@ upstream_free(struct upstream *up)
 	free(up->dbname);
 	free(up->user);
 	secret_free(up->password);
-	for (int i = 0; i < UPSTREAM_WORDS; i++)
+	for (int i = 0; i < UPSTREAM_KEYWORD_COUNT; i++)
 		free(up->keyword_values[i]);
 	for (char **text = up->settings; text != NULL && *text != NULL; text++)
 		free(*text);
@@ -185,7 +185,7 @@ upstream_text(const struct upstream *up, bool is_redacted)
 		upstream_put_text(&text, "password", "***");
 	if (up->target != TARGET_ANY)
 		upstream_put_text(&text, "target_session_attrs", upstream_target_names[up->target]);
-	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
+	for (unsigned i = 0; i < UPSTREAM_KEYWORD_COUNT; i++)
 		if (up->keyword_values[i] != NULL)
 			upstream_put_text(&text, upstream_word_name((enum upstream_keyword)i),
 					  is_redacted && i == UPSTREAM_CONNECT_QUERY ? "***" : up->keyword_values[i]);

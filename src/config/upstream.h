@@ -38,7 +38,7 @@ enum upstream_keyword {
 	UPSTREAM_KRBSRVNAME, /* the Kerberos service name of PostgreSQL; "postgres" if not set */
 	UPSTREAM_CONNECT_QUERY, /* SQL that runs on each new connection */
 	UPSTREAM_ZONES, /* the zone of each host, in the hosts' order: "eu1,,eu2"; an unknown zone is empty */
-	UPSTREAM_WORDS
+	UPSTREAM_KEYWORD_COUNT
 };
 
 struct upstream_host {
@@ -55,7 +55,7 @@ struct upstream {
 	char *dbname; /* the database to connect to; if empty, the database that the client named */
 	char *user; /* the user to log in as, in one pool for all clients; if empty, each client's own user */
 	char *password; /* if empty, the password is in users_file, or the client's own SCRAM keys are used */
-	char *keyword_values[UPSTREAM_WORDS]; /* values by keyword; NULL if not set */
+	char *keyword_values[UPSTREAM_KEYWORD_COUNT]; /* values by keyword; NULL if not set */
 	/* settings for each connection (application_name, options and so on), as written: name, value, name, value,
 	 * ..., NULL */
 	char **settings;
@@ -112,12 +112,12 @@ char *upstream_text(const struct upstream *up, bool is_redacted);
  * `database` has no tenant, `user` is not of this tenant, or the tenant makes an invalid host.
  */
 bool upstream_is_tenant_name(const char *name, size_t len); /* returns true for 1 to 63 letters, digits, _ and - */
-/* Checks the template of a tenant. Returns -1 if no client's names can be filled in. */
+/* Checks the template of a tenant. Returns -1 if even the shortest names can't be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
 bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if hosts depend on the tenant */
-/* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `role` is the name that
+/* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `user` is the name that
  * upstream_compute_user() wrote. */
-struct upstream *upstream_fill_in(const struct upstream *up, const char *database, const char *role, struct fail *why);
+struct upstream *upstream_fill_in(const struct upstream *up, const char *database, const char *user, struct fail *why);
 /* Returns the part of `database` after "tenant/", or `database` if *up is not a tenant's. */
 const char *upstream_database(const struct upstream *up, const char *database);
 /* Writes the client's user without ".tenant" to out, which has CONFIG_NAME_MAX + 1 bytes. */
@@ -137,14 +137,14 @@ int upstream_compute_user(const struct upstream *up, const char *database, const
 #define UPSTREAM_NAME_MAX 63 /* bytes of a name */
 
 /* A callback for each name and value. If it returns nonzero, the scan ends and returns -1, so it must have set *why. */
-typedef int (*upstream_on_word)(void *arg, const char *name, const char *value, struct fail *why);
+typedef int (*upstream_on_parameter)(void *arg, const char *name, const char *value, struct fail *why);
 
 /* Scans host=db1 dbname='my db'. Blanks separate pairs, a backslash escapes the next byte, and '' within quotes stands
  * for one quote. Returns 0, or -1 with *why set. */
-int upstream_scan_words(const char *text, upstream_on_word put, void *arg, struct fail *why);
+int upstream_scan_parameters(const char *text, upstream_on_parameter put, void *arg, struct fail *why);
 /* Scans postgres://user:password@host:port,[::1]:port/dbname?name=value&... in which %xx stands for a byte. If
  * is_template, %{ begins a placeholder, which is passed on as it is. Returns 0, or -1 with *why set. */
-int upstream_scan_uri(const char *text, bool is_template, upstream_on_word put, void *arg, struct fail *why);
+int upstream_scan_uri(const char *text, bool is_template, upstream_on_parameter put, void *arg, struct fail *why);
 bool upstream_is_uri(const char *text); /* returns true if text begins like a URI of PostgreSQL */
 
 /* --- passfile.c: libpq's password file, with lines host:port:database:user:password. The first line that matches

@@ -167,7 +167,7 @@ choose(const char *name, const char *value, const char *const *values, unsigned 
 static int
 put_kept(char **field, enum upstream_keyword word, const char *value, struct fail *why)
 {
-	static const char *const values[UPSTREAM_WORDS][7] = {
+	static const char *const values[UPSTREAM_KEYWORD_COUNT][7] = {
 		[UPSTREAM_SSLMODE] = { "disable", "allow", "prefer", "require", "verify-ca", "verify-full" },
 		[UPSTREAM_SSLNEGOTIATION] = { "postgres", "direct" },
 		[UPSTREAM_SSLSNI] = { "0", "1" },
@@ -209,7 +209,7 @@ put_upstream_word(void *arg, const char *name, const char *value, struct fail *w
 		{ "max_protocol_version", &draft->newest },
 	};
 
-	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
+	for (unsigned i = 0; i < UPSTREAM_KEYWORD_COUNT; i++)
 		if (strcmp(upstream_word_name((enum upstream_keyword)i), name) == 0)
 			return put_kept(&draft->up->keyword_values[i], (enum upstream_keyword)i, value, why);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
@@ -397,7 +397,7 @@ scan(const char *text, struct draft *draft, struct fail *why)
 		return upstream_scan_uri(text, draft->up->is_of_tenant, put_upstream_word, draft, why);
 	if (scheme != NULL && text + strcspn(text, "= \t") > scheme)
 		return fail_set(why, "08001", "a URI must begin with postgres:// or postgresql://");
-	return upstream_scan_words(text, put_upstream_word, draft, why);
+	return upstream_scan_parameters(text, put_upstream_word, draft, why);
 }
 
 struct upstream *

@@ -42,7 +42,7 @@ read_value(const char **at, char *out)
 
 /* Reads name = value and moves *at after it. value has room for the whole text. */
 static int
-scan_word(const char **at, const char *text, char *value, upstream_on_word put, void *arg, struct fail *why)
+scan_parameter(const char **at, const char *text, char *value, upstream_on_parameter put, void *arg, struct fail *why)
 {
 	char name[UPSTREAM_NAME_MAX + 1];
 	const char *begin = *at, *equals;
@@ -67,7 +67,7 @@ scan_word(const char **at, const char *text, char *value, upstream_on_word put, 
 }
 
 int
-upstream_scan_words(const char *text, upstream_on_word put, void *arg, struct fail *why)
+upstream_scan_parameters(const char *text, upstream_on_parameter put, void *arg, struct fail *why)
 {
 	size_t size = strlen(text) + 1;
 	char *value = xmalloc(size);
@@ -75,7 +75,7 @@ upstream_scan_words(const char *text, upstream_on_word put, void *arg, struct fa
 	int rc = 0;
 
 	for (at = upstream_skip_blanks(text); rc == 0 && *at != '\0'; at = upstream_skip_blanks(at))
-		rc = scan_word(&at, text, value, put, arg, why);
+		rc = scan_parameter(&at, text, value, put, arg, why);
 	OPENSSL_cleanse(value, size);
 	free(value);
 	return rc;
@@ -84,7 +84,7 @@ upstream_scan_words(const char *text, upstream_on_word put, void *arg, struct fa
 /* --- URI ------------------------------------------------------------------------------------------------------ */
 
 struct uri {
-	upstream_on_word put;
+	upstream_on_parameter put;
 	void *arg;
 	char *scratch; /* room for the whole text */
 	bool is_template;
@@ -276,7 +276,7 @@ scan_parts(struct uri *uri, const char *at, struct fail *why)
 }
 
 int
-upstream_scan_uri(const char *text, bool is_template, upstream_on_word put, void *arg, struct fail *why)
+upstream_scan_uri(const char *text, bool is_template, upstream_on_parameter put, void *arg, struct fail *why)
 {
 	size_t size = strlen(text) + 1;
 	struct uri uri = { put, arg, xmalloc(size), is_template };

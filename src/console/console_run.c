@@ -159,7 +159,7 @@ console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, b
 {
 	struct command command;
 	struct show_env env = show_env_of(k, &command);
-	struct rows rows = { .out = out, .json_max = rows_max };
+	struct rows rows = { .out = out, .json_rows_max = rows_max };
 	const struct show *show = NULL;
 	struct fail why;
 	size_t used;

@@ -28,7 +28,7 @@
 #include "session/gucs.h"
 #include "session/statement_store.h"
 #include "sql/known.h"
-#include "sql/scan_memory.h"
+#include "sql/scan_cache.h"
 
 #include <assert.h>
 #include <sys/queue.h>
@@ -115,7 +115,7 @@ struct exchange_ops {
 	/* The next five functions are for logins. The first two are called when the pool has lent or refused a server,
 	 * the others when the server that applies the startup settings has answered or was lost. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
-	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
+	void (*login_not_granted)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
 	void (*login_server_done)(struct exchange *x);
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
@@ -140,7 +140,7 @@ struct exchange_env {
 	struct handled_input handled;
 	struct pool_set *pools;
 	struct statement_store *statements;
-	struct scan_memory scanned; /* a cache of the scans of simple Queries */
+	struct scan_cache scanned; /* a cache of the scans of simple Queries */
 	struct known_text known; /* the statements in the SQL of the request known_of: see request_known() */
 	const struct request *known_of; /* compared with the request at hand, never followed */
 	struct guc_store *guc_store;
@@ -157,11 +157,11 @@ struct exchange_env {
 	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */
 	uint32_t requests_begun; /* chooses the requests whose messages are timed one by one: report.c */
 	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
-	uint64_t looked_at_us; /* shorter requests need not be looked at for the log: report_configure() */
+	uint64_t look_threshold_us; /* shorter requests need not be looked at for the log: report_configure() */
 	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_left requests,
-	 * then one in queries_each. If queries_each is 0, none is entered. queries_skipped: how many requests were
+	 * then one in queries_one_in. If queries_one_in is 0, none is entered. queries_skipped: how many requests were
 	 * skipped since one was last entered. clients_tick() sets the first two. */
-	uint32_t queries_left, queries_each, queries_skipped;
+	uint32_t queries_left, queries_one_in, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_closed; /* during SHUTDOWN, new clients may only log in to the console */
 	bool is_draining; /* clients can't begin new transactions */

@@ -9,7 +9,8 @@
  *   connect         no server is lent yet, and PostgreSQL must accept a connection, or answer pgweir's login
  *   server          PostgreSQL owes an answer, or must take bytes; its silence in the midst of an answer counts, too
  *   stream          PostgreSQL's answer is on its way, without a pause
- *   client          the client must take the answer, send the rest of its request, or send the data of its COPY
+ *   client_write    the client must take the answer, send the rest of its request or its COPY data, or begin the next
+ *                   request of its transaction
  *   proxy           pgweir has everything it needs, and works
  *
  * So the phases of a request add up to its duration. Requests that overlap in a pipeline share one server: each lasts
@@ -27,7 +28,7 @@
 
 #define PAUSE_US 10000u /* a longer silence within an answer counts as PostgreSQL's work, not as transfer */
 #define LONG_LEN 8192u /* messages of this many bytes take a while to be read, so the clock is read again */
-#define TIMED_EACH 16u /* for one request in this many, the clock is read again after each message, too */
+#define TIMED_ONE_IN 16u /* for one request in this many, the clock is read again after each message, too */
 
 /* --- the clock --- */
 
@@ -41,12 +42,13 @@ charge(struct phase_clock *c, uint64_t now_us)
 	c->since_us += us;
 }
 
-/* Starts the clock of a request. c->us is zero already: the code that takes over the sums clears them. */
+/* Starts the clock of a request. c->us is zero already: measure() and phases_so_far() clear the sums that they have
+ * used. */
 static void
 start_clock(struct exchange_env *env, struct phase_clock *c)
 {
 	c->since_us = *env->now_us;
-	c->is_timed = ++env->requests_begun % TIMED_EACH == 0;
+	c->is_timed = ++env->requests_begun % TIMED_ONE_IN == 0;
 	c->debtor = PHASE_PROXY;
 }
 
@@ -109,7 +111,7 @@ report_sent_to_server(struct exchange *x, struct server *srv, size_t len)
 		c->debtor = PHASE_SERVER;
 	else
 		c->debtor = (uint8_t)debtor_now(x, srv);
-	c->is_flowing = c->has_passed = false;
+	c->is_flowing = c->has_passed_reply = false;
 }
 
 void
@@ -128,7 +130,7 @@ report_drained(struct exchange *x, struct server *srv)
 /* --- requests --- */
 
 void
-report_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
+report_count_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
 {
 	pool->database->counters.errors[origin][counters_error_class(sqlstate)]++;
 }
@@ -404,14 +406,14 @@ report_configure(struct exchange_env *env)
 {
 	uint64_t sampled_us = env->config->slow_sample_threshold_us;
 
-	env->looked_at_us = sampled_us < GUC_SHORT_LIMIT_US ? sampled_us : GUC_SHORT_LIMIT_US;
+	env->look_threshold_us = sampled_us < GUC_SHORT_LIMIT_US ? sampled_us : GUC_SHORT_LIMIT_US;
 }
 
 /* Returns how many requests this request stands for in the statistics of statements; 0 if it is not counted there. */
 static inline uint32_t
 take_weight(struct exchange_env *env, bool is_slow)
 {
-	if (env->queries_each == 0)
+	if (env->queries_one_in == 0)
 		return 0;
 	if (is_slow)
 		return 1;
@@ -419,10 +421,10 @@ take_weight(struct exchange_env *env, bool is_slow)
 		env->queries_left--;
 		return 1;
 	}
-	if (++env->queries_skipped < env->queries_each)
+	if (++env->queries_skipped < env->queries_one_in)
 		return 0;
 	env->queries_skipped = 0;
-	return env->queries_each;
+	return env->queries_one_in;
 }
 
 /* Reports a request that was answered. event: its name in the slow-query log; if NULL, the request is kept out of that
@@ -478,7 +480,7 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
 	x->pool->server_us += c->us[PHASE_SERVER];
-	if (is_slow || done->canceled_by != CANCELED_BY_NOBODY || duration_us >= x->env->looked_at_us) {
+	if (is_slow || done->canceled_by != CANCELED_BY_NOBODY || duration_us >= x->env->look_threshold_us) {
 		d->slow_queries += is_slow;
 		d->canceled[done->canceled_by]++;
 		d->requests_failed[RF_LIMIT] += done->canceled_by == CANCELED_BY_QUERY_TIMEOUT;
@@ -514,7 +516,7 @@ report_flushed(struct exchange *x, struct server *srv)
 		return;
 	charge(c, ready_us);
 	if (env->done_count == 0) {
-		c->is_flowing = c->has_passed; /* until the first bytes of an answer, PostgreSQL worked */
+		c->is_flowing = c->has_passed_reply; /* until the first bytes of an answer, PostgreSQL worked */
 		c->debtor = (uint8_t)debtor_now(x, srv);
 		return;
 	}
@@ -533,7 +535,7 @@ report_flushed(struct exchange *x, struct server *srv)
 		c->since_us = 0;
 		return;
 	}
-	c->is_flowing = c->has_passed = false;
+	c->is_flowing = c->has_passed_reply = false;
 	c->debtor = (uint8_t)debtor_now(x, srv);
 }
 
@@ -580,7 +582,8 @@ report_waiting_text(const struct exchange *x, size_t *len)
 	return (const char *)text;
 }
 
-/* Takes over the phases of the request that fails, up to now. Time between two requests counts as the client's. */
+/* Moves the phases of the failing request, up to now, from its clock to phase_us. Time between two requests counts as
+ * the client's. */
 static void
 phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
@@ -623,7 +626,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	if (x->srv == NULL)
 		r.query = report_waiting_text(x, &r.query_len);
 	describe(x, x->srv, NULL, &r);
-	if (is_request && x->env->queries_each > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
+	if (is_request && x->env->queries_one_in > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
 		query_table_add(x->env->queries, &r, 1);
 	if (x->srv != NULL)
 		x->srv->loan.clock.since_us = 0; /* ends the request's phases, as no other code does that here */
@@ -669,9 +672,10 @@ kind_of(const struct exchange *x, const struct fail *why)
 		{ "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL },    { "53400", RF_LIMIT },
 		{ "57014", RF_LIMIT },	  { "0A000", RF_UNSUPPORTED },
 	};
-	static const char killed[] = "terminating connection due to administrator command"; /* the text of KILL, too */
+	/* the text of PostgreSQL's error, which the console's KILL uses, too */
+	static const char killed[] = "terminating connection due to administrator command";
 
-	if (x->srv != NULL && x->srv->loan.end == LOAN_END_TOLD)
+	if (x->srv != NULL && x->srv->loan.end == LOAN_END_FATAL_SENT)
 		return RF_BACKEND_LOST;
 	if (why == NULL)
 		return RF_CLIENT_GONE;

@@ -14,7 +14,7 @@ void report_transaction(struct exchange *x, enum transaction_end end); /* call w
 /* Counts the client's open transaction, if there is one, as lost. srv: the client's server, which the caller takes away
  * afterwards; NULL if the client has no server. */
 void report_transaction_lost(struct exchange *x, struct server *srv);
-void report_flushed(struct exchange *x, struct server *srv); /* call when an event's replies were passed on */
+void report_flushed(struct exchange *x, struct server *srv); /* call when replies were passed to the client */
 /* Call after len bytes of the client were handled and sent to the server. */
 void report_sent_to_server(struct exchange *x, struct server *srv, size_t len);
 /* Call when the client or the server has taken all bytes that were queued for it. */
@@ -27,7 +27,7 @@ uint64_t report_idle_since(const struct exchange *x);
 /* Guesses the origin of the cancel that ended the client's request, from the error *e (PostgreSQL's or pgweir's) and
  * the recorded CancelRequest, which is then forgotten. The result is only shown to people. */
 enum canceler report_take_canceler(struct exchange *x, const struct error_fields *e);
-void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */
+void report_count_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */
 /*
  * Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer, to the counters,
  * the slow-query log and SHOW QUERIES. why: the error that has ended it. event: the name of this end in the log; NULL
@@ -37,8 +37,9 @@ void report_failure(struct exchange *x, const struct fail *why, enum request_fai
 /* Call when the client leaves (why is NULL), or is closed with the error *why. If a request was in progress, counts it
  * as failed, and returns true. */
 bool report_given_up(struct exchange *x, const struct fail *why);
-/* Records how long the client waited in the queue, and counts this time, except with WAIT_SERVED, for which
- * report_lent() does. connect_us: how much of the wait, at most, counts as PHASE_CONNECT. */
+/* Records how long the client waited in the queue, and adds this time to the pool's sum. Except with WAIT_SERVED, where
+ * report_lent() does so, also adds the time to the database's histogram. connect_us: how much of the wait, at most,
+ * counts as PHASE_CONNECT. */
 void report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome);
 /* Returns a set of enum scan_option, for code that shows the session's SQL. */
 unsigned report_sql_options(const struct exchange *x);
@@ -61,7 +62,8 @@ report_fingerprint_of(struct scanned_sql *kept, const char *sql, size_t len)
 	return kept->fingerprint;
 }
 
-/* Returns the cached fingerprint of a statement's SQL, or 0 if the statement has not run twice. */
+/* Returns the cached fingerprint of a statement's SQL; 0 if the SQL has not run twice, or if report_fingerprint()
+ * returns 0 for it. */
 static inline uint64_t
 report_statement_fingerprint(const struct statement *st)
 {

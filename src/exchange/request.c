@@ -44,6 +44,6 @@ request_follow_own_message(const struct exchange *x, const struct request *m)
 {
 	if (m->type != 'Q' || x->srv->is_synced || x->srv->ledger.intake == INTAKE_SYNC)
 		return STEP_FORWARD;
-	x->srv->loan.behind = QUERY_BEHIND_OURS;
+	x->srv->loan.held_behind_ours = QUERY_BEHIND_OURS;
 	return STEP_HOLD;
 }

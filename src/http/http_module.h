@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_EVERY_US (1000 * 1000) /* the shortest time between snapshots that no request asks for */
+#define HTTP_EVERY_US (1000 * 1000) /* how often, at most, a snapshot is taken without a request */
 
 struct http_pages; /* defined in http_state.h */
 struct http_reply;
@@ -46,12 +46,12 @@ struct http_page {
 	void (*fill)(const struct http_request_info *info, struct buf *body,
 		     struct http_reply *r); /* body is empty at first */
 	size_t state_len; /* bytes of the page's state, which is zeroed at first, and must not own other memory */
-	/* Called with each new snapshot. Returns when the page wants the next one, even without a request. NULL if the
-	 * page needs snapshots only for requests. */
+	/* Called with each new snapshot. Returns the time at which the page wants the next snapshot, even if no request
+	 * comes. NULL if the page needs snapshots only for requests. */
 	uint64_t (*on_snapshot)(void *state, const struct snapshot *s);
 };
 
-extern const struct http_page *const http_modules[]; /* defined in modules/modules.c; NULL after the last */
+extern const struct http_page *const http_module_pages[]; /* defined in modules/modules.c; NULL after the last */
 
 /* --- http_pages.c: for fill() --- */
 void http_reply_json(struct http_reply *r, int code, const struct buf *body); /* code becomes 500 if body is broken */

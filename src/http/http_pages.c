@@ -229,8 +229,8 @@ http_pages_init(struct http_pages *p, const struct http_settings *settings)
 	p->is_local = settings->is_local;
 	p->due_us = UINT64_MAX;
 	serve(p, own_pages);
-	for (size_t i = 0; http_modules[i] != NULL; i++)
-		serve(p, http_modules[i]);
+	for (size_t i = 0; http_module_pages[i] != NULL; i++)
+		serve(p, http_module_pages[i]);
 	return http_guesses_init(&p->guesses);
 }
 

@@ -158,7 +158,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 	if (effect == NULL || ahead_of(x, effect) > 0 || !effect->is_refused || effect->sub->why == NULL ||
 	    e->message == NULL || strstr(e->message, "\"" LISTEN_REFUSED "\"") == NULL)
 		return false;
-	report_error(x->pool, EO_PROXY, effect->sub->why->sqlstate);
+	report_count_error(x->pool, EO_PROXY, effect->sub->why->sqlstate);
 	message_error(&b, "ERROR", effect->sub->why);
 	exchange_answer_buf(x, &b);
 	return true;

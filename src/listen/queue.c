@@ -257,7 +257,7 @@ close_overrun(struct exchange *x)
 		 LISTEN_QUEUE_MAX);
 	fail_hint(&why,
 		  "Read the connection while it is idle, and end transactions soon: nothing is delivered within them.");
-	report_error(x->pool, EO_PROXY, why.sqlstate);
+	report_count_error(x->pool, EO_PROXY, why.sqlstate);
 	report_failure(x, &why, RF_LIMIT, "notify_queue");
 	if (close_after_flush(x, &why)) {
 		log_warning(x->env->log, "client %llu is disconnected: %s", (unsigned long long)x->waiter.id, why.text);

@@ -30,7 +30,8 @@ struct file_format {
 	 * nothing written, if the file has errors. */
 	bool (*import)(const char *path, struct config_problems *problems, FILE *to);
 	void (*print_keys)(FILE *to); /* prints, as Markdown, how each setting of the format is translated */
-	/* Returns pgweir's setting into which `name` is translated, alone or with others; NULL if there is none. */
+	/* Returns the setting of pgweir that `name`, or `name` together with other names, is translated into; NULL if
+	 * there is none. */
 	const struct config_key *(*key_of)(const char *name);
 	/* Returns true with *out set if the format has a setting of this name. is_scoped_section is true if the name
 	 * stands in the section of a database or user. */
@@ -41,10 +42,10 @@ struct file_format {
 	/* Appends the setting's value in pgweir's units. Returns 0, or -1 with *why set. Returns 1 with *why set if
 	 * pgweir can't take this value and another one was appended. */
 	int (*convert)(const char *name, const char *value, struct buf *to, struct fail *why);
-	/* Does what load_find_setting() does, but returns 1 if the format has no such name. is_file: the configuration
-	 * file has this format. is_ours: pgweir, too, has a setting of this name. */
-	int (*find_setting)(bool is_file, bool is_ours, const char *name, const char *value, struct load_setting *out,
-			    struct fail *why);
+	/* Does what load_find_setting() does, but returns 1 if the format has no such name. is_format_in_use: the
+	 * configuration file has this format. is_ours: pgweir, too, has a setting of this name. */
+	int (*find_setting)(bool is_format_in_use, bool is_ours, const char *name, const char *value,
+			    struct load_setting *out, struct fail *why);
 	/* Calls row() for each setting of the format, with its value and default as the other program writes them, even
 	 * if the configuration comes from a file of another format. */
 	void (*each)(const struct config *config,
@@ -58,8 +59,8 @@ extern const struct file_format *const file_formats[]; /* in modules/modules.c; 
 /* In load.c. Returns pgweir's setting into which another program's setting `name` is translated, and sets *format to
  * the format that has the name. If no format has the name, returns NULL and sets *format to NULL. */
 const struct config_key *load_foreign_key(const char *name, const struct file_format **format);
-/* In load_set.c. Returns true if `name` is a name of the setting: "pool.pool_size", "pool_size", or that in a
- * database's section. */
+/* In load_set.c. Returns true if `name` is a name of the setting, with or without its section ("pool.pool_size",
+ * "pool_size"), or its name in a database's section. */
 bool load_key_has_name(const struct config_key *key, const char *name);
 /* In load_set.c. Sets *why to say that the setting can't be changed without a restart. Always returns -1. */
 int load_refuse_fixed(const char *name, struct fail *why);

@@ -83,7 +83,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	       (!login_is_waiting(c) || login_is_token_due(c)) && !c->x.stream.is_in_handshake) {
 		used = c->x.state == CL_STARTUP ? login_startup(c, bytes + at, len - at)
 		       : login_is_token_due(c)	? login_take_token(c, bytes + at, len - at)
-						: login_password(c, bytes + at, len - at);
+						: login_take_proof(c, bytes + at, len - at);
 		at += used;
 	}
 	if (c->x.is_closing || at >= len || c->x.state == CL_DELAYED)

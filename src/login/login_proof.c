@@ -85,7 +85,7 @@ refuse_over_limit(struct client *c)
 	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", count, limit);
 	fail_pgbouncer_text(&why, "no more connections allowed (max_client_conn)");
 	fail_hint(&why, "Raise max_client_connections, or use SHOW CLIENTS to find clients that never leave.");
-	login_reject(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
+	login_refuse_over_limit(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
 	return true;
 }
 

@@ -46,7 +46,7 @@ static void
 visit(struct note *n, void *owner, bool is_over)
 {
 	struct recount *r = (struct recount *)((char *)n - offsetof(struct recount, note));
-	struct client_env *main_worker = (*r->at)->client_envs[0];
+	struct client_env *main_env = (*r->at)->client_envs[0];
 
 	r->has_turned = !r->has_turned;
 	if (!r->has_turned) {
@@ -55,7 +55,7 @@ visit(struct note *n, void *owner, bool is_over)
 	}
 	if (*r->at == NULL)
 		r->note.read = come_back;
-	inbox_post(*r->at != NULL ? (*r->at)->inbox : main_worker->inbox, &r->note);
+	inbox_post(*r->at != NULL ? (*r->at)->inbox : main_env->inbox, &r->note);
 }
 
 bool

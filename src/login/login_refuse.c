@@ -82,7 +82,7 @@ login_out_of_memory(struct client *c)
 }
 
 void
-login_reject(struct client *c, const struct fail *why, enum reject_reason reason)
+login_refuse_over_limit(struct client *c, const struct fail *why, enum reject_reason reason)
 {
 	const struct client_env *env = c->env;
 
@@ -124,27 +124,27 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 /* --- callbacks of admission/ --- */
 
 static struct client *
-client_of_waiter(struct admission_place *t)
+client_of_place(struct admission_place *place)
 {
-	return (struct client *)((char *)t - offsetof(struct client, admission));
+	return (struct client *)((char *)place - offsetof(struct client, admission));
 }
 
 static void
 on_refuse(struct admission_place *t, const struct fail *why, enum reject_reason reason)
 {
-	login_reject(client_of_waiter(t), why, reason);
+	login_refuse_over_limit(client_of_place(t), why, reason);
 }
 
 static void
 on_out_of_memory(struct admission_place *t)
 {
-	login_out_of_memory(client_of_waiter(t));
+	login_out_of_memory(client_of_place(t));
 }
 
 static void
 on_answer(struct admission_place *t, const struct fail *why)
 {
-	struct client *c = client_of_waiter(t);
+	struct client *c = client_of_place(t);
 
 	c->login->abandon = NULL;
 	c->login->hold = NULL;

@@ -44,7 +44,7 @@ conclude(struct client *c, void *looked_up)
 	if (verdict == AUTH_REFUSED)
 		login_refuse(c, why, LR_ERROR);
 	else
-		login_begin_exchange(c);
+		login_begin_proof(c);
 }
 
 /* Ends the wait for the lookup. conclude() may begin another wait, or end the login. */
@@ -66,7 +66,7 @@ login_find_secret(struct client *c)
 	if (l->found == USER_UNKNOWN)
 		memset(&l->secret, 0, sizeof(l->secret));
 	if (is_listed || (login_is_console(l) && !auth_query_is_on(c->env->x.auth_queries, l->database)))
-		login_begin_exchange(c);
+		login_begin_proof(c);
 	else {
 		const char *secret;
 		struct fail why;

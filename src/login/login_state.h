@@ -142,7 +142,7 @@ void login_out_of_memory(struct client *c); /* calls login_refuse() with 53200 *
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
 /* Like login_refuse(), but for a client that exceeds a limit. Does nothing if login_wait_for_recount() makes the login
  * wait. If there are many such refusals, they share one log line a second. */
-void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
+void login_refuse_over_limit(struct client *c, const struct fail *why, enum reject_reason reason);
 /* Like login_refuse(), but for a wrong password or certificate: the client gets its error after login_failure_delay. */
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 
@@ -152,8 +152,9 @@ void login_refuse_late(struct client *c, const struct fail *why, enum login_resu
 void login_welcome(struct client *c);
 void login_log(struct client *c); /* logs a login that has succeeded */
 /* Ends the login. Sends ParameterStatus for the settings that PostgreSQL reports, BackendKeyData and ReadyForQuery. The
- * values are from `gucs`, the session's settings, else from `welcome`. Takes over the caller's reference to gucs. */
-void login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome);
+ * values are from `gucs`, the session's settings, else from `login_parameters`. Takes over the caller's reference to
+ * gucs. */
+void login_finish(struct client *c, struct gucs *gucs, const struct gucs *login_parameters);
 
 /* login_replication.c */
 /* Returns the name of the client's database. A client of physical replication names no database: if there is only one

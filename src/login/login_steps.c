@@ -138,7 +138,7 @@ begin_exchange(struct client *c, struct fail *why)
 }
 
 void
-login_begin_exchange(struct client *c)
+login_begin_proof(struct client *c)
 {
 	struct fail why;
 
@@ -156,7 +156,7 @@ login_begin_exchange(struct client *c)
 
 /* Handles one password message. Returns the bytes used, or 0 if more are needed. */
 size_t
-login_password(struct client *c, const uint8_t *bytes, size_t len)
+login_take_proof(struct client *c, const uint8_t *bytes, size_t len)
 {
 	struct frame f;
 	enum frame_result r = frame_parse(bytes, len, &f);

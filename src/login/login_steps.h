@@ -69,9 +69,9 @@ int tenant_find(const struct tenant_question *q, struct tenant_answer *a, struct
 void login_authenticate(struct client *c); /* begins authentication; called when the startup packet was read */
 /* Takes a message, and checks the proof in it. Returns the number of bytes used, or 0 if the message is not
  * complete. */
-size_t login_password(struct client *c, const uint8_t *bytes, size_t len);
+size_t login_take_proof(struct client *c, const uint8_t *bytes, size_t len);
 /* Begins the authentication exchange; called after l->secret and l->found were set. */
-void login_begin_exchange(struct client *c);
+void login_begin_proof(struct client *c);
 
 /* login_proof.c */
 /* Called when the proof is right, or no proof is needed. The client enters the console or goes to its pool, or a limit
@@ -97,7 +97,7 @@ void login_cut_name(const struct client *c, const char *name, char out[static CO
 int login_check_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 
 /* login_secret.c */
-/* Finds the user's secret, and calls login_begin_exchange(), at once or after login_wait(). */
+/* Finds the user's secret, and calls login_begin_proof(), at once or after login_wait(). */
 void login_find_secret(struct client *c);
 
 /* login_scram.c */

@@ -151,10 +151,10 @@ refuse_silence(struct client *c, void *silent)
 }
 
 void
-login_take_back(struct client_env *main_worker, struct client_env *sent_to, bool all)
+login_take_back(struct client_env *main_env, struct client_env *sent_to, bool all)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
-	uint64_t now_us = *main_worker->x.now_us, until_us = all ? UINT64_MAX : now_us;
+	uint64_t now_us = *main_env->x.now_us, until_us = all ? UINT64_MAX : now_us;
 	struct note *n;
 
 	inbox_take_back(sent_to->inbox, is_late, &until_us, &back);
@@ -164,8 +164,8 @@ login_take_back(struct client_env *main_worker, struct client_env *sent_to, bool
 
 		STAILQ_REMOVE_HEAD(&back, next);
 		free(transfer);
-		pool_workers_client_ended(main_worker->pool_workers, sent_to->number);
-		client_come_back(c, main_worker);
+		pool_workers_client_ended(main_env->pool_workers, sent_to->number);
+		client_come_back(c, main_env);
 		c->login->abandon = NULL;
 		if (c->login->worker_until_us <= now_us)
 			login_conclude(c, refuse_silence, sent_to);

@@ -54,14 +54,14 @@ login_log(struct client *c)
 }
 
 static void
-put_greeting(struct client *c, const struct gucs *gucs, const struct gucs *welcome)
+put_greeting(struct client *c, const struct gucs *gucs, const struct gucs *login_parameters)
 {
 	struct buf *out = &c->login->out;
 	uint8_t key[CANCEL_SECRET_MAX];
 	size_t key_len = cancel_secret(c, key);
 	char number[16];
 
-	put_reports(out, welcome, gucs);
+	put_reports(out, login_parameters, gucs);
 	put_reports(out, gucs, NULL);
 	if (compat_does(c->env->x.config, COMPAT_REPORTS_ITSELF)) {
 		snprintf(number, sizeof(number), "%" PRIu32, c->x.settings->prepared_statements);
@@ -77,7 +77,7 @@ put_greeting(struct client *c, const struct gucs *gucs, const struct gucs *welco
 }
 
 void
-login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
+login_finish(struct client *c, struct gucs *gucs, const struct gucs *login_parameters)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
@@ -90,7 +90,7 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
 		login_out_of_memory(c);
 		return;
 	}
-	put_greeting(c, gucs, welcome);
+	put_greeting(c, gucs, login_parameters);
 	counters->logins[LR_OK][c->login->method]++;
 	histogram_observe_us(&counters->login_duration, &histogram_bounds_wait, *c->env->x.now_us - c->connected_us);
 	c->x.pool->counters.client_logins++;
@@ -119,8 +119,8 @@ put_unknown_setting(struct client *c, struct fail *why)
 	message_notice(&c->login->out, "WARNING", why);
 }
 
-/* Sends the client a notice for each of its settings that PostgreSQL did not know when another client's equal settings
- * were tried. `known` has the settings that PostgreSQL knew. */
+/* An earlier client has sent the same settings. `known` has those that PostgreSQL knew; sends this client a notice for
+ * each of the others. */
 static void
 put_unknown_settings(struct client *c, const struct gucs *known)
 {
@@ -229,11 +229,12 @@ finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 	login_finish(c, gucs, c->x.pool->login_parameters);
 }
 
-/* Tries settings whose result is not certain on a server, so that PostgreSQL itself refuses bad ones. The client waits
- * for that server, however busy the pool is; but if only custom settings are uncertain and no server is free, the login
- * ends now, and the settings are applied before the client's first query. */
+/* Ends the login at once if the result of the client's settings is certain. Otherwise tries them on a server, so
+ * PostgreSQL itself refuses bad ones. The client waits for that server, however busy the pool is; but if only custom
+ * settings are uncertain and no server is free, the login ends now, and the settings are applied before the client's
+ * first query. */
 static void
-ask_server(struct client *c)
+finish_or_ask_server(struct client *c)
 {
 	enum certainty certainty = GUESS_UNSURE;
 	struct gucs *guess = c->x.is_session ? NULL : guess_gucs(c, &certainty);
@@ -257,7 +258,7 @@ ask_server(struct client *c)
 		finish_guessed(c, guess, false);
 	} else {
 		exchange_step(&c->x, CE_NEED_SERVER);
-		state_yield(c->x.env);
+		linger_return_servers_soon(c->x.env);
 	}
 }
 
@@ -280,7 +281,7 @@ settings_to_apply(const struct client *c)
 	return c->login->valid != NULL ? c->login->valid : c->login->raw;
 }
 
-/* Returns the server's settings, overridden by the client's. Reported settings stay marked as reported. */
+/* Returns the settings of a fresh server, overridden by the client's. Reported settings stay marked as reported. */
 static struct gucs *
 wanted_gucs(const struct client *c)
 {
@@ -307,13 +308,13 @@ apply_settings(const struct client *c, struct server *srv, const struct gucs *wa
 	struct buf b = { 0 };
 
 	server_put_gucs(srv, wanted, always, false, &b);
-	if (c->x.is_session && srv->seed_of != 0)
+	if (c->x.is_session && srv->random_known_to != 0)
 		server_put_seed(srv, pool_set_random(c->x.pool->set), &b);
 	return server_send(srv, &b);
 }
 
 /* Applies the client's settings to the server. If their result is known from another client, sends only settings that
- * differ from the server's, as to any borrowed server. */
+ * differ from those that the server has, as is done whenever a server is lent. */
 static void
 try_settings(struct client *c, struct server *srv)
 {
@@ -348,9 +349,9 @@ login_granted(struct exchange *x, struct server *srv)
  * that pgweir sends or follows is the same from 15 to 19 (tests/integration/state/test_versions.py).
  */
 static bool
-ignores_transaction_at_start(const struct gucs *welcome)
+ignores_transaction_at_start(const struct gucs *login_parameters)
 {
-	return gucs_major_version(welcome) >= 18;
+	return gucs_major_version(login_parameters) >= 18;
 }
 
 /* Returns the name of the setting that caused the error and is to be left out, or NULL. The text of PostgreSQL's 42704
@@ -483,13 +484,13 @@ login_server_lost(struct exchange *x, const struct fail *why)
 		 !c->login->is_asked_again) {
 		c->login->is_asked_again = true;
 		policy_distrust(x->pool->policy, *x->env->now_us);
-		ask_server(c);
+		finish_or_ask_server(c);
 	} else
 		login_refuse(c, why, LR_ERROR);
 }
 
 void
-login_refused(struct exchange *x, const struct fail *why, enum request_failure kind)
+login_not_granted(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
 	struct client *c = client_of(x);
 	struct fail told, logged;
@@ -511,5 +512,5 @@ login_welcome(struct client *c)
 	}
 	c->x.is_session = c->x.settings->pool_mode == POOL_MODE_SESSION;
 	if (c->x.is_session || !finish_if_known(c))
-		ask_server(c);
+		finish_or_ask_server(c);
 }

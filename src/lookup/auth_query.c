@@ -89,7 +89,7 @@ auth_queries_configure(struct auth_queries *all, struct config *config, struct u
 	all->users = users_ref(users);
 	tls_store_unref(all->tls);
 	all->tls = tls_store_ref(tls);
-	auth_cache_expire(all->cache, now_us); /* after a reload each login must see the present secret */
+	auth_cache_expire_all(all->cache, now_us); /* after a reload each login must see the present secret */
 	auth_sources_review(all, now_us);
 	for (size_t i = 0; i < config->database_count; i++)
 		if (auth_settings_of(all, config->databases[i].name, &s))

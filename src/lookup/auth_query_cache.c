@@ -123,7 +123,7 @@ auth_cache_expire_answer(struct auth_cache *cache, const struct auth_key *key, u
 }
 
 void
-auth_cache_expire(struct auth_cache *cache, uint64_t now_us)
+auth_cache_expire_all(struct auth_cache *cache, uint64_t now_us)
 {
 	for (struct entry *e = cache->table; e != NULL; e = e->hh.next)
 		if (e->kept.expires_us > now_us)

@@ -67,7 +67,7 @@ void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const 
 		    uint64_t ttl_us, uint64_t now_us);
 /* Called after a wrong proof: makes the answer expire, unless it is younger than AUTH_DOUBT_AFTER_US. */
 void auth_cache_expire_answer(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us);
-void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* makes all answers expire */
+void auth_cache_expire_all(struct auth_cache *cache, uint64_t now_us); /* makes all answers expire */
 /* Drops all answers, so that none can be used even while PostgreSQL can't be asked. Called when roles have changed. */
 void auth_cache_clear(struct auth_cache *cache);
 void auth_cache_forget(struct auth_cache *cache, uint64_t source); /* drops all answers of a source */

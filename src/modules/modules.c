@@ -22,5 +22,5 @@ FILE_FORMATS(DECLARE_FORMAT)
 
 const struct auth_module *const auth_modules[AUTH_MODULE_COUNT + 1] = { AUTH_MODULES(REFER_TO) NULL };
 const struct module *const modules[MODULE_COUNT + 1] = { MODULES(REFER_TO_MODULE) NULL };
-const struct http_page *const http_modules[] = { HTTP_MODULES(REFER_TO_PAGES) NULL };
+const struct http_page *const http_module_pages[] = { HTTP_MODULES(REFER_TO_PAGES) NULL };
 const struct file_format *const file_formats[] = { FILE_FORMATS(REFER_TO_FORMAT) NULL };

@@ -19,10 +19,10 @@
 
 struct handshake {
 	struct work work; /* must be first */
-	struct handshake_settings set;
+	struct handshake_settings settings;
 	struct stream *stream; /* NULL if the stream was closed: the end of the step then frees this handshake */
 	struct buf in, next; /* the input of this step, and bytes that have come since */
-	size_t input; /* number of bytes read in all */
+	size_t bytes_read; /* number of bytes read in all */
 	struct buf out;
 	enum tls_step step;
 	struct fail why;
@@ -32,7 +32,7 @@ struct handshake {
 static void
 handshake_free(struct handshake *h)
 {
-	tls_session_free(h->set.tls);
+	tls_session_free(h->settings.tls);
 	buf_fini(&h->in);
 	buf_fini(&h->next);
 	buf_fini(&h->out);
@@ -44,7 +44,7 @@ static void
 handshake_run(struct work *w)
 {
 	struct handshake *h = (struct handshake *)w;
-	struct tls_session *tls = h->set.tls;
+	struct tls_session *tls = h->settings.tls;
 
 	tls->in = h->in.bytes;
 	tls->in_len = h->in.len;
@@ -63,8 +63,8 @@ submit(struct handshake *h, struct fail *why)
 {
 	h->work.run = handshake_run;
 	h->work.done = step_done;
-	h->is_working = helpers_submit(h->set.helpers, h->set.inbox, &h->work, h->set.queue) == 0;
-	h->set.queue = WORK_BEGUN;
+	h->is_working = helpers_submit(h->settings.helpers, h->settings.inbox, &h->work, h->settings.queue) == 0;
+	h->settings.queue = WORK_BEGUN;
 	if (h->is_working)
 		return 0;
 	fail_set(why, "53300", "too many TLS handshakes at once");
@@ -76,19 +76,19 @@ failed(struct handshake *h, const struct fail *why)
 {
 	struct stream *s = h->stream;
 	struct fail kept = *why;
-	struct handshake_settings set = h->set;
+	struct handshake_settings settings = h->settings;
 
 	s->handshake = NULL;
 	s->is_in_handshake = false;
 	handshake_free(h);
-	set.done(s, &kept, set.arg);
+	settings.done(s, &kept, settings.arg);
 }
 
 /* Passes bytes that came after the handshake to the session, as its first input. */
 static int
 keep_rest(struct handshake *h)
 {
-	struct tls_session *tls = h->set.tls;
+	struct tls_session *tls = h->settings.tls;
 	struct buf rest = { 0 };
 
 	buf_put(&rest, tls->in, tls->in_len);
@@ -108,7 +108,7 @@ static void
 established(struct handshake *h)
 {
 	struct stream *s = h->stream;
-	struct handshake_settings set = h->set;
+	struct handshake_settings settings = h->settings;
 	struct fail why;
 
 	if (keep_rest(h) < 0) {
@@ -116,17 +116,17 @@ established(struct handshake *h)
 		failed(h, &why);
 		return;
 	}
-	set.tls->scratch = set.scratch;
-	set.tls->out = NULL;
-	h->set.tls = NULL;
+	settings.tls->scratch = settings.scratch;
+	settings.tls->out = NULL;
+	h->settings.tls = NULL;
 	s->is_in_handshake = false;
-	s->secured = set.tls;
+	s->tls = settings.tls;
 	handshake_free(h);
 	stream_set_reading(s, true);
-	s->secured->has_plain = SSL_pending(s->secured->ssl) > 0;
-	if (s->secured->stash != NULL || s->secured->has_plain)
+	s->tls->has_plain = SSL_pending(s->tls->ssl) > 0;
+	if (s->tls->stash != NULL || s->tls->has_plain)
 		stream_call_later(s);
-	set.done(s, NULL, set.arg);
+	settings.done(s, NULL, settings.arg);
 }
 
 /* Begins the next step, with the bytes that came meanwhile. */
@@ -197,9 +197,9 @@ handshake_event(struct stream *s)
 		failed(h, &why);
 		return;
 	}
-	h->input += (size_t)n;
+	h->bytes_read += (size_t)n;
 	buf_put(in, bytes, (size_t)n);
-	if (h->input > INPUT_MAX || !buf_ok(in)) {
+	if (h->bytes_read > INPUT_MAX || !buf_ok(in)) {
 		fail_set(&why, "08P01", "the TLS handshake is too long");
 		if (h->is_working) {
 			stream_set_broken(s);
@@ -234,11 +234,11 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 		tls_session_free(settings->tls);
 		return fail_memory(why, "a TLS handshake");
 	}
-	h->set = *settings;
-	h->set.tls->helpers = settings->helpers;
-	h->set.tls->inbox = settings->inbox;
+	h->settings = *settings;
+	h->settings.tls->helpers = settings->helpers;
+	h->settings.tls->inbox = settings->inbox;
 	h->stream = s;
-	h->input = first_len;
+	h->bytes_read = first_len;
 	buf_put(&h->in, first, first_len);
 	if (buf_room(&h->out, OUT_RESERVED) == NULL || !buf_ok(&h->in)) {
 		handshake_free(h);

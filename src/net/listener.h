@@ -57,7 +57,7 @@ void listener_give_away(struct listener *l);
 /* Binds fd like bind(2), and creates the file with this mode. Does not call chmod(2) after bind(2), because chmod(2)
  * would follow a symbolic link that another user has put in place of the file. */
 int listener_bind(int fd, const struct sockaddr_un *at, mode_t mode);
-/* Removes the file of a Unix socket if no process listens on it any more, because the process was killed. */
+/* Removes the file of a Unix socket if no process listens there, as after the process that listened was killed. */
 void listener_remove_stale(const struct sockaddr_un *un);
 
 /* --- interfaces.c: the present addresses of this machine. --- */

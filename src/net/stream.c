@@ -77,7 +77,7 @@ stream_close(struct stream *s)
 	s->interest = 0;
 	if (s->is_in_handshake)
 		handshake_abandon(s);
-	else if (s->secured != NULL)
+	else if (s->tls != NULL)
 		stream_tls_close(s);
 	close(s->fd);
 	s->fd = -1;
@@ -223,7 +223,7 @@ stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 		/* During a handshake, only code that closes the stream writes. The bytes are dropped, because the peer
 		 * could not understand them. */
 		return 0;
-	if (s->secured == NULL)
+	if (s->tls == NULL)
 		return stream_write_raw(s, pieces, count);
 	return s->fd < 0 || s->is_broken ? 0 : stream_tls_write(s, pieces, count);
 }
@@ -303,9 +303,9 @@ reading_changed(struct stream *s)
 void
 stream_attach(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch)
 {
-	if (s->secured != NULL) {
-		s->secured->inbox = inbox;
-		s->secured->scratch = scratch;
+	if (s->tls != NULL) {
+		s->tls->inbox = inbox;
+		s->tls->scratch = scratch;
 	}
 	assert(!s->is_in_handshake && s->interest == 0);
 	event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_event, s);

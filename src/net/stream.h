@@ -52,7 +52,7 @@ struct stream {
 	const struct stream_ops *ops;
 	struct stream_queue *queue; /* NULL when nothing is queued */
 	union {
-		struct tls_session *secured; /* valid unless is_in_handshake; NULL without TLS */
+		struct tls_session *tls; /* valid unless is_in_handshake; NULL without TLS */
 		struct handshake *handshake; /* valid if is_in_handshake; the owner must not read or write meanwhile */
 	};
 	uint32_t queue_len;
@@ -69,7 +69,7 @@ struct stream {
 static inline struct tls_session *
 stream_tls(const struct stream *s)
 {
-	return s->is_in_handshake ? NULL : s->secured;
+	return s->is_in_handshake ? NULL : s->tls;
 }
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
@@ -114,7 +114,7 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	ssize_t n;
 
-	if (s->secured != NULL || s->fd < 0)
+	if (s->tls != NULL || s->fd < 0)
 		return stream_read_slowly(s, buf, cap, got);
 	n = stream_receive(s->fd, buf, cap);
 	if (n <= 0)
@@ -131,7 +131,7 @@ stream_write(struct stream *s, const struct iovec *pieces, int count)
 {
 	ssize_t sent;
 
-	if (count != 1 || s->queue_len > 0 || s->secured != NULL || s->fd < 0 || s->is_broken)
+	if (count != 1 || s->queue_len > 0 || s->tls != NULL || s->fd < 0 || s->is_broken)
 		return stream_write_slowly(s, pieces, count);
 	/* a single piece with nothing queued before it: nearly all output */
 	sent = stream_transmit(s->fd, pieces->iov_base, pieces->iov_len);

@@ -54,7 +54,7 @@ tls_scratch_free(struct tls_scratch *t)
 static int
 send_sink(struct stream *s)
 {
-	struct buf *sink = &s->secured->scratch->sink;
+	struct buf *sink = &s->tls->scratch->sink;
 	struct iovec piece = { .iov_base = sink->bytes, .iov_len = sink->len };
 	int result = sink->is_broken || (sink->len > 0 && stream_write_raw(s, &piece, 1) < 0) ? -1 : 0;
 
@@ -70,7 +70,7 @@ send_sink(struct stream *s)
 static enum stream_result
 take_input(struct stream *s, size_t cap)
 {
-	struct tls_session *t = s->secured;
+	struct tls_session *t = s->tls;
 	size_t want = cap < TLS_SCRATCH_IN ? cap : TLS_SCRATCH_IN;
 	enum stream_result r;
 
@@ -115,7 +115,7 @@ decrypt(struct tls_session *t, uint8_t *buf, size_t cap, size_t *got)
 bool
 stream_tls_has_input(const struct stream *s)
 {
-	const struct tls_session *t = s->secured;
+	const struct tls_session *t = s->tls;
 
 	return t->stash != NULL || t->has_plain || t->is_ended || t->is_broken;
 }
@@ -150,7 +150,7 @@ end_of(const struct tls_session *t)
 enum stream_result
 stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 {
-	struct tls_session *t = s->secured;
+	struct tls_session *t = s->tls;
 	enum stream_result r = STREAM_OK;
 	bool is_fed;
 
@@ -185,7 +185,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 static int
 encrypt(struct stream *s, const uint8_t *bytes, size_t len)
 {
-	struct tls_session *t = s->secured;
+	struct tls_session *t = s->tls;
 
 	while (len > 0) {
 		size_t n = len < WRITE_AT_ONCE ? len : WRITE_AT_ONCE, written;
@@ -206,7 +206,7 @@ encrypt(struct stream *s, const uint8_t *bytes, size_t len)
 int
 stream_tls_write(struct stream *s, const struct iovec *pieces, int count)
 {
-	struct tls_session *t = s->secured;
+	struct tls_session *t = s->tls;
 	uint8_t *gather = t->scratch->gather;
 	size_t gathered = 0;
 	int result = 0;
@@ -247,7 +247,7 @@ stream_tls_write(struct stream *s, const struct iovec *pieces, int count)
 void
 stream_tls_close(struct stream *s)
 {
-	struct tls_session *t = s->secured;
+	struct tls_session *t = s->tls;
 
 	if (!t->is_broken && !t->is_ended && !s->is_broken && s->queue_len == 0) {
 		struct buf *sink = &t->scratch->sink;
@@ -263,5 +263,5 @@ stream_tls_close(struct stream *s)
 			buf_fini(sink);
 	}
 	tls_session_free(t);
-	s->secured = NULL;
+	s->tls = NULL;
 }

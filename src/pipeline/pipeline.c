@@ -1,6 +1,6 @@
 /* src/pipeline/pipeline.c - see pipeline.h. */
 #include "pipeline/pipeline.h"
-#include "pipeline/batch.h"
+#include "pipeline/plain_request.h"
 #include "commit_check/commit_check.h"
 #include "exchange/report.h"
 #include "policy/policy_ahead.h"
@@ -60,7 +60,7 @@ is_expected_short(const struct exchange *x, const char *sql, size_t len, uint64_
 					     .user = exchange_user(x),
 					     .application = exchange_application(x) };
 
-	return x->env->queries_each == 0 ||
+	return x->env->queries_one_in == 0 ||
 	       query_table_mean_served_us(x->env->queries, &like) <= x->settings->max_pipeline_wait_us;
 }
 
@@ -124,7 +124,7 @@ static bool
 is_plain_loan(const struct loan *l)
 {
 	return l->end == LOAN_GOES_ON && l->standby == 0 && l->begun_for == 0 && l->risk == 0 && l->suspected == 0 &&
-	       l->settled == 0 && l->followed.by == FOLLOWED_BY_NOTHING && l->behind == NOTHING_BEHIND &&
+	       l->settled == 0 && l->followed.by == FOLLOWED_BY_NOTHING && l->held_behind_ours == NOTHING_BEHIND &&
 	       !l->has_foreign_plans && !l->announces_ready && !l->commit.is_on && l->ddl == DDL_NONE &&
 	       l->code == CODE_AS_BEFORE && l->sqlstate[0] == '\0' && l->late_since_us == 0;
 }
@@ -133,7 +133,7 @@ is_plain_loan(const struct loan *l)
 static bool
 has_plain_session(const struct exchange *x, const struct server *srv)
 {
-	return srv->gucs == x->gucs && server_plans_suit(srv, x->gucs) && srv->seed_of == 0 &&
+	return srv->gucs == x->gucs && server_plans_suit(srv, x->gucs) && srv->random_known_to == 0 &&
 	       (gucs_side_effects(srv->gucs) & GUCS_LEAVES_TIMERS) == 0;
 }
 
@@ -143,11 +143,11 @@ is_short_request(const struct exchange *x, const struct server *srv)
 {
 	const struct sent_copy *sent = &srv->loan.sent;
 	const struct statement *st = NULL;
-	struct batch b;
+	struct plain_request b;
 
-	if (sent->state != SENT_WHOLE || !batch_read(sent->copy.bytes, sent->copy.len, &b))
+	if (sent->state != SENT_WHOLE || !plain_request_parse(sent->copy.bytes, sent->copy.len, &b))
 		return false;
-	if (b.sql == NULL && (st = statements_find(x, b.statement)) == NULL)
+	if (b.sql == NULL && (st = statements_find(x, b.statement_name)) == NULL)
 		return false;
 	if (st != NULL) {
 		b.sql = (const char *)st->bytes;
@@ -191,7 +191,7 @@ is_plain_client(const struct exchange *x)
  * turn.
  */
 static bool
-put_kept(struct exchange *x, struct server *srv, struct batch *b, struct statement *st, struct buf *out)
+put_kept(struct exchange *x, struct server *srv, struct plain_request *b, struct statement *st, struct buf *out)
 {
 	const uint8_t *behind = b->bind + b->bind_len;
 	bool is_due;
@@ -209,7 +209,7 @@ put_kept(struct exchange *x, struct server *srv, struct batch *b, struct stateme
 /* Puts into out the messages that would be sent to srv for this request. Returns false if they can't be predicted, or
  * must not go ahead. */
 static bool
-put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf *out)
+put_request(struct exchange *x, struct server *srv, struct plain_request *b, struct buf *out)
 {
 	struct statement *st;
 	bool may;
@@ -234,10 +234,10 @@ put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf 
 static bool
 build_ahead(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
 {
-	struct batch b;
+	struct plain_request b;
 
 	if (!is_plain_client(x) || x->gucs != srv->gucs || x->pending_len > REQUEST_MAX ||
-	    !batch_read(x->pending, x->pending_len, &b) || !put_request(x, srv, &b, out) || !buf_ok(out) ||
+	    !plain_request_parse(x->pending, x->pending_len, &b) || !put_request(x, srv, &b, out) || !buf_ok(out) ||
 	    out->len > REQUEST_MAX)
 		return false;
 	*a = (struct policy_ahead){ .t = &x->waiter,
@@ -331,7 +331,7 @@ pipeline_check_lent(struct exchange *x, struct server *srv)
 	const struct policy_ahead *a = &srv->conn->ahead[0];
 
 	if (a->t != &x->waiter || x->state != CL_READY || x->pending_len != a->from_len || x->gucs != srv->gucs ||
-	    !server_plans_suit(srv, x->gucs) || srv->seed_of != 0 || x->settings->reads != READS_PRIMARY ||
+	    !server_plans_suit(srv, x->gucs) || srv->random_known_to != 0 || x->settings->reads != READS_PRIMARY ||
 	    x->settings->commit_check || x->is_session)
 		server_disown_ahead(srv);
 }

@@ -77,7 +77,7 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 	if ((o->what & ORDER_ABANDON) != 0)
 		abandon_logins(p, now_us);
 	policy_obey_shards(p, o, now_us);
-	if ((o->what & ORDER_WAKE) != 0 || ((o->what & ORDER_NEWS) != 0 && p->waiting > 0))
+	if ((o->what & ORDER_WAKE) != 0 || ((o->what & ORDER_WAKE_IF_WAITING) != 0 && p->waiting > 0))
 		policy_wake(p, now_us);
 	policy_arm(p, later_of(o->arm_at_us, now_us));
 }

@@ -98,7 +98,7 @@ struct policy_ahead {
 	uint64_t hash; /* a hash of the bytes that were sent */
 	uint16_t len; /* the number of bytes that were sent */
 	uint16_t from_len; /* the sent bytes were made from this many bytes of the borrower's input */
-	uint32_t kinds; /* the kinds of the expected replies: see struct batch (pipeline/batch.h) */
+	uint32_t kinds; /* the kinds of the expected replies: see struct plain_request (pipeline/plain_request.h) */
 };
 
 /* Embedded, zeroed, in the owner's server object. The pool uses it from policy_conn_opening to policy_conn_gone. */

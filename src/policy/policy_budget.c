@@ -12,7 +12,7 @@
 #define CALM_AFTER 64
 
 static void
-init_budget(struct policy_commons *all, void *made)
+init_budget(struct policy_commons *commons, void *made)
 {
 	struct policy_budget *b = made;
 
@@ -44,15 +44,15 @@ policy_budget_free(struct policy_budget *b)
 }
 
 struct policy_budget *
-policy_budget_get(struct policy_commons *all, char kind, const char *name, size_t len)
+policy_budget_get(struct policy_commons *commons, char kind, const char *name, size_t len)
 {
-	return policy_named_get(all, kind, name, len, sizeof(struct policy_budget), init_budget);
+	return policy_named_get(commons, kind, name, len, sizeof(struct policy_budget), init_budget);
 }
 
 void
-policy_budget_put(struct policy_commons *all, struct policy_budget *b)
+policy_budget_put(struct policy_commons *commons, struct policy_budget *b)
 {
-	if (b != NULL && policy_named_put(all, &b->named))
+	if (b != NULL && policy_named_put(commons, &b->named))
 		policy_budget_free(b);
 }
 
@@ -220,7 +220,7 @@ count_asked(struct budget_member *m)
 }
 
 void
-budget_withdraw(struct budget_member *m)
+budget_clear_asked(struct budget_member *m)
 {
 	m->is_giving_up = false;
 	change_leaving(m, -m->asked);
@@ -245,7 +245,7 @@ budget_note_moved(struct budget_member *m, enum policy_conn_state from, enum pol
 		if (from == PC_CLOSING)
 			change_leaving(m, -1u);
 		else if (m->leaving > m->used) /* more connections were asked for than are left */
-			budget_withdraw(m);
+			budget_clear_asked(m);
 	}
 	assert(m->asked <= m->leaving);
 }
@@ -274,7 +274,7 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 	}
 	assert(g->budget == NULL || g->used >= g->in_transfer);
 	if (m->budget != NULL && m->leaving > m->used)
-		budget_withdraw(m);
+		budget_clear_asked(m);
 }
 
 /* Searches from the end of the list, because most clients have just begun to wait. */
@@ -369,17 +369,17 @@ live_count(const struct budget_group *g)
 	return g->used - g->leaving;
 }
 
-/* Call this for each hungry member in turn, in a walk over all. `places` is how many places h's group gets. Returns how
- * many of them are for h: at most h->short_count, of the places that the walk has not counted yet. */
+/* Call this for each hungry member in turn, in a pass over all. `places` is how many places h's group gets. Returns how
+ * many of them are for h: at most h->short_count, of the places that the pass has not counted yet. */
 static uint32_t
-count_in_walk(struct budget_member *h, uint64_t places)
+count_in_pass(struct budget_member *h, uint64_t places)
 {
 	struct budget_group *g = h->group;
 	uint64_t left;
 
-	if (g->walk != h->budget->walk)
+	if (g->last_pass != h->budget->last_pass)
 		g->counted = 0;
-	g->walk = h->budget->walk;
+	g->last_pass = h->budget->last_pass;
 	left = places > g->counted ? places - g->counted : 0;
 	if (left > h->short_count)
 		left = h->short_count;
@@ -467,7 +467,7 @@ is_tight(const struct policy_budget *b)
 }
 
 void
-budget_update_watched(struct policy_budget *b, const struct policy_worker *r)
+budget_update_watched(struct policy_budget *b, const struct policy_worker *worker)
 {
 	bool was_watched = b->is_watched;
 	struct budget_member *m;
@@ -478,7 +478,7 @@ budget_update_watched(struct policy_budget *b, const struct policy_worker *r)
 	TAILQ_FOREACH(m, &b->members, link) {
 		if (m->is_watched || m->orders == NULL)
 			continue;
-		if (m->worker == r)
+		if (m->worker == worker)
 			m->orders->ops->publish(m->orders->pool);
 		else
 			policy_worker_order(m->orders, ORDER_PUBLISH);
@@ -492,7 +492,7 @@ budget_order_look_again(struct policy_budget *b)
 
 	TAILQ_FOREACH(m, &b->members, link)
 		if (m->orders != NULL)
-			policy_worker_order(m->orders, ORDER_NEWS);
+			policy_worker_order(m->orders, ORDER_WAKE_IF_WAITING);
 }
 
 /* Returns true if connections must close so that pools below their share (except the pool `except`) get a place. If a
@@ -509,12 +509,12 @@ must_reclaim(struct policy_budget *b, const struct budget_group *except)
 	if (b->kept.is_binding && (missing > 0 || !b->kept.news.is_full))
 		return missing > 0;
 	missing -= b->kept.is_binding ? b->kept.returned : 0;
-	b->walk++;
+	b->last_pass++;
 	for (m = first_hungry(b); missing <= 0 && m != NULL; m = next_hungry(m)) {
 		uint32_t share = fair_share(m->group), live = live_count(m->group);
 
 		if (m->group != except && live < share)
-			missing += count_in_walk(m, share - live);
+			missing += count_in_pass(m, share - live);
 	}
 	return missing > 0;
 }
@@ -592,11 +592,11 @@ budget_check_place(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 	if (!is_for_waiter)
 		return TAILQ_EMPTY(&b->hungry);
 	budget_end_idle_grace(b, now_us); /* reserved places depend on which pools are in use */
-	b->walk++;
+	b->last_pass++;
 	for (h = first_hungry(b); h != NULL && !is_before_all(m, h) && before < b->limit - b->used;
 	     h = next_hungry(h)) {
 		if (h != m)
-			before += count_in_walk(h, places_before(h, m));
+			before += count_in_pass(h, places_before(h, m));
 	}
 	return b->limit - b->used > before;
 }
@@ -667,7 +667,7 @@ enum idlest_of { IDLEST_ABOVE_SHARE, IDLEST_ANY, IDLEST_HERE };
 /* Returns the pool with the most idle connections: above its own share (IDLEST_ABOVE_SHARE), of all pools (IDLEST_ANY),
  * or of this policy worker's pools (IDLEST_HERE). */
 static struct budget_member *
-find_idlest(const struct policy_budget *b, enum idlest_of of, const struct policy_worker *r, uint64_t now_us)
+find_idlest(const struct policy_budget *b, enum idlest_of of, const struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
@@ -679,7 +679,8 @@ find_idlest(const struct policy_budget *b, enum idlest_of of, const struct polic
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
-		if (surplus > most && (of != IDLEST_HERE || m->worker == r) && !policy_worker_is_silent(m->worker)) {
+		if (surplus > most && (of != IDLEST_HERE || m->worker == worker) &&
+		    !policy_worker_is_silent(m->worker)) {
 			most = surplus;
 			idlest = m;
 		}
@@ -689,29 +690,29 @@ find_idlest(const struct policy_budget *b, enum idlest_of of, const struct polic
 
 /* Releases the lock in between. A pool of this policy worker has given up the connection when this returns. */
 static void
-ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
+ask_for_idle(struct budget_member *m, struct policy_worker *worker, uint64_t now_us)
 {
 	assert(m->orders != NULL);
 	count_asked(m);
 	policy_worker_order(m->orders, ORDER_GIVE_UP);
-	if (m->worker == r) {
-		policy_worker_unlock_and_act(r, now_us);
-		policy_worker_lock(r);
+	if (m->worker == worker) {
+		policy_worker_unlock_and_act(worker, now_us);
+		policy_worker_lock(worker);
 	}
 }
 
 static void
-reclaim(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
+reclaim(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
 {
 	while (budget_end_idle_grace(b, now_us), must_reclaim(b, NULL)) {
 		bool is_over = b->used - leaving_count(b, NULL) > b->limit;
-		struct budget_member *m = find_idlest(b, IDLEST_ABOVE_SHARE, r, now_us);
+		struct budget_member *m = find_idlest(b, IDLEST_ABOVE_SHARE, worker, now_us);
 
 		if (m == NULL && is_over)
-			m = find_idlest(b, IDLEST_ANY, r, now_us);
+			m = find_idlest(b, IDLEST_ANY, worker, now_us);
 		if (m == NULL)
 			return;
-		ask_for_idle(m, r, now_us);
+		ask_for_idle(m, worker, now_us);
 	}
 }
 
@@ -772,14 +773,14 @@ policy_places_is_contended(const struct budget_member *m)
 }
 
 void
-policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *r)
+policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *worker)
 {
 	static const uint32_t none[PC_COUNT];
 
-	m->worker = r;
-	policy_worker_lock(r);
+	m->worker = worker;
+	policy_worker_lock(worker);
 	budget_join(b, m, NULL, none);
-	policy_worker_unlock(r);
+	policy_worker_unlock(worker);
 }
 
 void
@@ -847,7 +848,7 @@ end_group(struct budget_group *g)
 }
 
 void
-budget_lost(struct budget_group *g)
+budget_transfer_lost(struct budget_group *g)
 {
 	struct policy_budget *b = g->budget;
 
@@ -892,14 +893,14 @@ budget_leave(struct budget_member *m)
 
 /* Makes the tick of the first hungry member's pool due in time, on behalf of all hungry members. */
 static void
-arm_first(struct policy_budget *b, const struct policy_worker *r, uint64_t now_us)
+arm_first(struct policy_budget *b, const struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_member *first = first_hungry(b);
 	uint64_t at_us = first != NULL ? budget_due(first, now_us) : UINT64_MAX;
 
 	if (first == NULL || at_us >= first->orders->arm_at_us)
 		return;
-	if (first->worker != r) {
+	if (first->worker != worker) {
 		if (at_us == first->armed_us)
 			return;
 		first->armed_us = at_us;
@@ -910,7 +911,7 @@ arm_first(struct policy_budget *b, const struct policy_worker *r, uint64_t now_u
 
 /* Called under the lock, which is released in between. policy_worker_unlock_and_act() must follow. */
 static void
-review(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
+review(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
 {
 	if (!is_tight(b))
 		return;
@@ -922,22 +923,22 @@ review(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 	}
 	do {
 		b->review = REVIEW_RUNS;
-		reclaim(b, r, now_us);
+		reclaim(b, worker, now_us);
 	} while (b->review == REVIEW_ONCE_MORE);
 	b->review = REVIEW_NONE;
 	if (TAILQ_EMPTY(&b->hungry))
 		return;
 	budget_wake_best(b);
-	arm_first(b, r, now_us);
+	arm_first(b, worker, now_us);
 }
 
 void
-budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
+budget_review_and_unlock(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
 {
 	budget_update_limit(b);
-	budget_update_watched(b, r);
-	review(b, r, now_us);
-	policy_worker_unlock_and_act(r, now_us);
+	budget_update_watched(b, worker);
+	review(b, worker, now_us);
+	policy_worker_unlock_and_act(worker, now_us);
 }
 
 void
@@ -966,9 +967,9 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 }
 
 void
-policy_budget_set_limit(struct policy_budget *b, struct policy_worker *r, uint32_t limit, uint64_t now_us)
+policy_budget_set_limit(struct policy_budget *b, struct policy_worker *worker, uint32_t limit, uint64_t now_us)
 {
-	policy_worker_lock(r);
+	policy_worker_lock(worker);
 	b->limit = limit;
-	budget_review_and_unlock(b, r, now_us);
+	budget_review_and_unlock(b, worker, now_us);
 }

@@ -10,11 +10,10 @@
  * Each pool embeds one budget_member for each cap. A member is *hungry* while only the cap keeps it from opening
  * connections; hungry members are on a list. Each change that may let a pool open a connection (a connection is gone or
  * idle, or a pool needs no more connections) ends in budget_review. The review makes pools give up idle connections for
- * pools below their share, and wakes the member with the best claim to a free place: the member with the fewest
- * connections for its weight, and among equals the longest waiter. That member opens a connection in its own
- * policy_tick, and then calls budget_report, which wakes the next member. Pools of other policy workers are asked and
- * woken by orders (policy_commons.h). When a pool is asked for a connection, the connection counts as leaving at once,
- * so no other pool is asked for the same place.
+ * pools below their share, and wakes the member with the best claim to a free place (defined at policy_budget_new).
+ * That member opens a connection in its own policy_tick, and then calls budget_report, which wakes the next member.
+ * Pools of other policy workers are asked and woken by orders (policy_commons.h). When a pool is asked for a
+ * connection, the connection counts as leaving at once, so no other pool is asked for the same place.
  *
  * The shards of one pool (policy_shared.h) are members of one group. The group has one claim and one share, and is in
  * use as a whole; but each member is hungry by itself, and gives up idle connections of its own. A connection that is
@@ -28,7 +27,7 @@
 
 #include "policy/policy_commons.h"
 
-/* --- A cap over several pools: max_server_connections, a user's, a database's, and a host's budget. --- */
+/* --- A cap over several pools: all pools (max_server_connections), or those of a user, a database or a host. --- */
 enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, CAP_HOST, POLICY_CAPS };
 /* policy.c: puts p, with any number of connections, under the cap b of the kind `which`, or under no cap of that kind
  * if b is NULL. policy_new() sets CAP_ALL; p is under no other cap at first. */
@@ -37,36 +36,36 @@ void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budge
 bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 /*
  * A cap over several pools is max-min fair. A pool has *demand* if it has lent connections or waiters. A pool is in use
- * if it has demand, or had demand within the last 100 ms (its *idle grace*). As its fair share, each pool in use gets
- * its share_min, and a part, in proportion to its share_weight, of the places that are left then. A fair share is at
- * least 1; the share of a pool that is not in use is 0. A free place goes to a pool below its share_min, else to the
- * pool with the fewest connections for its weight; among equals, to the pool whose client has waited longest. That pool
- * is woken by ops->wake. When the cap is reached and a pool below its share waits, the pool with the most idle
- * connections above its own share gives up the one that has been idle longest; if no pool has such a connection, a pool
- * above its share closes connections that are returned to it (RR_EVICTED), even if it has waiters itself. With more
- * pools in use than places, pools take turns: a returned connection that is 100 ms old is closed for a hungry pool that
- * is below its share_min, or that has no place and whose client has waited longer. The share_min of the connection's
- * pool is kept. A place is always left for pools without a share_min. min_idle takes only places that no client waits
- * for.
+ * if it has demand, or had demand within the last 100 ms (its *idle grace*). The fair share of a pool in use is its
+ * share_min, plus its part of the places that are left when all pools in use have their share_min; these places are
+ * divided in proportion to share_weight. A fair share is at least 1; the share of a pool that is not in use is 0. A
+ * free place goes to a pool below its share_min, else to the pool with the fewest connections for its weight; among
+ * equals, to the pool whose client has waited longest. That pool is woken by ops->wake. When the cap is reached and a
+ * pool below its share waits, the pool with the most idle connections above its own share gives up the one that has
+ * been idle longest; if no pool has such a connection, a pool above its share closes connections that are returned to
+ * it (RR_EVICTED), even if it has waiters itself. With more pools in use than places, pools take turns: a returned
+ * connection that is 100 ms old is closed for a hungry pool that is below its share_min, or for one that has no place
+ * and whose client has waited longer than those of the connection's pool. The share_min of the connection's pool is
+ * kept. A place is always left for pools without a share_min. min_idle takes only places that no client waits for.
  */
 struct policy_budget *policy_budget_new(uint32_t limit); /* limit: 0 for none. Returns NULL if out of memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools are freed */
-/* Sets the limit; 0 for no limit. r: the policy worker of the caller's thread. */
-void policy_budget_set_limit(struct policy_budget *b, struct policy_worker *r, uint32_t limit, uint64_t now_us);
+/* Sets the limit; 0 for no limit. worker: the policy worker of the caller's thread. */
+void policy_budget_set_limit(struct policy_budget *b, struct policy_worker *worker, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
 /* Opening takes milliseconds, so places change hands no more often than this. A pool stays in use for this long after
  * its last return; with fewer places than pools, a pool keeps each place for this long. */
 #define BUDGET_TURN_US (100 * 1000)
 
-/* How a pool uses its connections. Nearly each loan changes this view, so members publish their views only while the
- * budget is tight (is_watched), i.e. while members are hungry or no places are left. */
+/* How a pool uses its connections. Nearly every loan changes this view, so members publish their views only while the
+ * budget is tight (members are hungry, or no places are left), and for a number of changes after that (is_watched). */
 struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
 	uint64_t since_us; /* since_us of the queue's first waiter; UINT64_MAX if the queue is empty */
 	uint64_t idle_grace_end_us; /* BUDGET_TURN_US after the last return of a connection */
-	uint64_t turn_end_us; /* BUDGET_TURN_US after the connection that was returned last was opened */
+	uint64_t turn_end_us; /* when the connection that was returned last was opened, plus BUDGET_TURN_US */
 };
 
 /* All fields are guarded by the lock of the commons. */
@@ -80,8 +79,8 @@ struct budget_group {
 	uint32_t demanding; /* members with demand */
 	bool is_in_idle_grace; /* true if the group has no demand, but had demand within the last BUDGET_TURN_US */
 	uint64_t idle_grace_end_us, turn_end_us; /* as in struct budget_view, for the last return in the group */
-	uint64_t walk; /* the number of the last pass over the hungry members that reached this group */
-	uint32_t counted; /* places that this pass has counted for the group */
+	uint64_t last_pass; /* the number of the last pass over the hungry members that reached this group */
+	uint32_t counted; /* places that this last pass has counted for the group */
 	TAILQ_ENTRY(budget_group) idle_grace_link;
 };
 
@@ -93,28 +92,29 @@ struct budget_member {
 	struct budget_group own; /* the group of a pool without shards */
 	struct policy_worker *worker;
 	struct policy_orders *orders; /* its pool's orders; NULL if it has no pool */
-	uint32_t used, leaving; /* connections in any state; how many of used are CLOSING, or were asked back */
+	uint32_t used, leaving; /* connections in any state; how many of these are CLOSING, or were asked for */
 	uint32_t asked; /* how many connections the pool was asked to give up, and has not yet begun to close */
 	uint32_t short_count; /* how many connections the member would open now; it is hungry if this is above 0 */
 	uint32_t opening; /* how many of used are logging in; counted under a CAP_HOST only */
 	bool is_understocked; /* true if the member would open a connection for min_idle if its keeper had a place */
 	uint32_t weight, reserved; /* the member's claim: share_weight (at least 1) and share_min */
 	struct budget_view view; /* the view that was published last */
-	uint64_t armed_us; /* the time in the last ORDER_ARM that came from another policy worker for hungry members */
+	/* when another policy worker has ordered (ORDER_ARM) a review here that serves all hungry members */
+	uint64_t armed_us;
 	uint32_t published_since_tight; /* how often the member has published its view since the cap was last tight */
 	bool is_watched; /* true while each change of the view must be published */
-	bool is_giving_up; /* true if the next connection of the member that begins to leave counts as one of `asked` */
+	bool is_giving_up; /* true if the next of the member's connections to become CLOSING is one of `asked` */
 	TAILQ_ENTRY(budget_member) link, hungry_link, holding_link;
 };
 
 /* --- Places for connections that no policy lends, used outside src/policy/. The functions take the lock. --- */
 
-void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *r);
+void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *worker);
 void policy_places_leave(struct budget_member *m); /* m must have no place */
-/* Takes one place and returns true. If no place is free, one of this policy worker's pools gives up an idle connection.
- * If none has an idle connection, a pool of another policy worker is asked for one, and the result is false: call again
- * later. If a keeper grants places (policy_keeper.h), only the keeper is asked, and the place that it grants is held
- * for two seconds for the next caller. */
+/* Takes one place and returns true if a place is free, or becomes free now because a pool of this policy worker gives
+ * up an idle connection. Otherwise asks a pool of another policy worker for an idle connection, and returns false: call
+ * again later. If a keeper grants places (policy_keeper.h), only the keeper is asked, and the place that it grants is
+ * held for two seconds for the next caller. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
 void policy_places_give(struct budget_member *m, uint64_t now_us); /* gives one place back */
 /* Returns true if all places are taken while some pool would open a connection. */
@@ -133,8 +133,8 @@ void budget_leave(struct budget_member *m);
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v); /* makes *v the view of m */
 /* Call this after a change that may make the budget tight. If the budget is tight now, all members publish their views
- * from now on. r: this thread's policy worker; policy_worker_unlock_and_act() must follow. */
-void budget_update_watched(struct policy_budget *b, const struct policy_worker *r);
+ * from now on. worker: this thread's policy worker; policy_worker_unlock_and_act() must follow. */
+void budget_update_watched(struct policy_budget *b, const struct policy_worker *worker);
 
 /* Orders all pools with waiters to look again; policy_worker_unlock_and_act() must follow. */
 void budget_order_look_again(struct policy_budget *b);
@@ -142,10 +142,11 @@ void budget_order_look_again(struct policy_budget *b);
 void budget_take(struct budget_member *m); /* takes a place for a connection that is about to be opened */
 /* Call when a connection that has a place is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
 void budget_note_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
-/* Call when a connection has moved from m to another shard of g (has_left), or to m. m->budget may be NULL. */
+/* Call when a connection has moved from m to another shard of g (has_left), or from there to m. m->budget may be
+ * NULL. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
 /* Call when a connection of g that was in transfer is lost. policy_worker_unlock_and_act() must follow. */
-void budget_lost(struct budget_group *g);
+void budget_transfer_lost(struct budget_group *g);
 /* Call this at the end of each change; ends with a budget_review(). short_count: how many connections m would open if
  * the cap allowed that. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
@@ -161,7 +162,7 @@ bool budget_has_surplus(const struct budget_member *m);
  * counts in m->asked. */
 bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 /* Sets m->asked to 0. Call when m has no idle connection left to close. */
-void budget_withdraw(struct budget_member *m);
+void budget_clear_asked(struct budget_member *m);
 /* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_contended(const struct policy_budget *b);
 void budget_review(struct budget_member *m, uint64_t now_us); /* does the review that is described at the top */

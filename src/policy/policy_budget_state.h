@@ -37,7 +37,7 @@ struct policy_budget {
 	uint32_t in_use_plain; /* how many of these groups have no share_min */
 	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of these groups */
 	uint32_t unequal_count; /* groups whose claim differs from the default */
-	uint64_t walk; /* the number of the last pass over the hungry members: budget_group.walk */
+	uint64_t last_pass; /* the number of the last pass over the hungry members: budget_group.last_pass */
 	bool is_watched; /* true while the budget is tight, so all members publish their views, or have orders to */
 	enum budget_review_state review; /* one thread at a time reviews, for all threads */
 	struct budget_groups in_idle_grace;
@@ -93,7 +93,7 @@ void budget_end_idle_grace(struct policy_budget *b, uint64_t now_us);
 void budget_wake_best(struct policy_budget *b);
 /* Runs the review (policy_budget.h) and releases the lock. Call this, with the lock, after a change of the limit or of
  * the members' needs. */
-void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
+void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);
 
 /* policy_keeper.c */
 /* Lets the keeper ask for a place for m's min_idle when the keeper needs no place more urgently. */

@@ -212,7 +212,7 @@ caps_withdraw(struct policy_caps *caps)
 	caps->orders->ops->publish(caps->orders->pool); /* first, so that no idle connection is asked for again */
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].is_giving_up)
-			budget_withdraw(&caps->by_kind[i]);
+			budget_clear_asked(&caps->by_kind[i]);
 	policy_worker_unlock(caps->orders->worker);
 }
 

@@ -125,7 +125,8 @@ wake_others(const struct circuit_member *m, bool even_without_waiters)
 
 	TAILQ_FOREACH(other, &m->circuit->members, link)
 		if (other != m)
-			policy_worker_order(other->orders, even_without_waiters ? ORDER_NEWS | ORDER_WAKE : ORDER_NEWS);
+			policy_worker_order(other->orders, even_without_waiters ? ORDER_WAKE_IF_WAITING | ORDER_WAKE
+										: ORDER_WAKE_IF_WAITING);
 }
 
 static void
@@ -250,24 +251,24 @@ circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_new
 /* --- All circuits. --- */
 
 static void
-init_circuit(struct policy_commons *all, void *made)
+init_circuit(struct policy_commons *commons, void *made)
 {
 	struct policy_circuit *c = made;
 
-	c->random = all->seed;
+	c->random = commons->seed;
 	TAILQ_INIT(&c->members);
 }
 
 struct policy_circuit *
-policy_circuit_get(struct policy_commons *all, const char *name)
+policy_circuit_get(struct policy_commons *commons, const char *name)
 {
-	return policy_named_get(all, 'c', name, strlen(name), sizeof(struct policy_circuit), init_circuit);
+	return policy_named_get(commons, 'c', name, strlen(name), sizeof(struct policy_circuit), init_circuit);
 }
 
 void
-policy_circuit_put(struct policy_commons *all, struct policy_circuit *c)
+policy_circuit_put(struct policy_commons *commons, struct policy_circuit *c)
 {
-	if (c == NULL || !policy_named_put(all, &c->named))
+	if (c == NULL || !policy_named_put(commons, &c->named))
 		return;
 	assert(TAILQ_EMPTY(&c->members));
 	free(c);

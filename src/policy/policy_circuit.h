@@ -99,5 +99,6 @@ void policy_health_check_failed(struct policy *p, const struct policy_conn *conn
 /* --- All circuits. --- */
 
 /* Returns the circuit of this name, which stays valid until policy_circuit_put; NULL if out of memory. */
-struct policy_circuit *policy_circuit_get(struct policy_commons *all, const char *name);
-void policy_circuit_put(struct policy_commons *all, struct policy_circuit *c); /* c has no pools left; NULL is fine */
+struct policy_circuit *policy_circuit_get(struct policy_commons *commons, const char *name);
+/* Releases the caller's reference, after the caller's pool has left the circuit. NULL is fine. */
+void policy_circuit_put(struct policy_commons *commons, struct policy_circuit *c);

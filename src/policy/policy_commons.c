@@ -39,38 +39,38 @@ struct policy_worker *
 policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner), void *owner,
 		  const struct policy_waiter_ops *waiter_ops)
 {
-	struct policy_worker *r = calloc(1, sizeof(*r));
+	struct policy_worker *worker = calloc(1, sizeof(*worker));
 
-	if (r == NULL)
+	if (worker == NULL)
 		return NULL;
-	*r = (struct policy_worker){ .commons = c, .number = number, .tell = tell, .owner = owner };
-	r->waiter_ops = waiter_ops;
-	TAILQ_INIT(&r->orders);
-	return r;
+	*worker = (struct policy_worker){ .commons = c, .number = number, .tell = tell, .owner = owner };
+	worker->waiter_ops = waiter_ops;
+	TAILQ_INIT(&worker->orders);
+	return worker;
 }
 
 void
-policy_worker_free(struct policy_worker *r)
+policy_worker_free(struct policy_worker *worker)
 {
-	if (r == NULL)
+	if (worker == NULL)
 		return;
-	assert(TAILQ_EMPTY(&r->orders));
-	if (r->state == WORKER_UNTOLD)
-		TAILQ_REMOVE(&r->commons->untold, r, link);
-	free(r);
+	assert(TAILQ_EMPTY(&worker->orders));
+	if (worker->state == WORKER_UNTOLD)
+		TAILQ_REMOVE(&worker->commons->untold, worker, link);
+	free(worker);
 }
 
 void
-policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us)
+policy_worker_set_silent(struct policy_worker *worker, struct policy_worker *own, bool is_silent, uint64_t now_us)
 {
-	uint32_t bit = 1u << r->number;
+	uint32_t bit = 1u << worker->number;
 
 	if (is_silent)
-		atomic_fetch_or_explicit(&r->commons->silent, bit, memory_order_relaxed);
+		atomic_fetch_or_explicit(&worker->commons->silent, bit, memory_order_relaxed);
 	else
-		atomic_fetch_and_explicit(&r->commons->silent, ~bit, memory_order_relaxed);
+		atomic_fetch_and_explicit(&worker->commons->silent, ~bit, memory_order_relaxed);
 	policy_worker_lock(own);
-	budget_order_look_again(r->commons->total);
+	budget_order_look_again(worker->commons->total);
 	policy_worker_unlock_and_act(own, now_us);
 }
 
@@ -78,7 +78,7 @@ policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, boo
 
 /* The object begins on a cache line, and its key is stored after it. */
 static struct policy_named *
-make_named(struct policy_commons *all, char kind, const void *key, size_t len, size_t size)
+make_named(struct policy_commons *commons, char kind, const void *key, size_t len, size_t size)
 {
 	struct policy_named *n = aligned_alloc(64, (size + len + 63) / 64 * 64);
 
@@ -88,71 +88,71 @@ make_named(struct policy_commons *all, char kind, const void *key, size_t len, s
 	n->kind = kind;
 	n->key_len = len;
 	n->key = memcpy((char *)n + size, key, len);
-	if (TABLE_ADD(all->seed, all->named[kind - 'a'], n->key, len, n))
+	if (TABLE_ADD(commons->seed, commons->named[kind - 'a'], n->key, len, n))
 		return n;
 	free(n);
 	return NULL;
 }
 
 void *
-policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
-		 void (*init)(struct policy_commons *all, void *made))
+policy_named_get(struct policy_commons *commons, char kind, const void *key, size_t len, size_t size,
+		 void (*init)(struct policy_commons *commons, void *made))
 {
 	struct policy_named *n;
 
-	pthread_mutex_lock(&all->names_lock);
-	TABLE_FIND(all->seed, all->named[kind - 'a'], key, len, n);
-	if (n == NULL && size > 0 && (n = make_named(all, kind, key, len, size)) != NULL)
-		init(all, n);
+	pthread_mutex_lock(&commons->names_lock);
+	TABLE_FIND(commons->seed, commons->named[kind - 'a'], key, len, n);
+	if (n == NULL && size > 0 && (n = make_named(commons, kind, key, len, size)) != NULL)
+		init(commons, n);
 	if (n != NULL)
 		n->uses++;
-	pthread_mutex_unlock(&all->names_lock);
+	pthread_mutex_unlock(&commons->names_lock);
 	return n;
 }
 
 void
-policy_named_ref(struct policy_commons *all, struct policy_named *n)
+policy_named_ref(struct policy_commons *commons, struct policy_named *n)
 {
-	pthread_mutex_lock(&all->names_lock);
+	pthread_mutex_lock(&commons->names_lock);
 	n->uses++;
-	pthread_mutex_unlock(&all->names_lock);
+	pthread_mutex_unlock(&commons->names_lock);
 }
 
 bool
-policy_named_put(struct policy_commons *all, struct policy_named *n)
+policy_named_put(struct policy_commons *commons, struct policy_named *n)
 {
 	bool is_unused;
 
-	pthread_mutex_lock(&all->names_lock);
+	pthread_mutex_lock(&commons->names_lock);
 	assert(n->uses > 0);
 	is_unused = --n->uses == 0;
 	if (is_unused)
-		HASH_DELETE(hh, all->named[n->kind - 'a'], n);
-	pthread_mutex_unlock(&all->names_lock);
+		HASH_DELETE(hh, commons->named[n->kind - 'a'], n);
+	pthread_mutex_unlock(&commons->names_lock);
 	return is_unused;
 }
 
 /* --- Orders. --- */
 
 void
-policy_worker_lock(const struct policy_worker *r)
+policy_worker_lock(const struct policy_worker *worker)
 {
-	pthread_mutex_lock(&r->commons->lock);
+	pthread_mutex_lock(&worker->commons->lock);
 }
 
 void
-policy_worker_unlock(const struct policy_worker *r)
+policy_worker_unlock(const struct policy_worker *worker)
 {
-	pthread_mutex_unlock(&r->commons->lock);
+	pthread_mutex_unlock(&worker->commons->lock);
 }
 
 void
-policy_worker_wake(struct policy_worker *r)
+policy_worker_wake(struct policy_worker *worker)
 {
-	if (r->state != WORKER_AT_REST)
+	if (worker->state != WORKER_AT_REST)
 		return;
-	TAILQ_INSERT_TAIL(&r->commons->untold, r, link);
-	r->state = WORKER_UNTOLD;
+	TAILQ_INSERT_TAIL(&worker->commons->untold, worker, link);
+	worker->state = WORKER_UNTOLD;
 }
 
 void
@@ -189,43 +189,44 @@ tell_one(struct policy_worker *to)
 }
 
 void
-policy_worker_tell_others(struct policy_worker *r)
+policy_worker_tell_others(struct policy_worker *worker)
 {
 	struct policy_worker *next;
 
-	while ((next = TAILQ_FIRST(&r->commons->untold)) != NULL && (next != r || (next = TAILQ_NEXT(r, link)) != NULL))
+	while ((next = TAILQ_FIRST(&worker->commons->untold)) != NULL &&
+	       (next != worker || (next = TAILQ_NEXT(worker, link)) != NULL))
 		tell_one(next);
 }
 
 void
-policy_worker_unlock_and_act(struct policy_worker *r, uint64_t now_us)
+policy_worker_unlock_and_act(struct policy_worker *worker, uint64_t now_us)
 {
 	struct policy_orders *first;
 
-	if (r->state == WORKER_UNTOLD) { /* not needed: the orders are carried out here */
-		TAILQ_REMOVE(&r->commons->untold, r, link);
-		r->state = WORKER_AT_REST;
+	if (worker->state == WORKER_UNTOLD) { /* not needed: the orders are carried out here */
+		TAILQ_REMOVE(&worker->commons->untold, worker, link);
+		worker->state = WORKER_AT_REST;
 	}
-	while ((first = TAILQ_FIRST(&r->orders)) != NULL) {
+	while ((first = TAILQ_FIRST(&worker->orders)) != NULL) {
 		struct policy_orders orders = take_orders(first);
 
-		policy_worker_unlock(r);
+		policy_worker_unlock(worker);
 		if (orders.ops != NULL)
 			orders.ops->obey(orders.pool, &orders, now_us);
-		policy_worker_lock(r);
+		policy_worker_lock(worker);
 	}
-	while (!TAILQ_EMPTY(&r->commons->untold))
-		tell_one(TAILQ_FIRST(&r->commons->untold));
-	policy_worker_unlock(r);
+	while (!TAILQ_EMPTY(&worker->commons->untold))
+		tell_one(TAILQ_FIRST(&worker->commons->untold));
+	policy_worker_unlock(worker);
 }
 
 void
-policy_worker_run_orders(struct policy_worker *r, uint64_t now_us)
+policy_worker_run_orders(struct policy_worker *worker, uint64_t now_us)
 {
-	policy_worker_lock(r);
-	if (r->state == WORKER_TOLD)
-		r->state = WORKER_AT_REST;
-	policy_worker_unlock_and_act(r, now_us);
+	policy_worker_lock(worker);
+	if (worker->state == WORKER_TOLD)
+		worker->state = WORKER_AT_REST;
+	policy_worker_unlock_and_act(worker, now_us);
 }
 
 void

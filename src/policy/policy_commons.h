@@ -68,26 +68,27 @@ void policy_commons_free(struct policy_commons *c); /* after its policy workers 
  * this worker; NULL if there are none. Returns NULL if out of memory. */
 struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner),
 					void *owner, const struct policy_waiter_ops *waiter_ops);
-/* Call when the thread of r does not answer (is_silent), or answers again. While r is silent, its pools are sent no
- * connection and asked for none, and no free place is kept for them. Always call this on the same thread, whose own
- * policy worker is `own`. */
-void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us);
-/* Call this after r's pools and their orders were freed, when no thread can call tell() any more. NULL is fine. */
-void policy_worker_free(struct policy_worker *r);
+/* Call when the worker's thread does not answer (is_silent), or answers again. While the worker is silent, its pools
+ * are sent no connection and asked for none, and no free place is kept for them. Always call this on the same thread,
+ * whose own policy worker is `own`. */
+void policy_worker_set_silent(struct policy_worker *worker, struct policy_worker *own, bool is_silent, uint64_t now_us);
+/* Call this after the worker's pools and their orders were freed, when no thread can call tell() any more. NULL is
+ * fine. */
+void policy_worker_free(struct policy_worker *worker);
 /* Carries out the orders to the pools of this policy worker; call it on their thread. */
-void policy_worker_run_orders(struct policy_worker *r, uint64_t now_us);
-/* Call when a turn of r's loop is over, so the connections that came in that turn were lent or made idle. */
+void policy_worker_run_orders(struct policy_worker *worker, uint64_t now_us);
+/* Call when a turn of the worker's loop is over, so the connections that came in that turn were lent or made idle. */
 static inline void
-policy_worker_count_turn(struct policy_worker *r)
+policy_worker_count_turn(struct policy_worker *worker)
 {
-	atomic_store_explicit(&r->turns, atomic_load_explicit(&r->turns, memory_order_relaxed) + 1,
+	atomic_store_explicit(&worker->turns, atomic_load_explicit(&worker->turns, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 }
 
 static inline bool
-policy_worker_is_silent(const struct policy_worker *r)
+policy_worker_is_silent(const struct policy_worker *worker)
 {
-	return (atomic_load_explicit(&r->commons->silent, memory_order_relaxed) & 1u << r->number) != 0;
+	return (atomic_load_explicit(&worker->commons->silent, memory_order_relaxed) & 1u << worker->number) != 0;
 }
 
 /* --- Objects that pools share by name, each of which lives as long as a pool uses it. --- */
@@ -103,18 +104,19 @@ struct policy_named {
 /* Returns the object of this kind (a letter) and key, which stays valid until policy_named_put. If there is no such
  * object, makes one of `size` bytes, zeroed except for its struct policy_named, and calls init. Returns NULL if out
  * of memory, or if there is no such object and `size` is 0. May be called on any thread. */
-void *policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
-		       void (*init)(struct policy_commons *all, void *made));
-void policy_named_ref(struct policy_commons *all, struct policy_named *n); /* takes one more reference */
+void *policy_named_get(struct policy_commons *commons, char kind, const void *key, size_t len, size_t size,
+		       void (*init)(struct policy_commons *commons, void *made));
+void policy_named_ref(struct policy_commons *commons, struct policy_named *n); /* takes one more reference */
 /* Releases a reference. Returns true if that was the last reference: the caller then frees the object. */
-bool policy_named_put(struct policy_commons *all, struct policy_named *n);
+bool policy_named_put(struct policy_commons *commons, struct policy_named *n);
 
 /* --- policy_budget.c: max_db_connections, max_user_connections and a host's budget. --- */
 
 /* Returns the budget that all pools of the database ('d'), tenant ('t'), user ('u') or host ('h') of this name share. A
  * new budget has no limit. The budget stays valid until policy_budget_put. Returns NULL if out of memory. */
-struct policy_budget *policy_budget_get(struct policy_commons *all, char kind, const char *name, size_t len);
-void policy_budget_put(struct policy_commons *all, struct policy_budget *b); /* b has no pools left; NULL is fine */
+struct policy_budget *policy_budget_get(struct policy_commons *commons, char kind, const char *name, size_t len);
+/* Releases the caller's reference, after the caller's pool or connection has left the budget. NULL is fine. */
+void policy_budget_put(struct policy_commons *commons, struct policy_budget *b);
 
 /* --- Orders: for src/policy/. --- */
 
@@ -131,7 +133,7 @@ enum policy_order {
 	ORDER_PUBLISH = 1, /* a cap is tight */
 	ORDER_GIVE_UP = 2, /* the pool must give up idle connections: budget_member.asked */
 	ORDER_WAKE = 4, /* policy_wake() is due */
-	ORDER_NEWS = 8, /* policy_wake() is due if clients wait */
+	ORDER_WAKE_IF_WAITING = 8, /* policy_wake() is due if clients wait */
 	ORDER_ABANDON = 16, /* the pool must close connections whose login has not ended */
 	ORDER_SEEK = 32, /* another shard of the pool wants idle connections (policy_shared.h) */
 	ORDER_ANSWER = 64, /* other shards have answered this shard's ORDER_SEEK: answered_by has new bits */
@@ -140,8 +142,8 @@ enum policy_order {
 
 /* The orders to a pool, embedded in the pool. The lock guards all fields but the first three. */
 struct policy_orders {
-	/* NULL if the orders are for no pool, but for the keeper of a budget (policy_keeper.h): then an order only
-	 * calls tell() of the policy worker */
+	/* NULL if the orders are not for a pool, but for the keeper of a budget (policy_keeper.h): then an order only
+	 * makes the policy worker's tell() due */
 	const struct policy_order_ops *ops;
 	struct policy *pool;
 	struct policy_worker *worker;
@@ -151,16 +153,17 @@ struct policy_orders {
 	TAILQ_ENTRY(policy_orders) link;
 };
 
-void policy_worker_lock(const struct policy_worker *r);
-void policy_worker_unlock(const struct policy_worker *r);
+void policy_worker_lock(const struct policy_worker *worker);
+void policy_worker_unlock(const struct policy_worker *worker);
 /* Call this under the lock. what: enum policy_order. policy_worker_unlock_and_act() must follow. */
 void policy_worker_order(struct policy_orders *o, unsigned what);
-/* Makes r->tell() due. Call with the lock; then call policy_worker_unlock_and_act() or policy_worker_tell_others(). */
-void policy_worker_wake(struct policy_worker *r);
-/* Calls tell() for all policy workers but r that were woken or have orders. Call this under the lock, which is released
- * during each tell(). Orders to pools of r wait for policy_worker_unlock_and_act(). */
-void policy_worker_tell_others(struct policy_worker *r);
-/* Carries out the orders to the pools of r, and calls tell() for other policy workers that have orders. Call this with
- * the lock, which is released. */
-void policy_worker_unlock_and_act(struct policy_worker *r, uint64_t now_us);
+/* Makes the worker's tell() due. Call with the lock; then call policy_worker_unlock_and_act() or
+ * policy_worker_tell_others(). */
+void policy_worker_wake(struct policy_worker *worker);
+/* Calls tell() for each policy worker except `worker` that was woken or has orders. Call this under the lock, which is
+ * released during each tell(). Orders to pools of `worker` wait for policy_worker_unlock_and_act(). */
+void policy_worker_tell_others(struct policy_worker *worker);
+/* Carries out the orders to the pools of `worker`, and calls tell() for other policy workers that have orders. Call
+ * this with the lock, which is released. */
+void policy_worker_unlock_and_act(struct policy_worker *worker, uint64_t now_us);
 void policy_worker_forget(struct policy_orders *o); /* withdraws all orders in o, whose pool is being freed */

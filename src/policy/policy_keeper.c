@@ -37,22 +37,22 @@ wake_understocked(struct policy_budget *b)
 }
 
 void
-policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper,
+policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *worker, struct policy_worker *keeper,
 			 bool is_binding, uint64_t now_us)
 {
-	policy_worker_lock(r);
+	policy_worker_lock(worker);
 	b->kept.keeper = keeper;
 	b->kept.is_binding = is_binding;
 	b->limit = b->kept.granted = b->kept.held = 0;
 	b->kept.news = (struct budget_news){ .share = UINT32_MAX };
-	budget_review_and_unlock(b, r, now_us);
+	budget_review_and_unlock(b, worker, now_us);
 }
 
 void
-policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t more, const struct budget_news *news,
-		    uint64_t now_us)
+policy_budget_grant(struct policy_budget *b, struct policy_worker *worker, uint32_t more,
+		    const struct budget_news *news, uint64_t now_us)
 {
-	policy_worker_lock(r);
+	policy_worker_lock(worker);
 	b->kept.granted += more;
 	if (news->questions != b->kept.news.questions)
 		b->kept.returned = 0;
@@ -64,42 +64,42 @@ policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t m
 		b->kept.asked_for = 0;
 		b->kept.held_until_us = now_us + HELD_US;
 	}
-	budget_review_and_unlock(b, r, now_us);
+	budget_review_and_unlock(b, worker, now_us);
 }
 
 void
-policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept)
+policy_budget_ungrant(struct policy_budget *b, struct policy_worker *worker, uint32_t kept)
 {
-	policy_worker_lock(r);
+	policy_worker_lock(worker);
 	if (b->kept.granted > kept)
 		b->kept.granted = kept;
 	if (b->kept.held > b->kept.granted)
 		b->kept.held = b->kept.granted;
 	budget_update_limit(b);
-	policy_worker_unlock(r);
+	policy_worker_unlock(worker);
 }
 
 void
-policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
+policy_budget_abandon(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_member *m;
 
-	policy_worker_lock(r);
+	policy_worker_lock(worker);
 	TAILQ_FOREACH(m, &b->members, link) {
 		if (m->orders == NULL)
 			budget_change_opening(m, -m->opening);
 		if (m->opening != 0)
 			policy_worker_order(m->orders, ORDER_ABANDON);
 	}
-	policy_worker_unlock_and_act(r, now_us);
+	policy_worker_unlock_and_act(worker, now_us);
 }
 
 struct budget_counts
-policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
+policy_budget_count(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_counts count;
 
-	policy_worker_lock(r);
+	policy_worker_lock(worker);
 	budget_end_idle_grace(b, now_us);
 	if (now_us >= b->kept.held_until_us && b->kept.held + b->kept.asked_for > 0) {
 		b->kept.held = b->kept.asked_for = 0;
@@ -114,8 +114,8 @@ policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t n
 		.taken = b->kept.taken,
 		.is_in_use = b->kept.asked_for > 0 || (b->is_watched ? b->in_use_count > 0 : b->used > 0)
 	};
-	policy_worker_tell_others(r);
-	policy_worker_unlock(r);
+	policy_worker_tell_others(worker);
+	policy_worker_unlock(worker);
 	return count;
 }
 

@@ -18,11 +18,11 @@ struct budget_counts {
 	uint64_t taken; /* how often a place was taken so far */
 	bool is_in_use; /* true if a pool under the budget is in use (policy_budget.h) */
 };
-/* Sets the keeper of b. r: the policy worker of the caller's thread. keeper: a policy worker without pools, whose
+/* Sets the keeper of b. worker: the policy worker of the caller's thread. keeper: a policy worker without pools, whose
  * tell() is called after each change of the counts; NULL when the keeper has gone. is_binding: true if the keeper's
  * grants are the limit (then, after the keeper has gone, pools that still use the budget can open no connection); false
  * if the keeper only counts. */
-void policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper,
+void policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *worker, struct policy_worker *keeper,
 			      bool is_binding, uint64_t now_us);
 struct budget_news {
 	uint32_t share; /* the most places that this process may have; UINT32_MAX if not limited */
@@ -37,15 +37,15 @@ struct budget_news {
 	uint32_t others; /* listed connections that belong to no process of the budget */
 	uint32_t reserved; /* places that are granted to no process */
 };
-/* Call when the keeper was granted `more` places. r: the caller's policy worker, as in all functions here. */
-void policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t more,
+/* Call when the keeper was granted `more` places. worker: the caller's policy worker, as in all functions here. */
+void policy_budget_grant(struct policy_budget *b, struct policy_worker *worker, uint32_t more,
 			 const struct budget_news *news, uint64_t now_us);
 /* Takes back granted places that are not used; leaves `kept` of them. */
-void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept);
+void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *worker, uint32_t kept);
 /* Closes all connections whose login has not ended; those that no policy lends are closed when their logins end. */
-void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
+void policy_budget_abandon(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);
 /* Returns the present counts of b. */
-struct budget_counts policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
+struct budget_counts policy_budget_count(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);
 
 /* Sets *why, with detail and hint, to the reason why there is no place for m, a member of a keeper's budget. Returns
  * how many connections have places of the budget; 0 if no connection can be opened, even if places become free. */

@@ -17,9 +17,9 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 		shard_join(&p->shard, w, p->total, policy_own_live(p), policy_own_verified(p));
 	caps_set_groups(&p->caps, w == NULL ? NULL : w->caps, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
-		shard_outage_begins(&p->shard, p->outage.since_us); /* its begin was reported already */
+		shard_outage_begins(&p->shard, p->outage.since_us); /* its start was reported already */
 	TAILQ_FOREACH(conn, &p->all, all)
-		conn->round = ROUND_NONE; /* the other shards may have closed all theirs since it was opened */
+		conn->round = ROUND_NONE; /* the other shards may have closed their connections since conn was opened */
 	policy_update_observed(p);
 	policy_tell_shards(p);
 	policy_replenish(p, now_us);
@@ -118,7 +118,7 @@ is_full(const struct policy *p, uint64_t now_us)
 
 /* Returns true if no other connection can be opened for waiters in another shard. */
 static bool
-needs_place(const struct policy *p, uint64_t now_us)
+has_no_place_left(const struct policy *p, uint64_t now_us)
 {
 	return is_full(p, now_us) || caps_lacks_places(&p->caps);
 }
@@ -134,8 +134,8 @@ policy_give_away(struct policy *p, struct policy_conn *conn, const struct policy
 	if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT); /* conn was OPENING or PINGING */
 	if (!transfer(p, conn, number, now_us)) {
-		if (t == NULL || now_us < policy_add_us(p->shard.place_made_us, 2 * SHARD_MADE_US) ||
-		    !shard_is_starved(&p->shard, number, own_us) || !needs_place(p, now_us))
+		if (t == NULL || now_us < policy_add_us(p->shard.place_made_us, 2 * SHARD_PLACE_KEPT_US) ||
+		    !shard_is_starved(&p->shard, number, own_us) || !has_no_place_left(p, now_us))
 			return false;
 		p->shard.place_made_us = now_us;
 		policy_close_conn(p, conn, RR_DIRTY);
@@ -158,7 +158,8 @@ give_one(struct policy *p, int number, uint64_t now_us)
 	return false;
 }
 
-/* If no idle connection can be transferred, and the pool is full, closes the coldest for the other shard. */
+/* Transfers idle connections to shards with waiters. If none can be transferred, and no connection can be opened for
+ * the other shard either, closes the coldest. */
 void
 policy_give_idle(struct policy *p, uint64_t now_us)
 {
@@ -171,7 +172,7 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 	       (number = shard_choose(&p->shard, NEVER_US)) >= 0) {
 		if (give_one(p, number, now_us))
 			continue;
-		if (needs_place(p, now_us))
+		if (has_no_place_left(p, now_us))
 			policy_close_conn(p, coldest, RR_DIRTY);
 		return;
 	}
@@ -185,13 +186,13 @@ void
 policy_ask_shards(struct policy *p, uint64_t now_us)
 {
 	struct policy_shard *m = &p->shard;
-	bool was_full = m->is_full;
+	bool had_no_place = m->has_no_place;
 
-	m->is_full = is_full(p, now_us) || caps_is_short(&p->caps);
+	m->has_no_place = is_full(p, now_us) || caps_is_short(&p->caps);
 	m->live_asked = policy_own_live(p);
 	if (p->waiting <= shard_coming(m))
 		m->asked_us = 0;
-	else if (m->is_to_ask || (m->is_full && !was_full))
+	else if (m->is_to_ask || (m->has_no_place && !had_no_place))
 		shard_ask(m, now_us);
 }
 
@@ -222,7 +223,7 @@ policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now
 			policy_arm(p, now_us);
 		shard_answer(&p->shard, now_us);
 	}
-	p->shard.is_to_ask |= (o->what & ORDER_NEWS) != 0;
+	p->shard.is_to_ask |= (o->what & ORDER_WAKE_IF_WAITING) != 0;
 	p->shard.asked_of &= ~o->answered_by;
 	if ((o->what & ORDER_ANSWER) != 0 && p->waiting > 0)
 		policy_wake(p, now_us);

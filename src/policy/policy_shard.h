@@ -26,7 +26,7 @@
  * this much longer than its own clients */
 #define SHARD_STARVED_US (100 * 1000u)
 /* a shard that has closed a connection to make a place for others leaves the place to them for this long */
-#define SHARD_MADE_US (100 * 1000u)
+#define SHARD_PLACE_KEPT_US (100 * 1000u)
 #define ROUND_NONE UINT64_MAX /* the round of a connection that is never transferred */
 
 #define IDLE_BIT(number) (UINT64_C(1) << (32 + (number)))
@@ -84,7 +84,8 @@ struct policy_shard {
 	uint32_t own_turns, given_to_turns;
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* true if more clients wait here than when the other shards were last asked */
-	bool is_full; /* true if the pool or a cap had no place for another connection when the shard last looked */
+	bool
+	    has_no_place; /* true if the pool or a cap had no place for another connection when the shard last looked */
 	bool has_freed; /* true if the shard has freed a place, and has not told the others yet */
 	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
 	struct shard_counts *idle_counts;
@@ -124,11 +125,11 @@ shard_has_waiters_elsewhere(const struct policy_shard *m)
 	return (uint32_t)atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) != 0;
 }
 
-/* Returns true if no shard has an idle connection, and m->is_full. */
+/* Returns true if no shard has an idle connection, and m->has_no_place. */
 static inline bool
 shard_pool_is_exhausted(const struct policy_shard *m)
 {
-	return m->is_full && atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) >> 32 == 0;
+	return m->has_no_place && atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) >> 32 == 0;
 }
 
 /* Returns true during an outage of the whole pool. */
@@ -152,7 +153,7 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
-	return m->place_made_us != 0 && shard_get_waiting_others(m) != 0 ? m->place_made_us + SHARD_MADE_US : 0;
+	return m->place_made_us != 0 && shard_get_waiting_others(m) != 0 ? m->place_made_us + SHARD_PLACE_KEPT_US : 0;
 }
 
 /* Returns how many connections are in transfer to this shard. */

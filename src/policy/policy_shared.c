@@ -94,8 +94,9 @@ leave(const struct policy_shared *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Call this under the lock; policy_worker_unlock_and_act() must follow. what: ORDER_NEWS if a place has become free;
- * ORDER_NEWS | ORDER_WAKE if the shards are to look again although no place has become free. */
+/* Call this under the lock; policy_worker_unlock_and_act() must follow. what:
+ * ORDER_WAKE_IF_WAITING if a place has become free; ORDER_WAKE_IF_WAITING | ORDER_WAKE if the shards are to look again
+ * although no place has become free. */
 static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 {
@@ -145,7 +146,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 	add(&w->live, -live);
 	add(&w->verified, -verified);
 	if (total > 0) {
-		order_shards(w, shard_get_waiting_others(m), ORDER_NEWS);
+		order_shards(w, shard_get_waiting_others(m), ORDER_WAKE_IF_WAITING);
 		policy_worker_unlock_and_act(m->orders->worker, now_us);
 	} else
 		leave(w);
@@ -194,7 +195,7 @@ shard_note_state(struct policy_shard *m, enum policy_conn_state from, enum polic
 	if (to == PC_NONE) {
 		add(&w->used, -1u);
 		m->has_freed = true;
-		m->is_full = false;
+		m->has_no_place = false;
 	}
 	add(&w->live, (uint32_t)is_there - is_live(from));
 	add(&w->verified, (uint32_t)is_there - is_verified(from));
@@ -222,10 +223,10 @@ shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 
 	if (is_in_use != m->is_in_use) {
 		atomic_store_explicit(&w->in_use_bits, get(&w->in_use_bits) ^ me, memory_order_relaxed);
-		order_shards(w, get(&w->in_use_bits) & ~me, ORDER_NEWS | ORDER_WAKE);
+		order_shards(w, get(&w->in_use_bits) & ~me, ORDER_WAKE_IF_WAITING | ORDER_WAKE);
 	}
 	if (m->has_freed)
-		order_shards(w, shard_get_waiting_others(m), ORDER_NEWS);
+		order_shards(w, shard_get_waiting_others(m), ORDER_WAKE_IF_WAITING);
 	m->is_in_use = is_in_use;
 	m->has_freed = false;
 	policy_worker_unlock_and_act(m->orders->worker, now_us);
@@ -298,7 +299,7 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 		leave(w);
 		return false;
 	}
-	order_shards(w, w->outage_bits, ORDER_NEWS | ORDER_WAKE);
+	order_shards(w, w->outage_bits, ORDER_WAKE_IF_WAITING | ORDER_WAKE);
 	policy_worker_unlock_and_act(m->orders->worker, now_us);
 	return since_us != 0;
 }
@@ -495,22 +496,22 @@ shard_end_transfer(struct policy_shard *m, struct policy_conn *conn, bool *is_of
 }
 
 void
-policy_shared_lost(struct policy_conn *conn, struct policy_worker *r, uint64_t now_us)
+policy_shared_lost(struct policy_conn *conn, struct policy_worker *worker, uint64_t now_us)
 {
 	struct policy_shared *w = conn->shared;
 	bool is_unused;
 
 	assert(conn->state == PC_NONE);
-	policy_worker_lock(r);
+	policy_worker_lock(worker);
 	end_transfer(conn);
 	add(&w->used, -1u);
 	add(&w->live, -1u);
 	add(&w->verified, -1u);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_lost(&w->caps[i]);
-	order_shards(w, (uint32_t)get_us(&w->presence_bits), ORDER_NEWS);
+		budget_transfer_lost(&w->caps[i]);
+	order_shards(w, (uint32_t)get_us(&w->presence_bits), ORDER_WAKE_IF_WAITING);
 	is_unused = is_over(w);
-	policy_worker_unlock_and_act(r, now_us);
+	policy_worker_unlock_and_act(worker, now_us);
 	if (is_unused)
 		free(w);
 }

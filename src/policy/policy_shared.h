@@ -63,6 +63,6 @@ bool policy_may_get_place_of(const struct policy *p, const struct policy *of);
 bool
 policy_is_short_of_places(const struct policy *p); /* returns true if a cap keeps p from opening connections it needs */
 
-/* Call when conn was sent to a shard that can't use it: gives back the place of conn, which the caller then closes. r:
- * the policy worker of this thread. Also works if all shards are gone. */
-void policy_shared_lost(struct policy_conn *conn, struct policy_worker *r, uint64_t now_us);
+/* Call when conn was sent to a shard that can't use it: gives back the place of conn, which the caller then closes.
+ * worker: the policy worker of this thread. Also works if all shards are gone. */
+void policy_shared_lost(struct policy_conn *conn, struct policy_worker *worker, uint64_t now_us);

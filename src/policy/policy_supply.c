@@ -155,16 +155,16 @@ give_place_back(struct policy *p, enum open_for what_for)
 static bool
 take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
-	struct policy_worker *r = p->orders.worker;
+	struct policy_worker *worker = p->orders.worker;
 	bool is_taken;
 
-	policy_worker_lock(r);
+	policy_worker_lock(worker);
 	is_taken = shard_pool_has_place(&p->shard, policy_limit_now(p, now_us)) &&
 		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);
 	if (is_taken)
 		shard_take(&p->shard, state_of(what_for));
-	policy_worker_tell_others(r);
-	policy_worker_unlock(r);
+	policy_worker_tell_others(worker);
+	policy_worker_unlock(worker);
 	return is_taken;
 }
 
@@ -361,7 +361,7 @@ policy_replenish(struct policy *p, uint64_t now_us)
 	openable = policy_count_openable(p, now_us, NULL);
 	/* only the caps keep so many connections from being opened */
 	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us);
-	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
+	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.has_no_place)
 		policy_ask_shards(p, now_us); /* the other shards know now that a cap is full */
 	policy_update_outage(p, now_us);
 	p->is_replenish_held = false;

@@ -177,7 +177,7 @@ most_connections(const struct scope_settings *s, uint32_t max_server_connections
 }
 
 uint32_t
-pool_shards(const struct config *config, const char *database, const char *user, const struct pool_split *split)
+pool_shards_max(const struct config *config, const char *database, const char *user, const struct pool_split *split)
 {
 	const struct config_scope *db = config_find_database(config, database);
 	char own[CONFIG_DATABASE_MAX + 1];
@@ -315,7 +315,7 @@ get_shared_policy(struct pool *pool, struct parts *out)
 {
 	struct pool_set *set = pool->set;
 	bool is_split =
-	    pool->shared != NULL || pool_shards(set->config, pool->database->name, pool->user, &set->s.split) > 1;
+	    pool->shared != NULL || pool_shards_max(set->config, pool->database->name, pool->user, &set->s.split) > 1;
 
 	out->shared = policy_shared_get(set->s.worker->commons, pool->key, pool->key_len, is_split);
 	if (out->shared == NULL)

@@ -70,7 +70,7 @@ struct pool_backend {
 	struct backend_counters counters;
 	uint64_t logged_us; /* when a failure to connect to the backend was last logged */
 	uint64_t checked_us; /* when a connection to the backend last failed, or a health check last began */
-	uint32_t health_checks; /* health checks in progress */
+	uint32_t running_checks; /* health checks in progress */
 	struct pool_health_check health_check;
 	bool is_configured; /* true if an upstream of a pool has this address; set by each pool_set_health_check() */
 	struct pool_backend *next;

@@ -8,18 +8,18 @@
 #define BLAMED_EVERY_US (3600 * US_PER_S)
 
 const char *
-pool_code_ask(struct server *srv)
+pool_code_begin_question(struct server *srv)
 {
 	const struct pool *pool = srv->owner;
 	struct pooled *p = pooled_of(srv->conn);
-	const char *question = database_code_ask(p->code, pool_set_now(pool->set));
+	const char *question = database_code_begin_question(p->code, pool_set_now(pool->set));
 
 	p->code_question_number = p->code->question_number;
 	return question;
 }
 
 enum code_decision
-pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl)
+pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps)
 {
 	const struct pool *pool = srv->owner;
 	bool is_free = !srv->loan.has_run || (parts & STATE_BACKEND) != 0;
@@ -27,7 +27,7 @@ pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping
 	return pool->main != NULL || !pool->is_sealed || pool->code != pooled_of(srv->conn)->code ||
 		       srv->role == SERVER_CONSOLE
 		   ? CODE_GO
-		   : database_code_decide(pool->code, last_keeping_ddl, is_free, pool_set_now(pool->set));
+		   : database_code_decide(pool->code, ddl_at_keeps, is_free, pool_set_now(pool->set));
 }
 
 static void
@@ -47,13 +47,13 @@ pool_code_hold_if_due(struct server *srv, const char **question)
 	enum code_decision decision;
 
 	if (srv->reset.asked_us == 0)
-		p->last_keeping_ddl = p->code->last_keeping_ddl;
-	decision = pool_code_decide(srv, srv->reset.todo.parts, p->last_keeping_ddl);
+		p->ddl_at_keeps = p->code->ddl_at_keeps;
+	decision = pool_code_decide(srv, srv->reset.todo.parts, p->ddl_at_keeps);
 	if (decision == CODE_ASK)
-		*question = pool_code_ask(srv);
+		*question = pool_code_begin_question(srv);
 	if (decision != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->last_keeping_ddl))
+	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->ddl_at_keeps))
 		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of its SQL are unknown */
 	return decision != CODE_GO;
 }
@@ -62,7 +62,7 @@ bool
 pool_code_may_end_hold(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
-	       pool_code_decide(srv, srv->reset.todo.parts, pooled_of(srv->conn)->last_keeping_ddl) != CODE_WAIT;
+	       pool_code_decide(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_keeps) != CODE_WAIT;
 }
 
 /* --- the answer --- */
@@ -173,7 +173,7 @@ pool_code_blame(struct server *srv, struct database_code *code)
 		b++;
 	snprintf(b->why, sizeof(b->why), "%s", b == &code->blamed[CODE_BLAMED_MAX - 1] ? "other code" : why);
 	b->closes++;
-	if (code->told_us != 0 && now_us - code->told_us < BLAMED_EVERY_US)
+	if (code->blame_logged_us != 0 && now_us - code->blame_logged_us < BLAMED_EVERY_US)
 		return;
 	most = pool_code_blamed(code);
 	log_warning(pool->set->log,
@@ -182,7 +182,7 @@ pool_code_blame(struct server *srv, struct database_code *code)
 		    pool->database->name,
 		    counted(code->closes, "server connection is closed", "server connections were closed").text,
 		    most->closes, most->why);
-	code->told_us = now_us;
+	code->blame_logged_us = now_us;
 	code->closes = 0;
 }
 
@@ -252,7 +252,7 @@ pool_code_answered(struct server *srv, bool ok)
 			return NULL;
 		srv->conn->ping_more_us += CODE_ANSWER_US;
 		srv->reset.deadline_us += CODE_ANSWER_US;
-		return pool_code_ask(srv);
+		return pool_code_begin_question(srv);
 	}
 	pool->code->unknown_elsewhere = 0;
 	log_code(pool, before);

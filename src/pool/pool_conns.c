@@ -37,7 +37,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->is_kept = health_check == NULL || pool->target->upstream->host_count == 1;
 	if (health_check != NULL) {
 		p->checked_backend = health_check->to;
-		p->checked_backend->health_checks++;
+		p->checked_backend->running_checks++;
 	}
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
@@ -83,7 +83,7 @@ op_ping(void *owner, struct policy_conn *conn)
 	if (pool->main == NULL && pool->is_sealed &&
 	    database_code_is_due(pooled_of(conn)->code, pool_set_now(pool->set))) {
 		conn->ping_more_us = CODE_ANSWER_US;
-		server_ping(srv, QUESTION_OF_OWNER, pool_code_ask(srv));
+		server_ping(srv, QUESTION_OF_OWNER, pool_code_begin_question(srv));
 	} else {
 		ping(srv, pool->set->config->ping_query);
 	}
@@ -126,8 +126,8 @@ end_health_check(struct pooled *p)
 {
 	if (p->checked_backend == NULL)
 		return false;
-	assert(p->checked_backend->health_checks > 0);
-	p->checked_backend->health_checks--;
+	assert(p->checked_backend->running_checks > 0);
+	p->checked_backend->running_checks--;
 	p->checked_backend = NULL;
 	return true;
 }
@@ -182,7 +182,7 @@ on_host_failed(struct server *srv, enum connect_failure kind, const struct fail 
 	struct pool *pool = srv->owner;
 
 	count_failure(pool, srv, kind);
-	pool_log_host(pool, srv, kind, why);
+	pool_log_host_failure(pool, srv, kind, why);
 }
 
 static void
@@ -428,7 +428,7 @@ may_keep_unread_code_state(const struct server *srv)
 	const struct database_code *code = pool->code;
 	bool is_refused = code->refused_until_us != 0;
 
-	return !database_code_has_answer(code, code->last_keeping_ddl) && !(is_refused && code->answer == NULL) &&
+	return !database_code_has_answer(code, code->ddl_at_keeps) && !(is_refused && code->answer == NULL) &&
 	       (pool->main != NULL || (is_refused && srv->loan.has_run));
 }
 
@@ -447,7 +447,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	code_store_note_use(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_side_effects(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
-		decision = pool_code_decide(srv, parts, code->last_keeping_ddl);
+		decision = pool_code_decide(srv, parts, code->ddl_at_keeps);
 		if (may_keep_unread_code_state(srv))
 			parts |= STATE_BACKEND;
 	}

@@ -4,13 +4,13 @@
  *
  * For each host that is down, one of the pools with that host opens a connection about every second, whether or not
  * other attempts are made. A failure of such an attempt does not count as a failure of the pool, because one of several
- * hosts may be down for days. A connection that succeeds is kept if its host is the upstream's only host; if not, it is
- * closed, because it may not be that host's turn.
+ * hosts may be down for days. A connection that succeeds is kept if its host is the upstream's only host. Otherwise the
+ * connection is closed, because the pool may have to open its next connection to another host (load_balance_hosts).
  */
 #include "pool/pool_set_state.h"
 
-#define HEALTH_CHECK_EVERY_US (800 * US_PER_MS) /* the set is called ten times a second */
-#define HEALTH_CHECKS_MOST 8 /* the most checks at a time of a host that does not answer */
+#define HEALTH_CHECK_EVERY_US (800 * US_PER_MS) /* looked at ten times a second, so 900 ms may pass */
+#define HEALTH_CHECKS_MOST 8 /* how many checks of one host that does not answer may run at the same time */
 
 static bool
 is_due(const struct pool_backend *b, uint64_t now_us)
@@ -64,7 +64,7 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 		b->checked_us = now_us;
 		if (!b->is_configured)
 			b->counters.up_state = -1; /* no pool has this host any more, so it will not be checked again */
-		if (b->health_check.pool == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
+		if (b->health_check.pool == NULL || b->running_checks >= HEALTH_CHECKS_MOST)
 			continue;
 		set->health_check = &b->health_check;
 		policy_health_check(b->health_check.pool->policy, now_us);

@@ -9,7 +9,7 @@
 
 /* Logs a host's failure at most every TOLD_EVERY_US (see above): each new connection may try the same host. */
 void
-pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
+pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {
 	const struct log_about about = server_about(srv, "server_login_failed", why);
 	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);

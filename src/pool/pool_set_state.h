@@ -47,7 +47,7 @@ struct pooled {
 	bool is_kept;
 	/* the number of the question about code (database_code.question_number) that the server is to answer; or 0 */
 	uint32_t code_question_number;
-	uint64_t last_keeping_ddl; /* database_code.last_keeping_ddl when the wash began */
+	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when the wash began */
 	/* database_code.ddl_count + 1 at the start of a wash that looks for dblink; 0 for other washes */
 	uint64_t ddl_at_wash_plus_1;
 	bool is_code_late; /* true if the server's last answer about code took CODE_ANSWER_US or longer */
@@ -55,14 +55,14 @@ struct pooled {
 	unsigned known_leftovers;
 	/* The settings with which the server's session began: pool_defaults.c. */
 	struct {
-		/* the role_settings_version() of these settings, or of older ones; 0 if unknown */
+		/* a role_settings_version() that is that of these settings, or older; 0 if unknown */
 		uint64_t version;
 		/* If `version` is not 0: when the server's host answered with that version. If `version` is 0: when the
 		 * server's login began, or 0 if the login began before an ALTER. */
 		uint64_t since_us;
 		uint64_t outdated_by; /* the version because of which the server is to be replaced; 0 if it may stay */
 	} defaults;
-	/* pool_transfer.c uses the next five fields while the server is transferred to another worker. */
+	/* pool_transfer.c uses the fields below while the server is transferred to another worker. */
 	struct note note;
 	struct policy_worker *from_worker, *to_worker;
 	struct pool_set *to;
@@ -136,7 +136,8 @@ const char *compat_recycle_word(enum recycle_reason reason); /* returns PgBounce
 /* Logs that srv could not log in. */
 void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);
 /* Logs that a host did not accept the connection; the server goes on to the next host. */
-void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why);
+void pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_failure kind,
+			   const struct fail *why);
 /* Logs that an outage has begun; or that it is over, if why is NULL (policy_ops). owner: the pool. */
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
@@ -152,8 +153,8 @@ void pool_set_forget_database(struct pool_set *set, struct pool_database *d);
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
 /* Returns how many workers at most may have shards of the pool of this database whose servers log in as `user`. */
-uint32_t pool_shards(const struct config *config, const char *database, const char *user,
-		     const struct pool_split *split);
+uint32_t pool_shards_max(const struct config *config, const char *database, const char *user,
+			 const struct pool_split *split);
 /* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set: for
  * example, the database is no longer configured, or the user is the budget's cluster_user (28000). */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
@@ -166,21 +167,22 @@ struct pool *pool_set_find(const struct pool_set *set, const void *key, size_t l
 extern const struct policy_ops pool_policy_ops;
 /* Copies the pointer to srv's GUC set to srv's policy_conn, and returns the policy_conn. srv must be idle. */
 struct policy_conn *pool_copy_gucs_to_conn(struct server *srv);
-/* Notes that servers have got these settings at login since since_us. If baseline has changed, drops the results of
- * startup settings that were learnt from older servers. */
+/* Notes that servers that have logged in since the time since_us got these settings. If baseline has changed, drops the
+ * results of startup settings that were learnt from older servers. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us);
 
 /* pool_transfer.c */
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to); /* policy_ops.give */
 
 /* pool_code.c */
-const char *pool_code_ask(struct server *srv); /* returns the query about code to send to srv now */
+const char *pool_code_begin_question(struct server *srv); /* returns the query about code to send to srv now */
 /* Three callbacks of server_owner_ops: answer_row, answered and holds. */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
-/* Returns what to do with srv when `parts` are to be washed off: see database_code_decide(). */
-enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl);
+/* Returns what to do with srv before the session state `parts` (a set of STATE_...) is washed off it: see
+ * database_code_decide(). */
+enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps);
 /* Returns true if srv, which is held until an answer about code comes, need not be held any longer. */
 bool pool_code_may_end_hold(const struct server *srv);
 void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */

@@ -135,7 +135,7 @@ get_known_by_name(struct pool_workers *h, const struct config *config, const cha
 	struct known_pool *one = len == 0 ? NULL : get_known(h, key, len, out);
 
 	if (one != NULL)
-		*most = one == out ? 1 : pool_shards(config, database, server_user, &h->split);
+		*most = one == out ? 1 : pool_shards_max(config, database, server_user, &h->split);
 	return one;
 }
 

@@ -1,6 +1,6 @@
 /*
  * src/pool/pool_workers.h - chooses the workers on which each pool lives. A pool lives on one worker for good, or on
- * several workers, each with a shard of the pool (pool_shards()). See src/process/README.md.
+ * several workers, each with a shard of the pool (pool_shards_max()). See src/process/README.md.
  *
  * Only worker 0 calls these functions. A new pool gets the worker with the fewest clients; if several have equally few,
  * worker 0 is taken last. Further shards are made as clients come, each on the worker that has the fewest clients. The

@@ -16,7 +16,7 @@ void
 standby_pool_adapt_settings(struct pool *pool)
 {
 	struct pool_set *set = pool->set;
-	uint32_t parts = pool_shards(set->config, pool->database->name, pool->user, &set->s.split);
+	uint32_t parts = pool_shards_max(set->config, pool->database->name, pool->user, &set->s.split);
 
 	pool->settings.pool_size = (pool->settings.pool_size + parts - 1) / parts;
 	pool->settings.max_overflow = 0;

@@ -21,7 +21,7 @@
 #define RELOAD_ROOM ((size_t)4 << 20) /* room for two copies of a configuration, and its text */
 
 int
-process_make_room(struct weir *w, struct fail *why)
+process_lift_memory_limit(struct weir *w, struct fail *why)
 {
 	w->memory.is_limited = false;
 	if (memory_lift_limits(RELOAD_ROOM))
@@ -35,7 +35,7 @@ set_full(struct weir *w, bool is_full)
 {
 	if ((w->memory.state == MEMORY_FULL) == is_full)
 		return;
-	w->memory.full_us = w->main_worker->now_us;
+	w->memory.full_changed_us = w->main_worker->now_us;
 	admission_set_memory(w->shared.admission, is_full);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		statement_store_set_idle_max(k->clients.x.statements, is_full ? 0 : worker_statement_cache(k));
@@ -51,7 +51,7 @@ set_short(struct weir *w, bool is_short)
 {
 	if ((w->memory.state != MEMORY_AMPLE) == is_short)
 		return;
-	w->memory.short_us = w->main_worker->now_us;
+	w->memory.short_changed_us = w->main_worker->now_us;
 	if (is_short)
 		log_event(w->log, LOG_LEVEL_WARNING, &(struct log_about){ .event = "memory", .reason = "max_memory" },
 			  "memory is short: clients with large unfinished messages wait (limit: %zu MiB)",
@@ -68,7 +68,7 @@ static void
 apply_state(struct weir *w, enum memory_state state)
 {
 	bool is_relief = state == MEMORY_FULL || (state == MEMORY_SHORT && w->memory.state != MEMORY_AMPLE &&
-						  w->main_worker->now_us - w->memory.short_us > SHORT_MAX_US);
+						  w->main_worker->now_us - w->memory.short_changed_us > SHORT_MAX_US);
 	struct fail why;
 
 	if ((state == w->memory.state && !is_relief) || worker_threads_halt(w, &why) < 0)
@@ -97,9 +97,10 @@ process_watch_memory(struct weir *w)
 	w->memory.is_limited = true;
 	/* New clients are refused to protect the present ones. If there are none, pgweir itself uses the memory, and
 	 * refusing would not help. */
-	is_full = w->memory.limit > 0 &&
-		  ((w->memory.state == MEMORY_FULL && w->main_worker->now_us - w->memory.full_us < FULL_MIN_US) ||
-		   (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));
+	is_full =
+	    w->memory.limit > 0 &&
+	    ((w->memory.state == MEMORY_FULL && w->main_worker->now_us - w->memory.full_changed_us < FULL_MIN_US) ||
+	     (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));
 	is_short = w->memory.limit > 0 &&
 		   (is_full || !memory_has_room(4 * FULL_BELOW) || !memory_has_room(w->memory.limit / 10));
 	apply_state(w, is_full ? MEMORY_FULL : is_short ? MEMORY_SHORT : MEMORY_AMPLE);

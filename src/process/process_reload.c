@@ -38,7 +38,7 @@ process_apply(struct weir *w)
 struct fresh {
 	struct config *config;
 	struct setup_files files;
-	struct listeners_fresh listeners;
+	struct listeners_next listeners;
 };
 
 /* Opens listeners and logs. Errors here can only be found by trying, and are reported like mistakes in the file. */
@@ -180,7 +180,7 @@ try_reload(struct weir *w, struct fail *why)
 		process_reopen_logs(w);
 		return 0;
 	}
-	if (process_make_room(w, why) < 0)
+	if (process_lift_memory_limit(w, why) < 0)
 		return -1;
 	result = process_load(w, &(struct process_overrides){ 0 }, &problems, why);
 	report_problems(w, &problems, why);

@@ -54,7 +54,7 @@ process_set(struct weir *w, const char *name, const char *value, struct fail *no
 	int result;
 
 	notice->text[0] = '\0';
-	if (process_make_room(w, why) < 0)
+	if (process_lift_memory_limit(w, why) < 0)
 		return -1;
 	if (w->config->path[0] == '\0') {
 		fail_set(why, "0A000", "SET needs a configuration file");

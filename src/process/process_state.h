@@ -59,10 +59,10 @@ struct stopping {
 /* The state of memory (process_memory.c). */
 struct memory_watch {
 	size_t limit; /* in bytes; 0 if there is no limit */
-	bool is_limited; /* false while process_make_room() has lifted the limit */
+	bool is_limited; /* false while process_lift_memory_limit() has lifted the limit */
 	enum memory_state { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
-	uint64_t short_us; /* when memory was last found to become short, or no longer short */
-	uint64_t full_us; /* when memory was last found to become full, or no longer full */
+	uint64_t short_changed_us; /* when memory was last found to become short, or no longer short */
+	uint64_t full_changed_us; /* when memory was last found to become full, or no longer full */
 };
 
 /* The metrics thread (process_http.c). */
@@ -175,7 +175,7 @@ int process_set(struct weir *w, const char *name, const char *value, struct fail
 
 /* process_memory.c: lifts the limit on memory before a configuration is loaded. The next process_watch_memory() sets
  * the limit again. Returns 0, or -1 with *why set (53200) if there is no room for a second configuration. */
-int process_make_room(struct weir *w, struct fail *why);
+int process_lift_memory_limit(struct weir *w, struct fail *why);
 void process_watch_memory(struct weir *w); /* called about every 100 ms */
 
 /* process_stop.c: begins a stop; if one is in progress, changes it to `how`. */

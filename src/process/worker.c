@@ -265,7 +265,7 @@ worker_empty(struct worker *k)
 	admission_free(k->refusals);
 	state_linger_fini(&c->x);
 	reads_fini(&c->x);
-	scan_memory_fini(&c->x.scanned);
+	scan_cache_fini(&c->x.scanned);
 	passwords_free(k->servers.passwords);
 	hosts_free(k->servers.hosts);
 	statement_store_free(c->x.statements);

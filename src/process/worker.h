@@ -87,7 +87,7 @@ void worker_turn(struct worker *k); /* worker_turn.c: waits for events, and runs
 uint64_t worker_cpu_us(const struct worker *k); /* returns the CPU time of the worker's thread; for any thread */
 /* Called at each tick of the main worker: checks which workers still tick, and sends "WATCHDOG=1" if all do. */
 void worker_watch(struct weir *w);
-void worker_each(struct weir *w, worker_row_fn *row, void *arg); /* calls row() for each worker, for SHOW WORKERS */
+void worker_each(struct weir *w, worker_report_fn *row, void *arg); /* calls row() for each worker, for SHOW WORKERS */
 /* Workers end in four steps, each of which is done for all workers before the next step begins. First step: closes the
  * worker's servers. */
 void worker_close(struct worker *k);

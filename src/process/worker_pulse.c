@@ -92,13 +92,13 @@ worker_watch(struct weir *w)
 }
 
 void
-worker_each(struct weir *w, worker_row_fn *row, void *arg)
+worker_each(struct weir *w, worker_report_fn *row, void *arg)
 {
 	const uint64_t now_us = w->main_worker->now_us;
 
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		uint64_t at_us = atomic_load_explicit(&k->pulse.at_us, memory_order_acquire);
-		struct worker_row r = {
+		struct worker_report r = {
 			.worker = k->number,
 			.state = k->watch.is_silent ? "silent" : "up",
 			.clients = atomic_load_explicit(&k->pulse.clients, memory_order_relaxed),

@@ -40,7 +40,7 @@ relay_apply_changes(struct exchange *x, struct server *srv)
 		auth_queries_outdate(x->env->auth_queries);
 	end_ddl(x, srv->loan.tag.id != TAG_ROLLBACK);
 	srv->loan.changes = 0;
-	state_end_transaction(x);
+	state_forget_old_gucs_if_clean(x);
 	state_end_code_changes(x, srv->loan.tag.id != TAG_ROLLBACK);
 }
 

@@ -24,7 +24,7 @@ is_open_server(const struct exchange *x)
 	const struct server *srv = x->srv;
 
 	return srv->gucs == x->gucs && srv->ledger.intake == INTAKE_ALL && !srv->loan.has_foreign_plans &&
-	       srv->loan.behind == NOTHING_BEHIND;
+	       srv->loan.held_behind_ours == NOTHING_BEHIND;
 }
 
 __attribute__((noinline)) static enum walk_result

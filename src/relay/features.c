@@ -138,7 +138,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
 	if (fields_error_is_fatal(e)) /* the next request of the client clears loan.sqlstate */
 		server_keep_last_words(x->srv, e);
-	report_error(x->pool, forbidden == FORBIDDEN_NOTHING ? EO_SERVER : EO_PROXY, e->sqlstate);
+	report_count_error(x->pool, forbidden == FORBIDDEN_NOTHING ? EO_SERVER : EO_PROXY, e->sqlstate);
 	if (loan->commit.phase != COMMIT_NOT) /* this may be the answer to the COMMIT itself */
 		commit_check_error(x);
 	if (x->session != NULL) /* the request's effects are void, whatever error the client gets */

@@ -223,7 +223,7 @@ static const struct outcome {
 static void
 end_replies(struct exchange *x, struct server *srv, const struct outcome *o)
 {
-	if (o->replays == REPLAY && srv->loan.clock.has_passed)
+	if (o->replays == REPLAY && srv->loan.clock.has_passed_reply)
 		outbox_drop(&x->env->to_client); /* the replies that PostgreSQL has sent in this batch */
 	else if (exchange_is_relayed(x)) {
 		if (outbox_flush(&x->env->to_client) < 0)
@@ -289,7 +289,7 @@ relay_lost(struct server *srv, const struct fail *why)
 		return;
 	}
 	if (o->replays == NO_REPLAY &&
-	    (srv->loan.end == LOAN_END_TOLD || (srv->ledger.body_left > 0 && !srv->is_body_swallowed))) {
+	    (srv->loan.end == LOAN_END_FATAL_SENT || (srv->ledger.body_left > 0 && !srv->is_body_swallowed))) {
 		server_get_last_words(srv, &shown);
 		end_with_server(x, srv, NULL, &shown);
 		return;

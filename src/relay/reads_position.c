@@ -54,7 +54,7 @@ check_minimum(struct exchange *x, struct request *m)
 		return refuse(m, k->value);
 	if (k->kind == KNOWN_SET && x->srv->tx == 'I' && x->srv->is_synced && x->srv->loan.route == ROUTE_UNMARKED &&
 	    !ledger_owes_client(&x->srv->ledger,
-				&since_us)) /* the SET is a request of its own, and the next request to end */
+				&since_us)) /* the SET is a whole request, and no earlier one is unfinished */
 		reads_of(x)->silent_request = x->requests_done + 1;
 	return STEP_FORWARD;
 }

@@ -127,7 +127,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 	}
 	reject_reword(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
-	report_error(x->pool, EO_PROXY, shown.sqlstate);
+	report_count_error(x->pool, EO_PROXY, shown.sqlstate);
 	if (closes)
 		exchange_close(x, &shown);
 	else {

@@ -28,7 +28,7 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 	if (x->is_closing || !exchange_is_relayed(x))
 		return;
 	srv->loan.bytes_to_client += len;
-	srv->loan.clock.has_passed = true;
+	srv->loan.clock.has_passed_reply = true;
 	x->pool->database->counters.bytes_out[NS_CLIENT] += len;
 	x->pool->database->counters.bytes_in[NS_SERVER] += len;
 	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
@@ -100,7 +100,7 @@ on_answer_local(struct server *srv, const struct owed *o)
 	else if (x != NULL && x->is_in_relay)
 		sent->state = SENT_ANSWERED;
 	else
-		srv->loan.clock.has_passed =
+		srv->loan.clock.has_passed_reply =
 		    true; /* this reply is sent together with PostgreSQL's next replies, if these are passed */
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
@@ -118,7 +118,7 @@ gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e
 	fail_detail(&why, "pgweir was %s on another server connection.",
 		    exchange_is_begun_ahead(x, srv) ? "preparing this session's transaction"
 						    : "setting this session's parameters");
-	if (srv->loan.behind == ALL_BEHIND_REFUSED_SETTINGS && ledger_head(&srv->ledger)->kind == OWED_SYNC &&
+	if (srv->loan.held_behind_ours == ALL_BEHIND_REFUSED_SETTINGS && ledger_head(&srv->ledger)->kind == OWED_SYNC &&
 	    state_lose(x, &why) == 0)
 		return;
 	server_condemn(srv, SERVER_IN_DOUBT);
@@ -288,7 +288,7 @@ gives_back_first(const struct exchange *x, const struct server *srv)
 
 	return policy_has_waiters(pool_of(srv)->policy) && srv->ledger.count == 0 && srv->tx == 'I' &&
 	       x->state == CL_READY && o->to == &x->stream && outbox_is_one(o) && o->total <= FIRST_MAX &&
-	       stream_queued(&x->stream) == 0 && srv->stream.secured == NULL && !x->is_session && x->listen == NULL &&
+	       stream_queued(&x->stream) == 0 && srv->stream.tls == NULL && !x->is_session && x->listen == NULL &&
 	       x->pending_len == 0 && !x->pool->is_orphan && !x->env->is_draining && !x->env->is_moving;
 }
 
@@ -320,7 +320,7 @@ on_batch_end(struct server *srv)
 		exchange_out_of_memory(x);
 		return;
 	}
-	if (srv->loan.clock.has_passed)
+	if (srv->loan.clock.has_passed_reply)
 		srv->loan.sent.state = SENT_ANSWERED;
 	report_flushed(x, srv);
 	if (srv->loan.commit.question == MARK_DUE)
@@ -337,7 +337,7 @@ on_batch_end(struct server *srv)
 	 * on. */
 	if (query_timeout_is_cancelling(srv))
 		exchange_stall(x); /* the replies may have ended a COPY */
-	else if (srv->loan.end != LOAN_END_TOLD)
+	else if (srv->loan.end != LOAN_END_FATAL_SENT)
 		resume_waiting(x, srv);
 	relay_try_release(x);
 	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
@@ -366,7 +366,7 @@ settings_done(struct exchange *x, struct server *srv)
 static void
 on_own_done(struct server *srv, enum owed_to to)
 {
-	if (to == OWED_TO_GUCS && srv->loan.behind == ALL_BEHIND_REFUSED_SETTINGS)
+	if (to == OWED_TO_GUCS && srv->loan.held_behind_ours == ALL_BEHIND_REFUSED_SETTINGS)
 		settings_done(srv->borrower, srv);
 	/* The standby has said whether it has replayed what the client must not miss. */
 	if (to == OWED_TO_REPLAY && !relay_standby_has_replayed(srv->borrower))

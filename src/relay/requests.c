@@ -121,7 +121,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		walk_out_of_memory(x);
 		return -1;
 	}
-	if (srv->plan_gucs != NULL || srv->seed_of != 0)
+	if (srv->plan_gucs != NULL || srv->random_known_to != 0)
 		prepare_shared_server(x, w);
 	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
@@ -183,7 +183,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_waite
 	if (kind == RF_POOL_TIMEOUT)
 		x->env->ops->timed_out(x, why);
 	if (x->state == CL_WELCOME)
-		x->env->ops->login_refused(x, why, kind);
+		x->env->ops->login_not_granted(x, why, kind);
 	else
 		reject_request(x, why, kind);
 }
@@ -216,7 +216,7 @@ take(struct request_walk *w, struct server *srv)
 
 	if (srv == NULL) {
 		exchange_step(x, CE_NEED_SERVER);
-		state_yield(x->env);
+		linger_return_servers_soon(x->env);
 		return WALK_WAIT;
 	}
 	x->waiter.waited_us = x->waiter.connect_us = 0;
@@ -477,7 +477,7 @@ note_unsent(struct exchange *x, size_t total, size_t walked)
 
 	if (exchange_is_begun_ahead(x, x->srv) && first_len + walked == total)
 		total = first_len; /* a BEGIN was put ahead of the walked bytes */
-	if (loan->sent.copy.len == walked && first_len == total && x->srv->stream.secured == NULL)
+	if (loan->sent.copy.len == walked && first_len == total && x->srv->stream.tls == NULL)
 		loan_set_end(loan, LOAN_UNBEGUN);
 }
 

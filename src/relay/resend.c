@@ -53,7 +53,7 @@ resend_begin(struct exchange *x)
 		return;
 	sent->named_before = statements_named_count(x);
 	sent->local_count = 0;
-	srv->loan.clock.has_passed = false;
+	srv->loan.clock.has_passed_reply = false;
 	if (sent->copy.len == 0)
 		return;
 	sent->copy.len = 0;
@@ -85,7 +85,7 @@ is_shown(const struct exchange *x, const struct server *srv)
 
 	if (srv->loan.sent.state == SENT_ANSWERED || x->env->done_count > 0 || srv->loan.sqlstate[0] != '\0')
 		return true;
-	if (!srv->loan.clock.has_passed)
+	if (!srv->loan.clock.has_passed_reply)
 		return false;
 	for (int i = 0; o->to == &x->stream && i < o->count; i++)
 		there += o->pieces[i].iov_len;

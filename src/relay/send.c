@@ -198,10 +198,10 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	size_t total = m->total, body_len = request_body_len(m);
 	enum feature_step step = STEP_FORWARD;
 
-	if (x->srv->loan.behind != NOTHING_BEHIND) {
+	if (x->srv->loan.held_behind_ours != NOTHING_BEHIND) {
 		if (x->srv->ledger.count > 0)
 			return WALK_HOLD;
-		x->srv->loan.behind = NOTHING_BEHIND;
+		x->srv->loan.held_behind_ours = NOTHING_BEHIND;
 		if (x->srv->ledger.intake == INTAKE_SYNC)
 			return send_sync_instead(w);
 	}
@@ -518,10 +518,10 @@ walk_send_linked(struct request_walk *w, const struct frame *f)
 	}
 	if (x->session != NULL && state_holds(x))
 		return WALK_HOLD;
-	if (loan->behind >= ALL_BEHIND_SETTINGS) {
+	if (loan->held_behind_ours >= ALL_BEHIND_SETTINGS) {
 		if (x->srv->ledger.count > 0)
 			return WALK_HOLD;
-		loan->behind = NOTHING_BEHIND;
+		loan->held_behind_ours = NOTHING_BEHIND;
 	}
 	/* A client with session state may have run a DISCARD ALL, and may have another server since. */
 	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)

@@ -35,7 +35,7 @@ client_record_obstacle(const struct client *c)
 
 	if (x->state == CL_CONSOLE)
 		return CLIENT_RECORD_CONSOLE;
-	if (x->stream.secured != NULL)
+	if (x->stream.tls != NULL)
 		return CLIENT_RECORD_TLS;
 	if (c->is_staying)
 		return CLIENT_RECORD_REFUSED;
@@ -69,8 +69,7 @@ client_record_obstacle_name(enum client_record_obstacle o)
 
 /* --- the process that the client leaves --- */
 
-/* A statement or a pool that was sent already. Holds a reference to the statement, so no other one can get its
- * address. */
+/* A statement or pool that was sent already. Holds a reference, so no other statement can get the same address. */
 struct sent {
 	struct {
 		const void *what;
@@ -225,8 +224,8 @@ put_statement(const struct statement_transfer *s, void *arg)
 {
 	struct writing *w = arg;
 	struct client_record_statement p = { .name = s->name,
-					     .shape = s->shape,
-					     .types = s->types,
+					     .shape = s->shape_hash,
+					     .types = s->types_hash,
 					     .is_of_session = s->is_of_session,
 					     .is_proven = s->is_proven,
 					     .is_told = s->is_told };
@@ -422,9 +421,11 @@ read_gucs(struct guc_store *store, struct client_record_part part)
 static int
 take_statement(struct client_record_reader *reader, struct exchange *x, const struct client_record_statement *p)
 {
-	struct statement_transfer s = {
-		.name = p->name, .shape = p->shape, .types = p->types, .is_proven = p->is_proven, .is_told = p->is_told
-	};
+	struct statement_transfer s = { .name = p->name,
+					.shape_hash = p->shape,
+					.types_hash = p->types,
+					.is_proven = p->is_proven,
+					.is_told = p->is_told };
 	uint32_t context = p->is_of_session ? gucs_context(x->gucs) : 0;
 	const struct client_record_text *t;
 

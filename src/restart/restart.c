@@ -84,7 +84,7 @@ restart_client_released(struct restart *r, struct exchange *x)
 {
 	struct client *c = client_of(x);
 
-	if (!c->is_staying && x->stream.secured == NULL)
+	if (!c->is_staying && x->stream.tls == NULL)
 		parked_add(r->parked, c);
 }
 
@@ -144,7 +144,7 @@ restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t l
 		cancel_begin_far(r->host.main_env, wire_u64(body), wire_u32(body + 8), body + 12, len - 12);
 	if (type != HANDOVER_CANCELLED || len != 8)
 		return;
-	asker = client_find_id(r->host.main_env, wire_u64(body));
+	asker = client_find_by_id(r->host.main_env, wire_u64(body));
 	if (asker != NULL && asker->x.state == CL_CANCEL)
 		cancel_end_forwarded(asker, true);
 }

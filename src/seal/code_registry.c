@@ -57,9 +57,9 @@ static void
 note_ddl(struct database_code *code, unsigned risk)
 {
 	code->ddl_count++;
-	code->believed_until_us = 0;
+	code->answer_expires_us = 0;
 	if ((risk & RISK_KEEPS) != 0)
-		code->last_keeping_ddl = code->ddl_count;
+		code->ddl_at_keeps = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_OWN_WORDS)) != 0)
 		code->ddl_at_own_words = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_OWN_WORDS | RISK_ASSUMED)) != 0)
@@ -120,26 +120,26 @@ struct stored_code {
 };
 
 void
-code_store_init(struct code_store *all, uint64_t seed, struct code_registry *registry)
+code_store_init(struct code_store *store, uint64_t seed, struct code_registry *registry)
 {
-	all->seed = seed;
-	all->registry = registry;
-	TAILQ_INIT(&all->watched);
+	store->seed = seed;
+	store->registry = registry;
+	TAILQ_INIT(&store->watched);
 }
 
 struct database_code *
-code_store_get(struct code_store *all, const void *key, size_t len, const char *database)
+code_store_get(struct code_store *store, const void *key, size_t len, const char *database)
 {
 	struct stored_code *c;
 
-	TABLE_FIND(all->seed, all->table, key, len, c);
+	TABLE_FIND(store->seed, store->table, key, len, c);
 	if (c != NULL)
 		return code_store_ref(&c->code);
-	if ((c = TABLE_ADD_NEW(all->seed, all->table, key, key, len)) == NULL)
+	if ((c = TABLE_ADD_NEW(store->seed, store->table, key, key, len)) == NULL)
 		return NULL;
 	c->code.harmless = c->key + strlen(c->key) + 1;
-	if (all->registry != NULL)
-		database_code_join(&c->code, all->registry, database);
+	if (store->registry != NULL)
+		database_code_join(&c->code, store->registry, database);
 	return code_store_ref(&c->code);
 }
 
@@ -151,15 +151,15 @@ code_store_ref(struct database_code *code)
 }
 
 static void
-leave_list(struct code_store *all, struct stored_code *c)
+leave_list(struct code_store *store, struct stored_code *c)
 {
 	if (c->is_watched)
-		TAILQ_REMOVE(&all->watched, c, link);
+		TAILQ_REMOVE(&store->watched, c, link);
 	c->is_watched = false;
 }
 
 void
-code_store_unref(struct code_store *all, struct database_code *code)
+code_store_unref(struct code_store *store, struct database_code *code)
 {
 	struct stored_code *c = (struct stored_code *)code;
 
@@ -168,14 +168,14 @@ code_store_unref(struct code_store *all, struct database_code *code)
 	assert(c->uses > 0);
 	if (--c->uses > 0)
 		return;
-	leave_list(all, c);
-	HASH_DELETE(hh, all->table, c);
+	leave_list(store, c);
+	HASH_DELETE(hh, store->table, c);
 	database_code_fini(&c->code);
 	free(c);
 }
 
 inline void
-code_store_note_use(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us)
+code_store_note_use(struct code_store *store, struct database_code *code, struct pool *by, uint64_t now_us)
 {
 	struct stored_code *c = (struct stored_code *)code;
 
@@ -183,7 +183,7 @@ code_store_note_use(struct code_store *all, struct database_code *code, struct p
 	c->last = by;
 	if (c->is_watched)
 		return;
-	TAILQ_INSERT_TAIL(&all->watched, c, link);
+	TAILQ_INSERT_TAIL(&store->watched, c, link);
 	c->is_watched = true;
 }
 
@@ -197,14 +197,14 @@ code_store_forget_pool(struct database_code *code, const struct pool *pool)
 }
 
 void
-code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us)
+code_store_tick(struct code_store *store, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us)
 {
 	struct stored_code *c, *next;
 
-	for (c = TAILQ_FIRST(&all->watched); c != NULL; c = next) {
+	for (c = TAILQ_FIRST(&store->watched); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
 		if (c->code.used_us <= c->code.asked_us && c->code.incoming == NULL)
-			leave_list(all, c);
+			leave_list(store, c);
 		else if (c->last != NULL && database_code_is_due(&c->code, now_us))
 			ask(c->last, now_us);
 	}

@@ -50,15 +50,16 @@ static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
 	/* With RISK_ASSUMED, all SQL that runs costs its connection. */
-	bool is_soon = code->is_settled || (database_code_assumed_risk(code) & (unsigned)RISK_ASSUMED) != 0;
+	bool is_soon =
+	    code->had_no_ddl_since_question || (database_code_assumed_risk(code) & (unsigned)RISK_ASSUMED) != 0;
 
-	if (!is_awaited && code->read_cost_us < CHEAP_US)
-		return code->read_cost_us * 2;
+	if (!is_awaited && code->full_cost_us < CHEAP_US)
+		return code->full_cost_us * 2;
 	if (is_awaited)
-		return clock_lesser_us(code->read_cost_us * AWAITED_SHARE, ASK_AGAIN_US);
-	if (is_soon && code->read_cost_us * 2 < SETTLES_US)
-		return clock_lesser_us(code->read_cost_us * COST_SHARE, SETTLES_US);
-	return clock_lesser_us(code->read_cost_us * (is_soon ? 2 : COST_SHARE), ASK_AGAIN_MAX_US);
+		return clock_lesser_us(code->full_cost_us * AWAITED_SHARE, ASK_AGAIN_US);
+	if (is_soon && code->full_cost_us * 2 < SETTLES_US)
+		return clock_lesser_us(code->full_cost_us * COST_SHARE, SETTLES_US);
+	return clock_lesser_us(code->full_cost_us * (is_soon ? 2 : COST_SHARE), ASK_AGAIN_MAX_US);
 }
 
 bool
@@ -76,23 +77,23 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	 * After DDL everything is washed off for a while, which is cheaper than to read all code again and again. DDL
 	 * that comes alone, after an answer that was believed, is followed by a question soon.
 	 */
-	if (code->ddl_at_answer != code->ddl_count)
-		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > pause_us(code, false);
-	return age_us > interval_us(code->cost_us);
+	if (code->ddl_at_full_question != code->ddl_count)
+		return (code->is_outdated ? now_us - code->full_asked_us : age_us) > pause_us(code, false);
+	return age_us > interval_us(code->cheap_cost_us);
 }
 
 enum code_decision
-database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold, uint64_t now_us)
+database_code_decide(const struct database_code *code, uint64_t ddl_at_keeps, bool needs_no_hold, uint64_t now_us)
 {
-	if (code->refused_until_us == 0 && !database_code_has_answer(code, last_keeping_ddl)) {
-		if (code->incoming == NULL && now_us - code->read_asked_us >= pause_us(code, !needs_no_hold))
+	if (code->refused_until_us == 0 && !database_code_has_answer(code, ddl_at_keeps)) {
+		if (code->incoming == NULL && now_us - code->full_asked_us >= pause_us(code, !needs_no_hold))
 			return CODE_ASK;
 		return needs_no_hold ? CODE_GO : CODE_WAIT;
 	}
 	/* Clients that wait for this server go first, for a while. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
-		       (code->altered_us != 0 || code->ddl_at_answer != code->ddl_count ||
-			now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3)
+		       (code->altered_us != 0 || code->ddl_at_full_question != code->ddl_count ||
+			now_us - code->asked_us > interval_us(code->cheap_cost_us) / 2 * 3)
 		   ? CODE_ASK
 		   : CODE_GO;
 }
@@ -104,7 +105,7 @@ database_code_assumed_risk(const struct database_code *code)
 
 	/* STATE_BACKEND is feared only after DDL that may have made such code: if an old answer or any DDL were enough,
 	 * each client that comes now and then would cost a connection. */
-	if (code->ddl_at_answer >= code->ddl_at_assumed)
+	if (code->ddl_at_full_question >= code->ddl_at_assumed)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
 	       ((known & STATE_BACKEND) != 0 ? RISK_ASSUMED : 0u) | database_code_context_risk(code) |
@@ -112,7 +113,7 @@ database_code_assumed_risk(const struct database_code *code)
 }
 
 unsigned
-database_code_assumed_risk_now(const struct database_code *code, uint64_t now_us)
+database_code_assumed_risk_after_wash(const struct database_code *code, uint64_t now_us)
 {
 	bool lacks_remote = code->no_remote_us != 0 && now_us - code->no_remote_us < NO_REMOTE_US &&
 			    code->no_remote_ddl == code->ddl_count;
@@ -125,7 +126,8 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 			size_t len, const uint8_t *types, size_t types_len)
 {
 	const struct risk_names *risks = code->answer == NULL ? NULL : code->answer->risks;
-	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_assumed_risk_now(code, now_us);
+	unsigned feared =
+	    database_code_is_known(code, now_us) ? 0 : database_code_assumed_risk_after_wash(code, now_us);
 	unsigned parts, effects;
 
 	if (risks == NULL)
@@ -180,7 +182,7 @@ put_declarations(struct database_code *code, const char *question)
 }
 
 const char *
-database_code_ask(struct database_code *code, uint64_t now_us)
+database_code_begin_question(struct database_code *code, uint64_t now_us)
 {
 	static const char *const questions[] = {
 #define SINCE DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION
@@ -203,7 +205,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	code->ddl_at_question = code->ddl_count;
 	/* If no DDL was seen, the version may show that the code need not be read again. */
 	may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
-		   code->refused_until_us == 0 && code->ddl_at_answer == code->ddl_count;
+		   code->refused_until_us == 0 && code->ddl_at_full_question == code->ddl_count;
 	database_code_unlock(code);
 	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 	code->question_number++;
@@ -299,8 +301,9 @@ believe(struct database_code *code)
 	database_code_lock(code);
 	code->answer_asked_us = code->asked_us;
 	code->refused_until_us = code->refused_pause_us = 0;
-	code->is_settled = code->ddl_count == code->ddl_at_question;
-	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->cost_us) : 0;
+	code->had_no_ddl_since_question = code->ddl_count == code->ddl_at_question;
+	code->answer_expires_us =
+	    code->had_no_ddl_since_question ? code->asked_us + 2 * interval_us(code->cheap_cost_us) : 0;
 	database_code_unlock(code);
 }
 
@@ -332,7 +335,7 @@ database_code_note_alter_role(struct database_code *code, uint64_t now_us)
 {
 	database_code_lock(code);
 	code->altered_us = now_us;
-	code->believed_until_us = clock_lesser_us(code->believed_until_us, now_us + CODE_AHEAD_US);
+	code->answer_expires_us = clock_lesser_us(code->answer_expires_us, now_us + CODE_AHEAD_US);
 	database_code_unlock(code);
 }
 
@@ -353,7 +356,8 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 	}
 	if (code->asked == CODE_VERSION || database_code_is_unread(code)) {
 		/* If the question took longer than before, or than reading all code, PostgreSQL was busy. */
-		code->cost_us = clock_lesser_us(cost_us, code->cost_us == 0 ? code->read_cost_us : code->cost_us);
+		code->cheap_cost_us =
+		    clock_lesser_us(cost_us, code->cheap_cost_us == 0 ? code->full_cost_us : code->cheap_cost_us);
 		check_version(code);
 		return false;
 	}
@@ -366,18 +370,18 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 	role_settings_sort(&code->answer->roles);
 	answer_free(before);
 	code->number = number;
-	code->read_asked_us = code->asked_us;
-	code->read_cost_us = cost_us;
-	code->cost_us = 0;
+	code->full_asked_us = code->asked_us;
+	code->full_cost_us = cost_us;
+	code->cheap_cost_us = 0;
 	/* New names may reach such code after DDL that was seen, or by another program. */
-	if (before == NULL || code->is_outdated || code->ddl_at_assumed > code->ddl_at_answer || has_new_keepers)
+	if (before == NULL || code->is_outdated || code->ddl_at_assumed > code->ddl_at_full_question || has_new_keepers)
 		code->new_keepers_us = now_us;
 	/* If the same names reach such code as before, DDL that was only feared has not made any. */
 	database_code_lock(code);
 	if (!has_new_keepers && code->ddl_at_own_words <= code->ddl_at_question)
 		code->ddl_at_assumed = code->ddl_at_own_words;
 	database_code_unlock(code);
-	code->ddl_at_answer = code->ddl_at_question;
+	code->ddl_at_full_question = code->ddl_at_question;
 	code->is_outdated = false;
 	code->full_answer_us = now_us;
 	code->no_remote_us = 0;

@@ -15,8 +15,8 @@
  * may make such a change (RISK_CODE), all state is washed off the server.
  *
  *   database_code.c  asks, and keeps the answer
- *   code_registry.c  lists the structs database_code of all loops; notes DDL that one loop sees in all structs of the
- *                    same database
+ *   code_registry.c  lists the structs database_code of all loops; when one loop sees DDL, notes the DDL in all structs
+ *                    of the same database
  *
  * The answer also has the versions of the settings with which sessions begin (role_settings.h).
  *
@@ -43,7 +43,7 @@ struct code_registry; /* the structs database_code of all loops, and their lock;
 #define CODE_DATABASE_MAX 256u
 #define CODE_SETTINGS_MAX 200u /* the most custom settings of an answer */
 #define CODE_VERSION_MAX 64u
-/* A question may be asked on a server that its client returns if the answer expires within this time. */
+/* If the answer expires within this time, the next question may be asked on any server that a client returns. */
 #define CODE_AHEAD_US UINT64_C(500000)
 #define CODE_ANSWER_US UINT64_C(3000000) /* each question's statement_timeout, as in database_code_settings.sql */
 
@@ -88,8 +88,8 @@ struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *incoming; /* the answer that is being received, or NULL */
 	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry is for all other code */
-	uint32_t closes; /* servers closed since told_us; if 0, the counts in blamed[] are from before told_us */
-	uint64_t told_us; /* when blamed[] was last logged; 0 if never */
+	uint32_t closes; /* servers closed since blamed[] was last logged; if 0, the counts in blamed[] are older */
+	uint64_t blame_logged_us; /* when blamed[] was last logged; 0 if never */
 	uint32_t number; /* the answer's number, which no other answer of any database has; 0 without an answer */
 	uint32_t question_number; /* the number of the last question; answers to earlier questions are ignored */
 	bool is_broken; /* `incoming` is incomplete, because a row was too long or there was no memory */
@@ -102,19 +102,19 @@ struct database_code {
 	uint64_t asked_us; /* when the last question was asked */
 	uint64_t used_us; /* when a pool last used the code */
 	/* the shortest time that a cheap question took since the last full answer; 0 if none was asked */
-	uint64_t cost_us;
-	uint64_t read_asked_us, read_cost_us; /* when the last full answer was asked for, and how long it took */
-	/* when the answer expires; 0 if there is none, or if DDL was seen after its question was asked */
-	_Atomic uint64_t believed_until_us;
+	uint64_t cheap_cost_us;
+	uint64_t full_asked_us, full_cost_us; /* when the last full answer was asked for, and how long it took */
+	/* when the answer expires; 0 if there is no answer, or if DDL was seen after the answer's question was asked */
+	_Atomic uint64_t answer_expires_us;
 	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are earlier values of ddl_count */
-	_Atomic uint64_t last_keeping_ddl; /* ddl_count at the last DDL with RISK_KEEPS */
-	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. An answer resets this to
-	 * ddl_at_own_words if no more names than before reach functions that keep state. */
+	_Atomic uint64_t ddl_at_keeps; /* ddl_count at the last DDL with RISK_KEEPS */
+	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. A full answer in which the same
+	 * names as before reach functions that keep state resets this to ddl_at_own_words. */
 	_Atomic uint64_t ddl_at_assumed;
 	/* ddl_count at the last DDL with RISK_KEEPS or RISK_OWN_WORDS; guarded by the registry's lock */
 	uint64_t ddl_at_own_words;
 	uint64_t full_answer_us; /* when the last full answer came */
-	/* when the last full answer came that may give STATE_BACKEND to more names than the answer before it */
+	/* when the last full answer came in which more names may have STATE_BACKEND than in the full answer before */
 	uint64_t new_keepers_us;
 	struct code_host *hosts; /* owned; for pool_defaults.c */
 	unsigned host_count;
@@ -126,18 +126,19 @@ struct database_code {
 	LIST_ENTRY(database_code) in_registry; /* guarded by the registry's lock */
 	char database[CODE_DATABASE_MAX]; /* the database's name in PostgreSQL, cut if it is too long */
 	uint64_t ddl_at_question; /* ddl_count at the last question */
-	uint64_t ddl_at_answer; /* ddl_count at the question of the last full answer */
-	bool is_settled; /* no DDL was seen between the last question and its answer */
+	uint64_t ddl_at_full_question; /* ddl_count at the question of the last full answer */
+	bool had_no_ddl_since_question; /* no DDL was seen between the last question and its answer */
 	/* when the last wash that found neither dblink nor postgres_fdw began, and ddl_count at that time; 0 if there
 	 * was no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
 	/* If the last question has failed, when the next one may be asked, and how long after the failure; else 0. The
-	 * pause is as long as the question took, at least a second, and twice as long after each further failure. */
+	 * pause is as long as the question took, at least a second, and doubles with each further failure, up to a
+	 * minute. */
 	uint64_t refused_until_us, refused_pause_us;
 	/* STATE_BACKEND and RISK_CONTEXT of earlier answers, because a standby may still have that code */
 	unsigned earlier_risks;
-	/* Bits of pool_code_known_leftovers() that were not known on the workers from which servers came. If the first
-	 * answer here has such a bit, that bit counts as new. */
+	/* Bits of pool_code_known_leftovers() of this worker that other workers did not know when they transferred
+	 * servers to this worker. If the first answer on this worker has such a bit, that bit counts as new. */
 	unsigned unknown_elsewhere;
 };
 
@@ -146,15 +147,16 @@ void database_code_fini(struct database_code *code);
 static inline bool
 database_code_is_known(const struct database_code *code, uint64_t now_us)
 {
-	return now_us < atomic_load_explicit(&code->believed_until_us, memory_order_relaxed);
+	return now_us < atomic_load_explicit(&code->answer_expires_us, memory_order_relaxed);
 }
 /* Returns the risk (enum state_part, enum code_risk) that any SQL has while no answer is valid. */
 unsigned database_code_assumed_risk(const struct database_code *code);
 /* Like database_code_assumed_risk(), but without STATE_REMOTE if, in the last second, a wash has begun that found
  * neither dblink nor postgres_fdw, and no DDL was seen since. */
-unsigned database_code_assumed_risk_now(const struct database_code *code, uint64_t now_us);
-/* Returns the risk of this SQL, or of unknown SQL if sql is NULL. If kept is not NULL, and the SQL is not opaque, sets
- * *kept to the risk of the SQL's names and types. types: see risk_names_of_types(); NULL if the SQL is a Query. */
+unsigned database_code_assumed_risk_after_wash(const struct database_code *code, uint64_t now_us);
+/* Returns the risk of this SQL, or of unknown SQL if sql is NULL. If kept is not NULL, sets *kept to the risk of the
+ * SQL's names and types, unless the SQL is opaque (RISK_OPAQUE). types: see risk_names_of_types(); NULL if the SQL is a
+ * Query. */
 unsigned database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Sets *risk to the risk in *kept, and returns true. Returns false if *kept is outdated, or if kept is NULL. */
@@ -190,23 +192,23 @@ database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 {
 	return !database_code_is_known(code, now_us) || !code->answer->has_no_sequence;
 }
-/* Returns RISK_CONTEXT if any SQL may have that risk, else 0. Uses the last answer even if it has expired. (If the next
- * answer is the first to have RISK_CONTEXT, pool_code.c closes all servers.) */
+/* Returns RISK_CONTEXT if there may be SQL with that risk, else 0. Uses the last answer even if it has expired. (If the
+ * next answer is the first to have RISK_CONTEXT, pool_code.c closes all servers.) */
 static inline unsigned
 database_code_context_risk(const struct database_code *code)
 {
 	if (code->answer == NULL)
 		return RISK_CONTEXT;
 	return (risk_names_of_opaque(code->answer->risks) & RISK_CONTEXT) |
-	       (code->ddl_at_answer != code->ddl_count ? RISK_CONTEXT : 0u);
+	       (code->ddl_at_full_question != code->ddl_count ? RISK_CONTEXT : 0u);
 }
 /* Returns true if a question must now be asked on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
-/* Returns true if there is an answer whose question was asked after DDL number last_keeping_ddl. */
+/* Returns true if there is an answer whose question was asked after DDL number ddl_at_keeps. */
 static inline bool
-database_code_has_answer(const struct database_code *code, uint64_t last_keeping_ddl)
+database_code_has_answer(const struct database_code *code, uint64_t ddl_at_keeps)
 {
-	return code->answer != NULL && code->ddl_at_answer >= last_keeping_ddl;
+	return code->answer != NULL && code->ddl_at_full_question >= ddl_at_keeps;
 }
 enum code_decision {
 	CODE_GO, /* lend the server again at once */
@@ -214,11 +216,11 @@ enum code_decision {
 	/* hold the server until there is an answer that is new enough, or a question may be asked on this server */
 	CODE_WAIT
 };
-/* Returns what to do with a server that its client has returned. last_keeping_ddl: code->last_keeping_ddl when the
+/* Returns what to do with a server that its client has returned. ddl_at_keeps: code->ddl_at_keeps when the
  * server was returned. That DDL may have made functions whose state nothing resets, and the server may have run them;
  * so the server must not be lent until a later answer shows such functions. needs_no_hold: true if the server has run
  * nothing, or will be closed in any case; then this never returns CODE_WAIT. */
-enum code_decision database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold,
+enum code_decision database_code_decide(const struct database_code *code, uint64_t ddl_at_keeps, bool needs_no_hold,
 					uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE. A question is then asked on the next server that a client returns; no
  * client waits for the answer. */
@@ -228,7 +230,7 @@ void database_code_note_alter_role(struct database_code *code, uint64_t now_us);
  * such functions. RISK_ASSUMED: the same is assumed, but only because there is no valid answer. */
 void database_code_note_ddl(struct database_code *code, unsigned risk);
 /* Begins another question, and drops `incoming`. Returns the query to send, valid until the next call. */
-const char *database_code_ask(struct database_code *code, uint64_t now_us);
+const char *database_code_begin_question(struct database_code *code, uint64_t now_us);
 /* Drops the answer that is being received, because the server that was asked has gone. */
 void database_code_drop_incoming(struct database_code *code);
 /* Handles a row of the answer. is_whole: false if the row was too long, so body has only the beginning. */
@@ -269,16 +271,16 @@ struct code_store {
 	struct stored_codes watched;
 };
 
-void code_store_init(struct code_store *all, uint64_t seed, struct code_registry *registry);
+void code_store_init(struct code_store *store, uint64_t seed, struct code_registry *registry);
 /* Returns a new reference to the struct with this key, which is made if needed; NULL if there is no memory. The key is
  * two terminated strings: pool_target_database_key(), and database_code.harmless. database: the name of the database in
  * PostgreSQL. */
-struct database_code *code_store_get(struct code_store *all, const void *key, size_t len, const char *database);
+struct database_code *code_store_get(struct code_store *store, const void *key, size_t len, const char *database);
 struct database_code *code_store_ref(struct database_code *code);
-void code_store_unref(struct code_store *all, struct database_code *code); /* code may be NULL */
+void code_store_unref(struct code_store *store, struct database_code *code); /* code may be NULL */
 /* Notes that the pool `by` uses the code, so the next question may go to one of that pool's servers. */
-void code_store_note_use(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
+void code_store_note_use(struct code_store *store, struct database_code *code, struct pool *by, uint64_t now_us);
 /* Call when the pool ends, or no longer uses this code. code may be NULL. */
 void code_store_forget_pool(struct database_code *code, const struct pool *pool);
 /* For each struct whose question is due (database_code_is_due()), calls ask() with the pool that used the code last. */
-void code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us);
+void code_store_tick(struct code_store *store, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us);

@@ -10,8 +10,8 @@
 --   (risk_names.c). But views, casts, tables, ... that anybody can use may use it.
 -- - member: functions of extensions. Known ones touch nothing but what extensions.tsv says (leaving), and what bodies
 --   in SQL and PL/pgSQL touch.
--- - harmless: what the setting harmless_code declares, with names in hexadecimal; database_code_ask() puts its rows in
---   place of this one. thing: the same, with the objects of that name. declared: the functions that therefore keep
+-- - harmless: what the setting harmless_code declares, with names in hexadecimal; database_code_begin_question() puts its
+--   rows in place of this one. thing: the same, with the objects of that name. declared: the functions that therefore keep
 --   nothing in the backend. told: a row of the answer for each thing.
 -- - tree: stored expressions. pg_depend does not record that they call PostgreSQL's own functions.
 -- - effect: what may do more than read (RISK_EFFECTS): functions that are VOLATILE, run text, or tell of the session or

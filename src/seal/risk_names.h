@@ -18,7 +18,7 @@
  *
  * Owns:   its names. The functions do no I/O.
  * Always: two pieces of SQL that differ only in numbers and in strings without backslashes have the same risk
- *         (sql/scan_memory.h), except opaque SQL, whose strings may be code.
+ *         (sql/scan_cache.h), except opaque SQL, whose strings may be code.
  */
 #pragma once
 

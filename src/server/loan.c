@@ -16,7 +16,7 @@ loan_begin(struct loan *l, uint64_t now_us)
 	memset(&l->commit, 0, sizeof(l->commit));
 	if (l->clock.since_us != 0) /* the last borrower has left in the middle of a request */
 		memset(&l->clock, 0, sizeof(l->clock));
-	l->clock.has_passed = l->clock.is_flowing = false;
+	l->clock.has_passed_reply = l->clock.is_flowing = false;
 	l->kept.state = KEPT_NOTHING;
 	l->kept.copy.len = 0;
 	l->kept.from = NULL;

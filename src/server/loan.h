@@ -68,7 +68,7 @@ struct phase_clock {
 	bool is_timed; /* the clock is read after each message of this request; set and cleared by start_clock() */
 	/* Bytes of the replies to the present requests were passed to the client's outbox. Set by replies.c, cleared by
 	 * report.c, resend_begin() and loan_begin(). */
-	bool has_passed;
+	bool has_passed_reply;
 	/* A part of the answer was sent to the client. Set by report.c, cleared by report.c and loan_begin(). */
 	bool is_flowing;
 };
@@ -169,7 +169,7 @@ enum loan_end {
 	LOAN_GOES_ON, /* PostgreSQL has announced nothing */
 	LOAN_UNBEGUN, /* PostgreSQL has executed no part of the messages that it has not answered */
 	LOAN_NOT_EXECUTED, /* the messages in `sent` may be relayed again: see relay/loss.c */
-	LOAN_END_TOLD /* the borrower was sent PostgreSQL's own FATAL */
+	LOAN_END_FATAL_SENT /* the borrower was sent PostgreSQL's own FATAL */
 };
 /* Says what the worst result of the loan's SQL is: a transaction was rolled back, or a statement has failed. */
 enum loan_undone { UNDONE_NOTHING, UNDONE_TRANSACTION, UNDONE_FAILED };
@@ -210,7 +210,7 @@ struct loan {
 	/* The server has plans that were made under another context than the borrower's. The loan must end before the
 	 * borrower runs SQL that depends on plans. Set by compiled.c, cleared by loan_begin(). */
 	bool has_foreign_plans;
-	uint8_t behind; /* enum loan_behind; beside has_foreign_plans, as both are read for each message */
+	uint8_t held_behind_ours; /* enum loan_behind; beside has_foreign_plans, as both are read for each message */
 	/* SQL whose meaning depends on the context ran under another context than the client's own. Set by note_risk(),
 	 * cleared by loan_begin(). */
 	bool is_mixed;
@@ -299,13 +299,13 @@ loan_rests_since(const struct loan *l)
 	return l->last_done_us > l->lent_us ? l->last_done_us : l->lent_us;
 }
 
-/* Sets l->end, and is its only writer. LOAN_END_TOLD stays, whatever PostgreSQL sends afterwards. */
+/* Sets l->end, and is its only writer. LOAN_END_FATAL_SENT stays, whatever PostgreSQL sends afterwards. */
 static inline void
 loan_set_end(struct loan *l, enum loan_end end)
 {
 	/* the loan's messages are being relayed again */
 	assert(l->end != LOAN_NOT_EXECUTED || end == LOAN_NOT_EXECUTED);
-	if (l->end != LOAN_END_TOLD)
+	if (l->end != LOAN_END_FATAL_SENT)
 		l->end = (uint8_t)end;
 }
 

@@ -135,7 +135,7 @@ server_about(const struct server *srv, const char *event, const struct fail *why
 void
 server_keep_last_words(struct server *srv, const struct error_fields *e)
 {
-	loan_set_end(&srv->loan, LOAN_END_TOLD);
+	loan_set_end(&srv->loan, LOAN_END_FATAL_SENT);
 	memcpy(srv->last_sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->last_sqlstate));
 	if (srv->last_words == NULL && e->message != NULL)
 		srv->last_words = strdup(e->message);
@@ -144,7 +144,7 @@ server_keep_last_words(struct server *srv, const struct error_fields *e)
 bool
 server_get_last_words(const struct server *srv, struct fail *why)
 {
-	if (srv == NULL || srv->loan.end != LOAN_END_TOLD)
+	if (srv == NULL || srv->loan.end != LOAN_END_FATAL_SENT)
 		return false;
 	fail_set(why, srv->last_sqlstate, "PostgreSQL at %s ended the session: %s", srv->address,
 		 srv->last_words != NULL ? srv->last_words : "(no message)");
@@ -236,7 +236,7 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	srv->tx = 'I';
 	srv->is_synced = true;
 	srv->created_us = now_us;
-	server_first_host(srv, turn, only);
+	server_set_first_host(srv, turn, only);
 	ledger_init(&srv->ledger, NULL, srv);
 	srv->gucs = gucs_empty(env->guc_store);
 	srv->login_timer = event_new(env->base, -1, 0, server_on_login_timer, srv);

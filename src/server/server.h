@@ -363,7 +363,7 @@ struct server {
 	/* the id of the client whose values currval() and lastval() return here; SEQUENCES_OF_MANY if several clients
 	 * may have left values; 0 if there are none */
 	uint64_t sequences_of;
-	uint64_t seed_of; /* the id of the client that may know the next values of random(); or 0 */
+	uint64_t random_known_to; /* the id of the client that may know the next values of random(); or 0 */
 	bool is_discarding_sequences; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;

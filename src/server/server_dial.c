@@ -56,7 +56,7 @@ due_us(const struct server *srv, size_t index)
  * with an error, are tried in each attempt.
  */
 void
-server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
+server_set_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
 {
 	const struct upstream *upstream = srv->target->upstream;
 	const char *balance = upstream->keyword_values[UPSTREAM_LOAD_BALANCE_HOSTS];

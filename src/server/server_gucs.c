@@ -69,7 +69,7 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 {
 	char text[SEAL_SEED_MAX];
 
-	srv->seed_of = 0;
+	srv->random_known_to = 0;
 	message_run(out, "", "", seal_seed_sql(text, seed), NULL, 0);
 	message_sync(out);
 	owe_parse_bind_executes(srv, 1);

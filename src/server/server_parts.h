@@ -25,12 +25,13 @@ int server_ask(struct server *srv, const char *question);
 /* server_dial.c */
 /* Sets host_index to the host that is tried first. turn, only: see server_new(). Called before any other function of
  * server_dial.c. */
-void server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only);
+void server_set_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only);
 /* Gets the password if a command prints it, then dials the host at host_index. Returns 0, or -1 if out of memory. */
 int server_dial_host(struct server *srv);
 void server_forget_secret(struct server *srv); /* wipes the output of password_command */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg); /* called when the login's time is over */
-/* Handles bytes while LOGIN. Returns how many were used, or -1 if srv has ended. */
+/* Handles bytes that come before the login is complete (SV_LOGIN). Returns how many were used, or -1 if srv has
+ * ended. */
 ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 
 /* server_reset.c: handles a row of the answer to a Query of seal_put(). */

@@ -122,7 +122,7 @@ seal(struct server *srv)
 	if (parts & STATE_SEQUENCES)
 		srv->sequences_of = 0;
 	if (parts & STATE_SEED)
-		srv->seed_of = 0;
+		srv->random_known_to = 0;
 	if (parts & WASH_PLANS) {
 		gucs_unref(srv->plan_gucs);
 		srv->plan_gucs = NULL;

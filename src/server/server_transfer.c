@@ -5,10 +5,10 @@
  *
  *   struct server
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
- *               statements, cluster, cluster_ask_state, sequences_of, seed_of, role, carry, is_body_swallowed, id, pid,
- *               key, key_len, peer, peer_len, host_index, hosts_passed, address, created_us, bytes_in, bytes_out,
- *               own_cancel_us, has_answered_startup, connect_query, history, tls_phase, dialled_us, question_state,
- *               fitness (else it is not transferred)
+ *               statements, cluster, cluster_ask_state, sequences_of, random_known_to, role, carry,
+ *               is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address,
+ *               created_us, bytes_in, bytes_out, own_cancel_us, has_answered_startup, connect_query, history,
+ *               tls_phase, dialled_us, question_state, fitness (else it is not transferred)
  *   copied      gucs, plan_gucs: by value, because GUC sets belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it

@@ -486,7 +486,7 @@ statement_check_types(struct statement *st, const uint8_t *body, size_t len)
 }
 
 bool
-statement_check_shape(struct statement *st, uint32_t shape)
+statement_agree_on_shape(struct statement *st, uint32_t shape)
 {
 	struct entry *e = (struct entry *)st;
 

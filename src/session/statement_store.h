@@ -30,7 +30,8 @@
 /* With the prefix before it (statement_special_name()), the name of a statement of pgweir's own, which is not counted
  * among a server's statements. */
 #define STATEMENT_PLACEHOLDER "taken"
-#define STATEMENT_RAN_ONCE 1 /* statement.fingerprint if none was computed, because the SQL has run only once */
+/* statement.fingerprint if the SQL has run, but only once, or if report_fingerprint() returns 0 for the SQL */
+#define STATEMENT_RAN_ONCE 1
 /* the lowest OID of user-defined types; lower OIDs are the same in all databases */
 #define STATEMENT_FIRST_USER_TYPE 16384u
 
@@ -41,8 +42,8 @@ struct statement_home; /* opaque, too */
 /* Statistics of a statement that clients prepare as the unnamed statement, for keep_plans, which may give it a name on
  * servers. Only statements/keep.c writes these fields. */
 struct statement_plans {
-	/* how often the statement was prepared without a pause of a minute; when it was last prepared, in seconds */
-	uint32_t uses, used_s;
+	uint32_t uses; /* how often the statement was prepared, counted anew after a minute without a use */
+	uint32_t last_used_s; /* when the statement was last prepared, in seconds */
 	/* mean duration of its last uses without a name; the number of these uses */
 	uint32_t unnamed_us, unnamed_count;
 	uint32_t kept_count; /* uses under its name in the present window (keep.c) */
@@ -65,14 +66,14 @@ struct statement {
 	/* The end of a Parse: the query, its terminator, an int16 count, and that many int32 parameter types. When the
 	 * statement is renewed, `bytes` and `len` may change, to declare types that were learnt. */
 	const uint8_t *bytes;
-	struct sql_traits traits; /* valid if is_read is true; see statement_traits() */
+	struct sql_traits traits; /* valid if has_traits is true; see statement_traits() */
 	bool has_traits;
 	/* the fingerprint of its SQL (exchange/report.h); 0 if the SQL has not run yet; or STATEMENT_RAN_ONCE */
 	uint64_t fingerprint;
 	struct sql_risk risk; /* the risk of its SQL and its declared types when it was last looked up */
 	struct statement_plans plans;
-	/* For keep_plans, if context is 0: a reference to the statement that has the same text, and the context under
-	 * which this statement was last used; or NULL. */
+	/* For keep_plans, if context is 0: a reference to the statement with the same text that is for the context in
+	 * which this statement was last used; NULL if there is none. */
 	struct statement *under_context;
 	/* The pool and the GUC set with which a Parse of it last succeeded. Only compared, never followed. */
 	const void *valid_pool, *valid_gucs;
@@ -114,7 +115,7 @@ const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
 bool statement_check_types(struct statement *st, const uint8_t *body, size_t len);
 /* Returns true if the statement's rows are known to have this shape under its present id. If no shape is known yet,
  * makes this one known, and returns true. */
-bool statement_check_shape(struct statement *st, uint32_t shape);
+bool statement_agree_on_shape(struct statement *st, uint32_t shape);
 /* Returns true if the statement may have parameters whose types it does not declare. */
 bool statement_has_open_types(const struct statement *st);
 /* Renews a shared statement: it gets a new id and name, so it is prepared again on servers at its next use, and

@@ -165,28 +165,28 @@ open_listener(struct listeners *l, const struct config *config, const struct con
 }
 
 int
-listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why)
+listeners_open(struct listeners *l, const struct config *config, struct listeners_next *next, struct fail *why)
 {
 	size_t missing = 0, tcp_count = 0, open = 0;
 
-	*fresh = (struct listeners_fresh){ 0 };
+	*next = (struct listeners_next){ 0 };
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
 		open += l->list[i] != NULL;
 	if (l->are_passed || (open > 0 && compat_does(config, COMPAT_KEEPS_LISTENERS)))
 		return 0;
-	fresh->is_changed = true;
+	next->is_changed = true;
 	if (config->listen_count > LISTENERS_MAX)
 		return fail_set(why, "54000", "more than %d addresses to listen on", LISTENERS_MAX);
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listen *at = &config->listens[i];
 
 		tcp_count += !config_listen_is_unix(at);
-		fresh->list[i] = find_listener(l, at);
-		if (fresh->list[i] != NULL)
+		next->list[i] = find_listener(l, at);
+		if (next->list[i] != NULL)
 			continue;
-		fresh->list[i] = open_listener(l, config, at, why);
-		fresh->is_new[i] = fresh->list[i] != NULL;
-		if (fresh->is_new[i])
+		next->list[i] = open_listener(l, config, at, why);
+		next->is_new[i] = next->list[i] != NULL;
+		if (next->is_new[i])
 			continue;
 		if (config_listen_is_unix(at) || !compat_does(config, COMPAT_LISTENS_WHERE_IT_CAN))
 			return -1;
@@ -197,37 +197,37 @@ listeners_open(struct listeners *l, const struct config *config, struct listener
 }
 
 void
-listeners_abandon(struct listeners_fresh *fresh)
+listeners_abandon(struct listeners_next *next)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
-		if (fresh->is_new[i])
-			listener_free(fresh->list[i]);
+		if (next->is_new[i])
+			listener_free(next->list[i]);
 }
 
 static bool
-is_kept(const struct listeners_fresh *fresh, const struct listener *l)
+is_kept(const struct listeners_next *next, const struct listener *l)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
-		if (fresh->list[i] == l)
+		if (next->list[i] == l)
 			return true;
 	return false;
 }
 
 void
-listeners_use(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh)
+listeners_use(struct listeners *l, const struct config *config, const struct listeners_next *next)
 {
-	if (!fresh->is_changed)
+	if (!next->is_changed)
 		return;
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
-		if (l->list[i] == NULL || is_kept(fresh, l->list[i]))
+		if (l->list[i] == NULL || is_kept(next, l->list[i]))
 			continue;
 		log_info(l->s.log, "no longer listening on %s; clients that are connected there stay", l->at[i].text);
 		listener_free(l->list[i]);
 	}
-	memcpy(l->list, fresh->list, sizeof(l->list));
+	memcpy(l->list, next->list, sizeof(l->list));
 	for (size_t i = 0; i < config->listen_count; i++) {
 		l->at[i] = config->listens[i];
-		if (fresh->is_new[i])
+		if (next->is_new[i])
 			log_info(l->s.log, "listening on %s", config->listens[i].text);
 	}
 }
@@ -235,13 +235,13 @@ listeners_use(struct listeners *l, const struct config *config, const struct lis
 int
 listeners_listen(struct listeners *l, const struct config *config, struct fail *why)
 {
-	struct listeners_fresh fresh;
+	struct listeners_next next;
 
-	if (listeners_open(l, config, &fresh, why) < 0) {
-		listeners_abandon(&fresh);
+	if (listeners_open(l, config, &next, why) < 0) {
+		listeners_abandon(&next);
 		return -1;
 	}
-	listeners_use(l, config, &fresh);
+	listeners_use(l, config, &next);
 	return 0;
 }
 
@@ -314,14 +314,14 @@ listeners_set_passed(struct listeners *l, bool are_passed)
 void
 listeners_inherit(struct listeners *l, char kind, const char *host, uint16_t port, int fd)
 {
-	struct inherited *at = &l->inherited[l->inherited_count];
+	struct inherited *inherited = &l->inherited[l->inherited_count];
 
-	if (l->inherited_count == INHERITED_MAX || strlen(host) >= sizeof(at->host)) {
+	if (l->inherited_count == INHERITED_MAX || strlen(host) >= sizeof(inherited->host)) {
 		close(fd);
 		return;
 	}
-	*at = (struct inherited){ .fd = fd, .kind = kind, .port = port };
-	memcpy(at->host, host, strlen(host));
+	*inherited = (struct inherited){ .fd = fd, .kind = kind, .port = port };
+	memcpy(inherited->host, host, strlen(host));
 	l->inherited_count++;
 }
 
@@ -329,28 +329,29 @@ int
 listeners_take_inherited(struct listeners *l, char kind, const char *host, uint16_t port)
 {
 	for (size_t i = 0; i < l->inherited_count; i++) {
-		struct inherited *at = &l->inherited[i];
-		int fd = at->fd;
+		struct inherited *inherited = &l->inherited[i];
+		int fd = inherited->fd;
 
-		if (fd < 0 || at->kind != kind || (host != NULL && (at->port != port || strcmp(at->host, host) != 0)))
+		if (fd < 0 || inherited->kind != kind ||
+		    (host != NULL && (inherited->port != port || strcmp(inherited->host, host) != 0)))
 			continue;
-		at->fd = -1;
+		inherited->fd = -1;
 		return fd;
 	}
 	return 0;
 }
 
 void
-listeners_close_inherited(struct listeners *l, bool are_ours)
+listeners_close_inherited(struct listeners *l, bool must_unlink)
 {
 	for (size_t i = 0; i < l->inherited_count; i++) {
-		struct inherited *at = &l->inherited[i];
+		struct inherited *inherited = &l->inherited[i];
 
-		if (at->fd < 0)
+		if (inherited->fd < 0)
 			continue;
-		close(at->fd);
-		if (are_ours && at->port == 0 && at->host[0] == '/')
-			unlink(at->host);
-		at->fd = -1;
+		close(inherited->fd);
+		if (must_unlink && inherited->port == 0 && inherited->host[0] == '/')
+			unlink(inherited->host);
+		inherited->fd = -1;
 	}
 }

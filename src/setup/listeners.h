@@ -27,7 +27,7 @@ struct listeners_settings {
 };
 
 /* The listeners of a new configuration, in the order of its addresses. */
-struct listeners_fresh {
+struct listeners_next {
 	struct listener *list[LISTENERS_MAX];
 	/* true if list[i] was opened for the new configuration; false if it is a present listener */
 	bool is_new[LISTENERS_MAX];
@@ -44,10 +44,10 @@ void listeners_free(struct listeners *l); /* l may be NULL */
 int listeners_adopt(struct listeners *l, const struct config *config, struct fail *why);
 /* Opens the addresses of a new configuration that are not open yet. Accepts nothing on them before the next turn of the
  * event loop. The caller then calls listeners_use() or, always after -1, listeners_abandon(). */
-int listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why);
-/* Uses `fresh` in place of the present listeners, and closes present listeners that are not in `fresh`. */
-void listeners_use(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh);
-void listeners_abandon(struct listeners_fresh *fresh); /* closes the listeners that were opened for `fresh` */
+int listeners_open(struct listeners *l, const struct config *config, struct listeners_next *next, struct fail *why);
+/* Uses `next` in place of the present listeners, and closes present listeners that are not in `next`. */
+void listeners_use(struct listeners *l, const struct config *config, const struct listeners_next *next);
+void listeners_abandon(struct listeners_next *next); /* closes the listeners that were opened for `next` */
 /* Calls listeners_open() and listeners_use(). */
 int listeners_listen(struct listeners *l, const struct config *config, struct fail *why);
 
@@ -75,9 +75,9 @@ void listeners_inherit(struct listeners *l, char kind, const char *host, uint16_
 /* Returns the old process's socket for this address or, if host is NULL, any socket of this kind; 0 if there is none.
  * The caller owns the socket. */
 int listeners_take_inherited(struct listeners *l, char kind, const char *host, uint16_t port);
-/* Closes inherited sockets that were not taken. If are_ours, no other process listens on them, so the files of Unix
+/* Closes inherited sockets that were not taken. If must_unlink, no other process listens on them, so the files of Unix
  * sockets are removed, too. */
-void listeners_close_inherited(struct listeners *l, bool are_ours);
+void listeners_close_inherited(struct listeners *l, bool must_unlink);
 
 /* --- values that listeners need --- */
 

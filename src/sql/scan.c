@@ -462,7 +462,7 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 		s->flags |= SCAN_TEMP;
 	else
 		note_literal(s, p, quote);
-	s->last = LAST_LITERAL;
+	s->last = CLASS_LITERAL;
 	return next;
 }
 
@@ -526,7 +526,7 @@ skip_numbers(struct scan *s, const char *p, const char *end)
 		digits &= (1u << count) - 1;
 		commas &= (1u << count) - 1;
 		if ((digits | commas) != 0)
-			s->last = digits > commas ? LAST_OTHER : LAST_COMMA; /* the last one has the highest bit */
+			s->last = digits > commas ? CLASS_OTHER : CLASS_COMMA; /* the last one has the highest bit */
 		p += count;
 	}
 #else

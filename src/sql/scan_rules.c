@@ -2,7 +2,8 @@
  * src/sql/scan_rules.c - judges what tokens mean for the session.
  *
  * There are three kinds of rules: for the first word of a statement, for some words anywhere, and for names before a
- * parenthesis. Such a name is a function's unless the token before it excludes that. In doubt, the flag is set.
+ * parenthesis. Such a name is a function's unless the token before it excludes that. In doubt, a rule sets its flag
+ * (scan.flags).
  */
 #include "sql/scan_rules.h"
 #include "base/text.h"
@@ -26,15 +27,15 @@ enum expect {
 enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_COLON, TOKEN_NUMBER, TOKEN_LITERAL, TOKEN_DOT, TOKEN_COMMA, TOKEN_OTHER };
 
 static uint32_t
-class_of(uint32_t token, const char *text, size_t len)
+class_of(uint32_t last, const char *text, size_t len)
 {
 	enum sql_word word;
 
-	if (token != LAST_WORD)
-		return token;
+	if (last != CLASS_WORD)
+		return last;
 	if ((word = sql_word_find(text, len)) != SQL_WORDS_NONE)
 		return word;
-	return (sql_name_find(text, len) & SQL_KEYWORD) != 0 ? LAST_KEYWORD : LAST_IDENTIFIER;
+	return (sql_name_find(text, len) & SQL_KEYWORD) != 0 ? CLASS_KEYWORD : CLASS_IDENTIFIER;
 }
 
 static void
@@ -68,7 +69,7 @@ expect_name(struct scan *s, const char *text, size_t len, uint8_t next)
 }
 
 static void
-expect_after_set(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+judge_after_set(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
 	bool is_local =
 	    token == TOKEN_WORD && (word == WORD_LOCAL || word == WORD_TRANSACTION || word == WORD_CONSTRAINTS);
@@ -83,7 +84,7 @@ expect_after_set(struct scan *s, enum token token, enum sql_word word, const cha
 }
 
 static void
-expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
+judge_in_name(struct scan *s, enum token token, const char *text, size_t len)
 {
 	bool is_text = token == TOKEN_WORD || token == TOKEN_QUOTED;
 	uint8_t expect = s->expect;
@@ -106,7 +107,7 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 
 /* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. TO can't be, as it is reserved. */
 static void
-expect_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+judge_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
 	if ((token == TOKEN_WORD && word != WORD_TO) || token == TOKEN_QUOTED) {
 		s->expect = EXPECT_NOTHING;
@@ -117,21 +118,21 @@ expect_in_local(struct scan *s, enum token token, enum sql_word word, const char
 	} else {
 		s->flags |= SCAN_SETTING;
 		s->expect = EXPECT_NAME;
-		expect_in_name(s, token, text, len);
+		judge_in_name(s, token, text, len);
 	}
 }
 
 static void
 end_config(struct scan *s)
 {
-	if (s->before != LAST_COMMA || s->last != LAST_WORD || s->last_len != 4 ||
+	if (s->before != CLASS_COMMA || s->last != CLASS_WORD || s->last_len != 4 ||
 	    strncasecmp(s->last_text, "true", 4) != 0)
 		s->flags |= SCAN_NAMES_LOST;
 	s->config_parens = 0;
 }
 
 static void
-expect_in_config(struct scan *s, enum token token)
+judge_in_config(struct scan *s, enum token token)
 {
 	bool is_named = s->expect == EXPECT_CONFIG_COMMA;
 
@@ -142,8 +143,8 @@ expect_in_config(struct scan *s, enum token token)
 	}
 	s->expect = EXPECT_NOTHING;
 	if (!is_named || token != TOKEN_COMMA) {
-		/* The text does not show the name. This matters unless the third argument makes it local:
-		 * end_config(). */
+		/* The SQL does not show the setting's name, which is needed unless the third argument is true, and so
+		 * the setting is local: end_config() checks that. */
 		s->flags |= s->config_parens != 0 ? SCAN_NAMES_LOST : 0;
 		s->config_parens = s->parens;
 		return;
@@ -154,7 +155,7 @@ expect_in_config(struct scan *s, enum token token)
 }
 
 static void
-expect_created(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+judge_created(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
 	bool is_word = token == TOKEN_WORD;
 
@@ -173,7 +174,7 @@ judge_expected(struct scan *s, enum token token, enum sql_word word, const char 
 {
 	switch (s->expect) {
 	case EXPECT_SET:
-		expect_after_set(s, token, word, text, len);
+		judge_after_set(s, token, word, text, len);
 		break;
 	case EXPECT_RESET:
 		s->expect = EXPECT_NOTHING;
@@ -181,14 +182,14 @@ judge_expected(struct scan *s, enum token token, enum sql_word word, const char 
 			expect_name(s, text, len, EXPECT_NAME);
 		break;
 	case EXPECT_LOCAL:
-		expect_in_local(s, token, word, text, len);
+		judge_in_local(s, token, word, text, len);
 		break;
 	case EXPECT_NAME:
 	case EXPECT_NAME_PART:
-		expect_in_name(s, token, text, len);
+		judge_in_name(s, token, text, len);
 		break;
 	case EXPECT_CREATED:
-		expect_created(s, token, word, text, len);
+		judge_created(s, token, word, text, len);
 		break;
 	case EXPECT_PREPARE:
 		s->expect =
@@ -200,7 +201,7 @@ judge_expected(struct scan *s, enum token token, enum sql_word word, const char 
 		s->flags |= token != TOKEN_LITERAL ? SCAN_PREPARE : 0;
 		break;
 	default:
-		expect_in_config(s, token);
+		judge_in_config(s, token);
 	}
 }
 
@@ -320,7 +321,8 @@ judge_word(struct scan *s, enum sql_word word)
 	}
 }
 
-/* Looks for pg_temp anywhere, and for (1).pg_advisory_lock, which calls that function without a parenthesis. */
+/* Looks for names that matter wherever they stand: pg_temp, pg_settings, pg_notify, pg_listening_channels and those of
+ * advisory locks, as (1).pg_advisory_lock calls that function without a parenthesis. */
 static void
 judge_pg(struct scan *s, const char *text, size_t len)
 {
@@ -390,13 +392,13 @@ flags_of_function(const char *text, size_t len)
 static void
 take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
-	if (s->last == LAST_EXPRESSION_DOT) {
+	if (s->last == CLASS_EXPRESSION_DOT) {
 		/* (expression).name calls a function of that name if there is no such column. */
 		s->flags |= flags_of_function(text, len);
 		if ((sql_name_find(text, len) & SQL_SEQUENCE_FUNCTION) != 0)
 			s->flags |= SCAN_SEQUENCE;
-		s->last = LAST_DOT;
-	} else if (s->last == LAST_DOT) {
+		s->last = CLASS_DOT;
+	} else if (s->last == CLASS_DOT) {
 		/* alias.name calls a function of that name if there is no such column. seal.h covers the database's
 		 * functions; here only PostgreSQL's matter. */
 		s->flags |= flags_of_name(text, len);
@@ -411,17 +413,17 @@ void
 scan_word_slowly(struct scan *s, const char *text, size_t len)
 {
 	enum sql_word word =
-	    s->last == LAST_DOT || s->last == LAST_EXPRESSION_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
+	    s->last == CLASS_DOT || s->last == CLASS_EXPRESSION_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
 
 	if (s->expect != EXPECT_NOTHING)
 		judge_expected(s, TOKEN_WORD, word, text, len);
-	if (s->last == LAST_START)
+	if (s->last == CLASS_START)
 		begin_statement(s, word);
 	else if (s->last == WORD_LANGUAGE)
 		judge_language(s, text, len);
 	else if (word != SQL_WORDS_NONE)
 		judge_word(s, word);
-	take_name(s, word != SQL_WORDS_NONE ? (uint32_t)word : LAST_WORD, text, len);
+	take_name(s, word != SQL_WORDS_NONE ? (uint32_t)word : CLASS_WORD, text, len);
 }
 
 void
@@ -431,22 +433,22 @@ scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 		judge_expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
 	if (s->last == WORD_LANGUAGE)
 		judge_language(s, text, len);
-	take_name(s, LAST_QUOTED, text, len);
+	take_name(s, CLASS_QUOTED, text, len);
 }
 
 void
 scan_unicode_quoted(struct scan *s, const char *text, size_t len)
 {
-	bool is_any = memchr(text, '\\', len) != NULL;
+	bool has_escapes = memchr(text, '\\', len) != NULL;
 
 	s->flags |=
 	    SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_FUNCTION | SCAN_SEQUENCE | SCAN_UNDO | SCAN_SEED;
-	scan_quoted(s, text, is_any ? 0 : len);
+	scan_quoted(s, text, has_escapes ? 0 : len);
 }
 
 /* --- names before a parenthesis ---------------------------------------------------------------------------------- */
 
-/* Returns true if a call may follow this keyword of the syntax. No call can follow a plain identifier. */
+/* Returns true if a call may follow the keyword `before`. */
 static bool
 may_call_after_word(const struct scan *s, enum sql_word before)
 {
@@ -472,15 +474,15 @@ may_be_call(struct scan *s)
 {
 	classify_before(s);
 	switch (s->before) {
-	case LAST_START:
-	case LAST_IDENTIFIER:
-	case LAST_QUOTED:
-	case LAST_CAST:
-	case LAST_LITERAL: /* INTERVAL '1' DAY (3) */
+	case CLASS_START:
+	case CLASS_IDENTIFIER:
+	case CLASS_QUOTED:
+	case CLASS_CAST:
+	case CLASS_LITERAL: /* INTERVAL '1' DAY (3) */
 		return false;
-	case LAST_CLOSE: /* no call in f(x) OVER (...) and (...) alias (a, b); but one in DISTINCT ON (a) f(b) */
-		return s->has_odd_parens;
-	case LAST_COMMA: /* no call in WITH a (x) AS (...), b (y) AS (...) */
+	case CLASS_CLOSE: /* no call in f(x) OVER (...) and (...) alias (a, b); but one in DISTINCT ON (a) f(b) */
+		return s->may_call_after_close;
+	case CLASS_COMMA: /* no call in WITH a (x) AS (...), b (y) AS (...) */
 		return !s->is_with_head || s->parens > 0;
 	default:
 		return s->before >= SQL_WORDS_END || may_call_after_word(s, s->before);
@@ -491,8 +493,8 @@ static void
 judge_call(struct scan *s)
 {
 	unsigned bits = sql_name_find(s->last_text, s->last_len);
-	enum sql_word word = s->last == LAST_WORD ? sql_word_find(s->last_text, s->last_len) : SQL_WORDS_NONE;
-	bool is_syntax = (bits & SQL_RESERVED) != 0 && s->last != LAST_QUOTED && s->qualifier == QUALIFIER_NONE;
+	enum sql_word word = s->last == CLASS_WORD ? sql_word_find(s->last_text, s->last_len) : SQL_WORDS_NONE;
+	bool is_syntax = (bits & SQL_RESERVED) != 0 && s->last != CLASS_QUOTED && s->qualifier == QUALIFIER_NONE;
 
 	if (word != SQL_WORDS_NONE)
 		s->last = word;
@@ -512,7 +514,7 @@ judge_call(struct scan *s)
 	if (s->last == WORD_ON)
 		classify_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
-		s->has_odd_parens = true;
+		s->may_call_after_close = true;
 	if ((bits & SQL_HARMLESS_FUNCTION) != 0 && scan_may_matter(s->last_text, s->last_len)) /* random() */
 		s->flags |= flags_of_name(s->last_text, s->last_len);
 	bits &= SQL_HARMLESS_FUNCTION | SQL_SETTING_FUNCTION | SQL_LOCK_FUNCTION | SQL_UNLOCK_FUNCTION |
@@ -532,7 +534,7 @@ note_dot(struct scan *s)
 	    s->last_len == 10 && scan_is_name(s->last) && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
 
 	s->qualifier = is_catalog ? QUALIFIER_CATALOG : QUALIFIER_OTHER;
-	s->last = scan_is_name(s->last) ? LAST_DOT : LAST_EXPRESSION_DOT;
+	s->last = scan_is_name(s->last) ? CLASS_DOT : CLASS_EXPRESSION_DOT;
 }
 
 void
@@ -553,30 +555,30 @@ scan_punct_slowly(struct scan *s, char c)
 		if (scan_is_name(s->last))
 			judge_call(s);
 		s->parens++;
-		s->last = LAST_OTHER;
+		s->last = CLASS_OTHER;
 		break;
 	case ')':
 	case ']':
 		s->parens -= c == ')' && s->parens > 0;
-		s->last = LAST_CLOSE;
+		s->last = CLASS_CLOSE;
 		break;
 	case ';': /* also in the body of a rule or function, whose statements are examined as if they ran now */
 		s->statement = SQL_WORDS_NONE;
-		s->is_index = s->is_with_head = s->has_join = s->has_odd_parens = false;
+		s->is_index = s->is_with_head = s->has_join = s->may_call_after_close = false;
 		s->parens = 0;
-		s->last = LAST_START;
+		s->last = CLASS_START;
 		break;
 	case '.':
 		note_dot(s);
 		break;
 	case ',':
-		s->last = LAST_COMMA;
+		s->last = CLASS_COMMA;
 		break;
 	case ':':
-		s->last = s->last == LAST_COLON ? LAST_CAST : LAST_COLON;
+		s->last = s->last == CLASS_COLON ? CLASS_CAST : CLASS_COLON;
 		break;
 	default:
-		s->last = LAST_OTHER;
+		s->last = CLASS_OTHER;
 	}
 }
 
@@ -606,9 +608,9 @@ scan_literal_end(struct scan *s)
 		scan_body_end(s);
 	else if (s->capture == CAPTURE_LANGUAGE)
 		judge_language(s, s->name, s->name_len);
-	s->last = LAST_LITERAL;
+	s->last = CLASS_LITERAL;
 	if (s->capture == CAPTURE_UESCAPE)
-		scan_note_name(s, LAST_QUOTED, "", 0);
+		scan_note_name(s, CLASS_QUOTED, "", 0);
 	s->capture = CAPTURE_NONE;
 }
 

@@ -10,20 +10,20 @@
 #include "sql/sql_words.h"
 
 /* The kind of a token: one of these values, or of enum sql_word. */
-enum scan_last {
-	LAST_START, /* no token yet: a statement begins */
-	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up among sql_words.h's; most words need not be */
-	LAST_KEYWORD,
-	LAST_IDENTIFIER, /* quoted or not */
-	LAST_QUOTED,
-	LAST_DOT, /* the dot after a name */
-	LAST_EXPRESSION_DOT, /* the dot after anything else */
-	LAST_CLOSE, /* ) or ] */
-	LAST_COMMA,
-	LAST_COLON,
-	LAST_CAST, /* :: */
-	LAST_LITERAL,
-	LAST_OTHER
+enum scan_class {
+	CLASS_START, /* no token yet: a statement begins */
+	CLASS_WORD = SQL_WORDS_END, /* a word that was not looked up among sql_words.h's; most words need not be */
+	CLASS_KEYWORD,
+	CLASS_IDENTIFIER, /* quoted or not */
+	CLASS_QUOTED,
+	CLASS_DOT, /* the dot after a name */
+	CLASS_EXPRESSION_DOT, /* the dot after anything else */
+	CLASS_CLOSE, /* ) or ] */
+	CLASS_COMMA,
+	CLASS_COLON,
+	CLASS_CAST, /* :: */
+	CLASS_LITERAL,
+	CLASS_OTHER
 };
 
 /* The word before the last dot. */
@@ -77,7 +77,7 @@ void scan_name_keep(struct scan *s);
 static inline bool
 scan_is_name(uint32_t last)
 {
-	return last != LAST_START && last <= LAST_QUOTED;
+	return last != CLASS_START && last <= CLASS_QUOTED;
 }
 
 /*
@@ -114,15 +114,16 @@ scan_may_matter(const char *text, size_t len)
 static inline bool
 scan_is_simple(const struct scan *s, const char *text, size_t len)
 {
-	return s->expect == 0 && s->last != LAST_START && s->last != LAST_EXPRESSION_DOT && !scan_may_matter(text, len);
+	return s->expect == 0 && s->last != CLASS_START && s->last != CLASS_EXPRESSION_DOT &&
+	       !scan_may_matter(text, len);
 }
 
 /* Notes another name, or the next part of a name. */
 static inline void
 scan_note_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
-	if (s->last == LAST_DOT)
-		s->last = kind == LAST_WORD ? LAST_IDENTIFIER : kind;
+	if (s->last == CLASS_DOT)
+		s->last = kind == CLASS_WORD ? CLASS_IDENTIFIER : kind;
 	else {
 		s->before = s->last;
 		s->before_text = s->last_text;
@@ -138,7 +139,7 @@ static inline void
 scan_word(struct scan *s, const char *text, size_t len)
 {
 	if (scan_is_simple(s, text, len) && !s->is_with_head)
-		scan_note_name(s, LAST_WORD, text, len);
+		scan_note_name(s, CLASS_WORD, text, len);
 	else
 		scan_word_slowly(s, text, len);
 }
@@ -147,7 +148,7 @@ static inline void
 scan_quoted(struct scan *s, const char *text, size_t len)
 {
 	if (scan_is_simple(s, text, len))
-		scan_note_name(s, LAST_QUOTED, text, len);
+		scan_note_name(s, CLASS_QUOTED, text, len);
 	else
 		scan_quoted_slowly(s, text, len);
 }
@@ -160,15 +161,15 @@ scan_punct(struct scan *s, char c)
 		scan_punct_slowly(s, c);
 	else if (c == '(') {
 		s->parens++;
-		s->last = LAST_OTHER;
+		s->last = CLASS_OTHER;
 	} else if (c == '.' && scan_is_name(s->last) && s->last_len != sizeof("pg_catalog") - 1) {
 		s->qualifier = QUALIFIER_OTHER;
-		s->last = LAST_DOT;
+		s->last = CLASS_DOT;
 	} else if (c == '.')
 		scan_punct_slowly(s, c);
 	else if (c == ')' || c == ']') {
 		s->parens -= c == ')' && s->parens > 0;
-		s->last = LAST_CLOSE;
+		s->last = CLASS_CLOSE;
 	} else
-		s->last = c == ',' ? LAST_COMMA : LAST_OTHER;
+		s->last = c == ',' ? CLASS_COMMA : CLASS_OTHER;
 }

@@ -158,7 +158,9 @@ may_fail(const struct sql_token *t, const struct sql_token before[2], bool is_af
 		return true;
 	if (is_open && is_word_of(t, "select values with") && before[1].kind != SQL_END)
 		return !is_word_of(&before[1], SUBQUERY_WORDS);
-	if (is_punct(t, '(')) /* of a call, unless the word is a type, or a table with its columns */
+	/* The parenthesis is a call's, unless the word before it is a type, or a table before the list of its
+	 * columns. */
+	if (is_punct(t, '('))
 		return (before->kind == SQL_WORD || before->kind == SQL_QUOTED) && before[1].kind != SQL_CAST &&
 		       !is_word_of(&before[1], "as") && !is_after_into && !is_word_of(before, SAFE_WORDS);
 	if (t->kind == SQL_OPERATOR)

@@ -1,9 +1,9 @@
 /*
  * src/state/commit.c - the end of a transaction: what has become of the session; see state/state_state.h.
  *
- * Effects are believed if nothing has failed and nothing was rolled back since they were recorded. Suspicions are
- * resolved by asking the server (ask.c). State that can't be moved pins the client to its server until a probe shows
- * that the state has gone.
+ * Settings that SQL is known to have changed (effects) count as changed if nothing has failed and nothing was rolled
+ * back since they were recorded. For all state that SQL may have changed (loan.suspected), the server is asked (ask.c).
+ * State that can't be moved pins the client to its server until a probe shows that the state has gone.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -18,15 +18,16 @@ __attribute__((noinline)) int
 state_replay(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	/* If nothing runs after the settings, PostgreSQL need not end the session to refuse them. */
+	/* PostgreSQL has refused these settings before. They go alone: with no request after them that must be kept
+	 * from running, PostgreSQL need not end the session if it refuses them again. */
 	bool is_alone = x->gucs == x->pool->refused && srv->tx == 'I' && srv->loan.standby == 0 && !x->has_caught_up;
 	struct buf b = { 0 };
 
 	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I' && !is_alone, &b);
 	if (b.len > 0 && srv->tx == 'I' && (is_alone || gucs_has_limit_not_in(srv->gucs, x->gucs)))
-		srv->loan.behind = is_alone ? ALL_BEHIND_REFUSED_SETTINGS : ALL_BEHIND_SETTINGS;
+		srv->loan.held_behind_ours = is_alone ? ALL_BEHIND_REFUSED_SETTINGS : ALL_BEHIND_SETTINGS;
 	outbox_put(&x->env->to_server, &b);
-	if (srv->loan.behind == ALL_BEHIND_REFUSED_SETTINGS)
+	if (srv->loan.held_behind_ours == ALL_BEHIND_REFUSED_SETTINGS)
 		return 0;
 	return gucs_move(&srv->gucs, gucs_ref(x->gucs));
 }
@@ -55,13 +56,13 @@ state_parts_to_wash(struct exchange *x)
 	if (!exchange_is_followed(x) || x->gucs == NULL) /* gucs is NULL before the client's login */
 		return l->risk & WASH_LATE;
 	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
-	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unread))
+	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unscannable))
 		parts |= STATE_WASHABLE;
 	if ((l->risk & RISK_CONTEXT) != 0)
 		parts |= state_seal_plans(l);
 	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
 		return parts;
-	x->srv->seed_of =
+	x->srv->random_known_to =
 	    x->waiter.id; /* the same client needs no wash of its own seed if it borrows the server again */
 	return parts & WASH_LATE;
 }
@@ -73,10 +74,10 @@ state_note_encoding(struct exchange *x, const char *encoding)
 
 	if (guc_encoding_is_scannable(encoding))
 		return;
-	if ((s = state_get_or_create(x)) == NULL)
+	if ((s = client_session_get_or_create(x)) == NULL)
 		exchange_spoil(x);
 	else
-		s->is_unread = true;
+		s->is_unscannable = true;
 }
 
 /* Makes a probe ask for the settings, because the values of effects that were recorded under the old encoding can't be
@@ -125,8 +126,8 @@ apply_one(struct exchange *x, struct gucs **gucs, const struct effect *e)
 	return 0;
 }
 
-/* Returns 0, or -1 if the GUC set would be too large, or without memory; the probe will then find the settings on the
- * server. */
+/* Returns 0, or -1 if the GUC set would be too large or memory has run out; the probe will then find the settings on
+ * the server. */
 static int
 apply_effects(struct exchange *x, struct gucs **slot)
 {
@@ -142,9 +143,9 @@ apply_effects(struct exchange *x, struct gucs **slot)
 }
 
 /*
- * Returns true if the recorded effects might be other settings on another server. While the client acts as another
- * role, it may have made settings that the user that logged in could not make there; and the value of
- * default_text_search_config depends on the search_path at the moment of the SET.
+ * Returns true if the recorded effects might give other settings when they are replayed on another server. While the
+ * client acts as another role, it may have made settings that the user that logged in could not make there; and the
+ * value of default_text_search_config depends on the search_path at the moment of the SET.
  */
 static bool
 must_ask(const struct exchange *x)
@@ -170,7 +171,7 @@ must_ask(const struct exchange *x)
 /* --- the end of a transaction --- */
 
 static inline bool
-state_keeps(struct exchange *x)
+linger_if_needed(struct exchange *x)
 {
 	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) &&
 	       state_start_or_end_lingering(x);
@@ -185,7 +186,7 @@ settle_and_ask(struct exchange *x)
 	uint32_t flags = srv->loan.suspected;
 	unsigned parts;
 
-	if (s == NULL && (s = state_get_or_create(x)) == NULL) {
+	if (s == NULL && (s = client_session_get_or_create(x)) == NULL) {
 		exchange_out_of_memory(x);
 		return false;
 	}
@@ -215,7 +216,7 @@ settle_and_ask(struct exchange *x)
 		state_forget_old_gucs(s);
 		if (!state_set_pins(x, x->pins | (unsigned)(s->is_tainted || s->is_name_lost) << PIN_SESSION_SET))
 			return false;
-		return x->pins == 0 && !state_keeps(x);
+		return x->pins == 0 && !linger_if_needed(x);
 	}
 	if (state_ask(x, parts) < 0)
 		exchange_out_of_memory(x);
@@ -223,7 +224,7 @@ settle_and_ask(struct exchange *x)
 }
 
 void
-state_end_transaction(struct exchange *x)
+state_forget_old_gucs_if_clean(struct exchange *x)
 {
 	if (x->session != NULL && x->session->effect_count == 0 && x->session->parts == 0 &&
 	    x->srv->loan.suspected == 0)
@@ -240,13 +241,13 @@ state_settle(struct exchange *x, bool has_long_statement)
 	if (has_long_statement != ((x->pins & 1u << PIN_LONG_STATEMENT) != 0) &&
 	    !state_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
 		return false;
-	/* the client keeps its server: a probe would overwrite the client's unnamed statement, so the records stay, too
-	 */
+	/* A probe would overwrite the client's unnamed statement. So none is sent, the client keeps its server, and
+	 * effects and suspicions stay recorded. */
 	if (x->srv->loan.must_keep_unnamed)
 		return false;
 	s = x->session;
 	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0) &&
 	    !state_asks_for_pin(x))
-		return !state_keeps(x);
+		return !linger_if_needed(x);
 	return settle_and_ask(x);
 }

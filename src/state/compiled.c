@@ -105,7 +105,7 @@ look_again(struct exchange *x)
 	struct loan *l = &x->srv->loan;
 
 	if (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us)
-		note_risk(x, database_code_assumed_risk_now(code, *x->env->now_us));
+		note_risk(x, database_code_assumed_risk_after_wash(code, *x->env->now_us));
 	if (code->new_keepers_us > l->lent_us)
 		note_risk(x, risk_names_of_opaque(code->answer->risks) & STATE_BACKEND);
 	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;
@@ -358,7 +358,7 @@ state_differs_in_plans(const struct exchange *x)
 void
 state_prepare_shared_server(struct exchange *x, bool needs_plans)
 {
-	if (x->srv->seed_of != 0 && x->srv->seed_of != x->waiter.id)
+	if (x->srv->random_known_to != 0 && x->srv->random_known_to != x->waiter.id)
 		begin_random_anew(x);
 	if (!state_differs_in_plans(x))
 		return;

@@ -39,7 +39,7 @@ state_reads_as_gucs(const struct exchange *x)
 static uint32_t
 context_of_path(struct exchange *x, const char *path)
 {
-	struct client_session *s = state_get_or_create(x);
+	struct client_session *s = client_session_get_or_create(x);
 	struct gucs *gucs = gucs_ref(x->gucs);
 
 	if (s == NULL || gucs_update(&gucs, "search_path", path, GUC_OTHER) < 0) {

@@ -165,7 +165,7 @@ state_start_or_end_lingering(struct exchange *x)
 }
 
 void
-state_yield(struct exchange_env *env)
+linger_return_servers_soon(struct exchange_env *env)
 {
 	if (!TAILQ_EMPTY(&env->lingering))
 		timer_fire_soon(&env->linger_timer);

@@ -7,7 +7,7 @@
 #include "exchange/exchange.h"
 
 /* Call when a client waits for a server. In the loop's next turn, clients that may not linger on return theirs. */
-void state_yield(struct exchange_env *env);
+void linger_return_servers_soon(struct exchange_env *env);
 void state_linger_init(struct exchange_env *env); /* call after env->base is set */
 void state_linger_fini(struct exchange_env *env);
 void state_linger_tick(struct exchange_env *env); /* takes the servers of clients that have lingered long enough */

@@ -60,7 +60,7 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 		state_prepare_sequence_use(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return STEP_FORWARD;
-	s = state_get_or_create(x);
+	s = client_session_get_or_create(x);
 	if (s == NULL)
 		return STEP_FAILED;
 	keep_before(x);

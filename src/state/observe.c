@@ -38,7 +38,7 @@ state_may_misread(const struct exchange *x)
 static enum feature_step
 begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 {
-	struct client_session *s = state_get_or_create(x);
+	struct client_session *s = client_session_get_or_create(x);
 
 	if (s == NULL || (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL))
 		return STEP_FAILED;
@@ -180,7 +180,7 @@ flagged_query(struct exchange *x, struct request *m)
 
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return exchange_is_followed(x) ? state_suspect(x, flags, m->scan) : STEP_FORWARD;
-	if (state_get_or_create(x) == NULL)
+	if (client_session_get_or_create(x) == NULL)
 		return STEP_FAILED;
 	text = request_known(x, m);
 	if (!state_is_known(x, text) || (forbids_appending(x, text) && state_resets_startup(x, text)))
@@ -270,7 +270,7 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 	const char *end;
 	struct scan scan;
 
-	if (!exchange_is_followed(x) || state_get_or_create(x) == NULL)
+	if (!exchange_is_followed(x) || client_session_get_or_create(x) == NULL)
 		return exchange_is_followed(x) ? STEP_FAILED : STEP_FORWARD;
 	if (have < len)
 		return begin_pieces(x, sql, have, true);
@@ -287,7 +287,7 @@ state_audit_parse(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	state_audit(x, m->traits->flags);
 	x->srv->loan.has_run = true; /* reading a constant may run the check of a domain */
-	if (request_begins_with(m, WORD_DISCARD) && state_get_or_create(x) != NULL)
+	if (request_begins_with(m, WORD_DISCARD) && client_session_get_or_create(x) != NULL)
 		x->session->passed_flags |= m->traits->flags;
 	return STEP_FORWARD;
 }
@@ -467,7 +467,7 @@ state_bind(struct exchange *x, struct request *m)
 		state_prepare_sequence_use(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return flags != 0 && exchange_is_followed(x) ? state_suspect(x, flags, NULL) : STEP_FORWARD;
-	if (state_get_or_create(x) == NULL)
+	if (client_session_get_or_create(x) == NULL)
 		return STEP_FAILED;
 	if (m->traits->first == WORD_DISCARD && !may_bind_discard(x, portal))
 		return STEP_HOLD;

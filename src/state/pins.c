@@ -60,7 +60,7 @@ state_ties(const struct exchange *x, enum feature_tie to)
 int
 state_lose(struct exchange *x, const struct fail *why)
 {
-	struct client_session *s = state_get_or_create(x);
+	struct client_session *s = client_session_get_or_create(x);
 
 	if (s == NULL || (s->refusal == NULL && (s->refusal = malloc(sizeof(*why))) == NULL))
 		return -1;
@@ -176,7 +176,7 @@ state_set_pin(struct exchange *x, enum pin_reason reason, bool is_set)
 {
 	unsigned others = x->pins & ~(1u << reason);
 
-	if (state_get_or_create(x) != NULL)
+	if (client_session_get_or_create(x) != NULL)
 		return state_set_pins(x, others | (unsigned)is_set << reason);
 	exchange_out_of_memory(x);
 	return false;

@@ -224,7 +224,7 @@ void
 state_note_discard_all(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	struct client_session *s = state_get_or_create(x);
+	struct client_session *s = client_session_get_or_create(x);
 
 	if (s == NULL || server_forget_unreported(srv) < 0) {
 		exchange_spoil(x);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 struct client_session *
-state_get_or_create(struct exchange *x)
+client_session_get_or_create(struct exchange *x)
 {
 	if (x->session == NULL)
 		x->session = calloc(1, sizeof(*x->session));

@@ -18,7 +18,7 @@ void state_put_sql(struct exchange *x, struct buf *b, const char *sql, enum owed
 
 /* --- commit.c: decides at the end of a transaction if the server may be given back, and with what state --- */
 /* Call after a transaction. If no effect, suspicion or probe is left, forgets client_session.before. */
-void state_end_transaction(struct exchange *x);
+void state_forget_old_gucs_if_clean(struct exchange *x);
 /* Call when nothing is owed and no transaction is open. Returns true if the server may be given back. Otherwise a probe
  * was sent, or the client keeps its server, was closed or has lost it. has_long_statement: true to pin the client,
  * because only this server has one of its statements. */
@@ -32,7 +32,7 @@ unsigned state_parts_to_wash(struct exchange *x);
 int state_replay(struct exchange *x);
 /* call when the server has reported this client_encoding */
 void state_note_encoding_change(struct exchange *x, const char *encoding);
-/* call when the client's SQL may be in this encoding: sets is_unread if pgweir can't read such SQL */
+/* call when the client's SQL may be in this encoding: sets is_unscannable if pgweir can't read such SQL */
 void state_note_encoding(struct exchange *x, const char *encoding);
 
 /* --- ask.c: the answer to the probe, a query that asks a server which session state it has --- */

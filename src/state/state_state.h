@@ -84,7 +84,7 @@ struct client_session {
 	bool may_be_reset;
 	/* The client has had an encoding in which pgweir can't read SQL, so its statements may be in that encoding. Set
 	 * by state_note_encoding(), never cleared. */
-	bool is_unread;
+	bool is_unscannable;
 	bool is_tainted; /* after LOAD: the client's server can't be washed; set by state_suspect(), never cleared */
 	/* The server has a setting of the client's whose name pgweir doesn't know. Set by settle_and_ask(), cleared by
 	 * state_note_discard_all(). */
@@ -95,7 +95,7 @@ struct client_session {
 };
 
 /* state/state.c */
-struct client_session *state_get_or_create(struct exchange *x); /* NULL if there is no memory */
+struct client_session *client_session_get_or_create(struct exchange *x); /* NULL if there is no memory */
 void state_drop_effects(struct client_session *s);
 void state_drop_names(struct client_session *s);
 void state_forget_old_gucs(struct client_session *s);

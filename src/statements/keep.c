@@ -42,7 +42,7 @@ now_s(const struct exchange *x)
 static uint32_t
 next_use(const struct exchange *x, const struct statement *st)
 {
-	return now_s(x) - st->plans.used_s <= AGAIN_S ? st->plans.uses + 1 : 1;
+	return now_s(x) - st->plans.last_used_s <= AGAIN_S ? st->plans.uses + 1 : 1;
 }
 
 /* Returns true if this use is a sample: it is sent without the name, to measure how long it takes. */
@@ -238,7 +238,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 	enum statement_presence there;
 
 	st->plans.uses = use;
-	st->plans.used_s = now_s(x);
+	st->plans.last_used_s = now_s(x);
 	if (!wants || risk != 0 || !may_keep(x) || (named = statement_under_settings(x, st)) == NULL)
 		return STEP_FORWARD;
 	there = statement_presence_of(x, named);

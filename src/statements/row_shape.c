@@ -141,7 +141,7 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 	}
 	if (type == 'T')
 		shape = is_whole ? fields_hash_description(body, len) : SHAPE_UNKNOWN;
-	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_check_shape(n->st, shape))
+	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_agree_on_shape(n->st, shape))
 		statement_renew(n->st);
 	if (o->to != OWED_TO_STATEMENT) {
 		n->shape_hash = shape;

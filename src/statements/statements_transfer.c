@@ -61,8 +61,8 @@ statements_each(const struct exchange *x, void (*visit)(const struct statement_t
 
 		visit(&(struct statement_transfer){ .name = n->name,
 						    .st = n->st,
-						    .shape = n->shape_hash,
-						    .types = n->types_hash,
+						    .shape_hash = n->shape_hash,
+						    .types_hash = n->types_hash,
 						    .is_of_session = context != 0 && context == gucs_context(x->gucs),
 						    .is_proven = n->is_proven,
 						    .is_told = n->rows != ROWS_UNTOLD },
@@ -93,8 +93,8 @@ statements_add_transferred(struct exchange *x, const struct statement_transfer *
 		statement_unref(s->st);
 		return -1;
 	}
-	n->shape_hash = s->shape;
-	n->types_hash = s->types;
+	n->shape_hash = s->shape_hash;
+	n->types_hash = s->types_hash;
 	client_statement_step(n, NAME_PARSED);
 	n->is_proven = s->is_proven;
 	n->rows = s->is_told ? ROWS_TOLD : ROWS_UNTOLD;

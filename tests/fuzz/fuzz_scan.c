@@ -7,7 +7,7 @@
  * same; and what the setting refuse is about is found ahead of it, if it ends properly.
  */
 #include "sql/forbidden.h"
-#include "sql/scan_memory.h"
+#include "sql/scan_cache.h"
 #include "telemetry/fingerprint.h"
 #include "fuzz.h"
 
@@ -113,7 +113,7 @@ vary(char *to, const char *text, size_t len, unsigned seed)
 
 /* What is remembered of SQL is true of it: what it does and, where strings are PostgreSQL's own, its fingerprint. */
 static void
-check_remembered(struct scan_memory *m, unsigned options, const char *text, size_t len)
+check_remembered(struct scan_cache *m, unsigned options, const char *text, size_t len)
 {
 	struct scanned_sql *kept;
 	struct fingerprint fp;
@@ -135,11 +135,11 @@ check_remembered(struct scan_memory *m, unsigned options, const char *text, size
 static void
 check_like(unsigned options, const char *text, size_t len, unsigned seed)
 {
-	static struct scan_memory m;
+	static struct scan_cache m;
 	char *like = malloc(4 * len + 1);
 
 	must(like != NULL);
-	scan_memory_fini(&m);
+	scan_cache_fini(&m);
 	check_remembered(&m, options, text, len);
 	check_remembered(&m, options, text, len);
 	for (unsigned i = 0; i < 8; i++)

@@ -298,7 +298,7 @@ world_find_client(const struct world *w, uint64_t id)
 	struct client *c = NULL;
 
 	for (struct worker *k = w->weir->main_worker; k != NULL && c == NULL; k = k->next)
-		c = client_find_id(&k->clients, id);
+		c = client_find_by_id(&k->clients, id);
 	return c;
 }
 

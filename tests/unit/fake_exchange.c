@@ -113,7 +113,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 }
 
 void
-report_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
+report_count_error(struct pool *pool, enum error_origin origin, const char *sqlstate)
 {
 }
 

@@ -184,7 +184,7 @@ leaves_a_place(const struct sim_pool *sp)
 {
 	uint64_t made_us = sp->pool->shard.place_made_us;
 
-	return made_us != 0 && sp->sim->now_us <= made_us + SHARD_MADE_US;
+	return made_us != 0 && sp->sim->now_us <= made_us + SHARD_PLACE_KEPT_US;
 }
 
 /* Returns true if there is a reason not to open one now: it is paced, or the next attempt has its time. */
@@ -356,7 +356,7 @@ check_settled(struct sim *s)
 			continue;
 		if (sp->due_us <= s->now_us + SHARD_ASK_US)
 			continue; /* it has asked for one that can't be transferred */
-		if (leaves_a_place(sp) && sp->due_us <= s->now_us + SHARD_MADE_US)
+		if (leaves_a_place(sp) && sp->due_us <= s->now_us + SHARD_PLACE_KEPT_US)
 			continue;
 		SIM_HOLDS(s, total(s) >= limit(s) || is_cap_full(s) || may_be_left(s),
 			  "part %u: %u wait, %u of %u places are taken, and none is opening", i, sp->line_len, total(s),

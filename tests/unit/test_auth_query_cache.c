@@ -134,7 +134,7 @@ Test(auth_query_cache, sources_and_names_are_told_apart)
 	cr_expect_str_eq(find(cache, 2, "web")->secret, "two");
 	cr_expect_str_eq(find(cache, 1, "we")->secret, "three");
 	cr_expect_null(find(cache, 2, "we"));
-	auth_cache_expire(cache, NOW + S);
+	auth_cache_expire_all(cache, NOW + S);
 	cr_expect_not(is_fresh(cache, "web", NOW + S));
 	cr_expect(is_usable(cache, "web", NOW + S));
 	auth_cache_clear(cache); /* roles have changed */

@@ -13,7 +13,7 @@ answer(struct database_code *code, uint64_t asked_us)
 {
 	static _Atomic uint32_t numbers;
 
-	database_code_ask(code, asked_us);
+	database_code_begin_question(code, asked_us);
 	database_code_end_answer(code, true, ++numbers, asked_us + 1000);
 }
 
@@ -41,7 +41,7 @@ Test(code_registry, ddl_makes_the_answers_of_all_loops_invalid)
 	cr_expect(database_code_is_known(&other, T0 + 2000));
 	answer(&there, T0 + 3000);
 	cr_expect(database_code_is_known(&there, T0 + 5000));
-	database_code_ask(&there, T0 + 6000);
+	database_code_begin_question(&there, T0 + 6000);
 	code_registry_note_ddl(registry, NULL, RISK_KEEPS);
 	database_code_end_answer(&there, true, 77, T0 + 7000);
 	cr_expect_not(database_code_is_known(&there, T0 + 8000), "it was asked before");
@@ -70,7 +70,7 @@ see_ddl(unsigned number, void *arg)
 		uint64_t before = own->ddl_count;
 
 		answer(own, T0 + i * 10000);
-		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->ddl_at_answer < before)
+		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->ddl_at_full_question < before)
 			w->wrong++;
 		if (i % 4 == number % 4)
 			code_registry_note_ddl(w->registry, "app", RISK_KEEPS);

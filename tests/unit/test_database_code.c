@@ -46,7 +46,7 @@ static uint32_t numbers;
 static void
 answer(struct database_code *code, const char *parts, uint64_t asked_us, uint64_t cost_us)
 {
-	cr_assert_not_null(database_code_ask(code, asked_us));
+	cr_assert_not_null(database_code_begin_question(code, asked_us));
 	if (parts != NULL)
 		row(code, "a", "", parts);
 	database_code_end_answer(code, true, ++numbers, asked_us + cost_us);
@@ -66,8 +66,8 @@ Test(database_code, is_everything_until_it_is_known)
 	cr_expect_not(database_code_is_due(&db, T0), "nobody uses the database");
 	db.used_us = (T0);
 	cr_expect(database_code_is_due(&db, T0));
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0), CODE_ASK, "nobody knows anything");
-	database_code_ask(&db, T0);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0), CODE_ASK, "nobody knows anything");
+	database_code_begin_question(&db, T0);
 	cr_expect_eq(parts_at(&db, T0), FEARED_AT_FIRST);
 	cr_expect_not(database_code_is_due(&db, T0 + US_PER_S), "it is being asked");
 	database_code_drop_incoming(&db);
@@ -86,7 +86,7 @@ Test(database_code, is_what_the_rows_say)
 	static const uint8_t types[] = { 0, 1, 0, 0, 64, 1 };
 	struct sql_risk kept = { 0 };
 
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	row(&db, "r", "f", "f 4 1 function f() calls pg_advisory_lock()");
 	row(&db, "r", "t", "r 0 2");
 	row(&db, "t", "16385", "8 16");
@@ -129,7 +129,7 @@ Test(database_code, says_what_may_be_run_twice_while_it_is_believed)
 	struct sql_risk kept = { 0 };
 
 	cr_expect_not(is_repeatable(sql, &kept, T0), "nothing is known");
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	row(&db, "k", "select", "");
 	row(&db, "k", "f", "");
 	row(&db, "k", "v", "");
@@ -164,7 +164,7 @@ Test(database_code, has_the_version_of_each_roles_settings)
 
 	answer(&db, NULL, T0, 1000);
 	none = role_settings_version(&db.answer->roles, "web");
-	database_code_ask(&db, T0 + 2000);
+	database_code_begin_question(&db, T0 + 2000);
 	row(&db, "d", "776562", "5");
 	row(&db, "d", "617070", "-5");
 	cr_expect_eq(role_settings_version(&db.answer->roles, "web"), none, "it is under way");
@@ -178,7 +178,7 @@ Test(database_code, has_the_version_of_each_roles_settings)
 
 Test(database_code, a_row_that_makes_no_sense_spoils_the_answer)
 {
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	row(&db, "r", "f", "g 1 1");
 	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), FEARED_AT_FIRST);
@@ -189,7 +189,7 @@ Test(database_code, has_sequences_unless_the_catalogs_show_none)
 	cr_expect(database_code_has_sequences(&db, T0), "nobody knows");
 	answer(&db, NULL, T0, 1000);
 	cr_expect(database_code_has_sequences(&db, T0 + 1000), "no row");
-	database_code_ask(&db, T0 + 2000);
+	database_code_begin_question(&db, T0 + 2000);
 	row(&db, "q", "", "");
 	database_code_end_answer(&db, true, ++numbers, T0 + 3000);
 	cr_expect_not(database_code_has_sequences(&db, T0 + 4000));
@@ -206,9 +206,9 @@ Test(database_code, is_not_believed_for_long)
 	db.used_us = (T0 + 1000);
 	cr_expect_not(database_code_is_due(&db, T0 + 2000));
 	cr_expect(database_code_is_due(&db, T0 + 1100 * US_PER_MS));
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1100 * US_PER_MS), CODE_GO,
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1100 * US_PER_MS), CODE_GO,
 		     "those in line go first, for a while");
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1600 * US_PER_MS), CODE_ASK);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1600 * US_PER_MS), CODE_ASK);
 	cr_expect_eq(parts_at(&db, T0 + 1900 * US_PER_MS), 0, "it is believed until there has been time for another");
 	cr_expect_eq(parts_at(&db, T0 + 2 * US_PER_S), FEARED);
 	answer(&db, NULL, T0 + 3 * US_PER_S, 2900 * US_PER_MS);
@@ -220,7 +220,7 @@ Test(database_code, is_not_believed_for_long)
 static void
 answer_version(struct database_code *code, const char *parts, const char *version, uint64_t asked_us, uint64_t cost_us)
 {
-	database_code_ask(code, asked_us);
+	database_code_begin_question(code, asked_us);
 	if (parts != NULL)
 		row(code, "a", "", parts);
 	row(code, "v", version, "");
@@ -231,7 +231,7 @@ answer_version(struct database_code *code, const char *parts, const char *versio
 static void
 has_code(struct database_code *code)
 {
-	database_code_ask(code, T0);
+	database_code_begin_question(code, T0);
 	row(code, "c", "", "");
 	cr_expect_not(database_code_end_answer(code, true, ++numbers, T0 + 1000));
 	cr_expect(database_code_is_unread(code));
@@ -240,12 +240,12 @@ has_code(struct database_code *code)
 Test(database_code, is_asked_with_what_is_declared)
 {
 	static const char declared[] = "('language', '6c', ''), ('function', '61', '62')";
-	const char *question = database_code_ask(&db, T0);
+	const char *question = database_code_begin_question(&db, T0);
 
 	cr_expect_not_null(strstr(question, "(VALUES ('', '', ''))"));
 	db.harmless = declared;
 	cr_expect_not_null(
-	    strstr(database_code_ask(&db, T0), "(VALUES ('language', '6c', ''), ('function', '61', '62'))"));
+	    strstr(database_code_begin_question(&db, T0), "(VALUES ('language', '6c', ''), ('function', '61', '62'))"));
 	cr_expect_eq(strlen((const char *)db.question.bytes),
 		     strlen(question) - strlen("('', '', '')") + strlen(declared));
 	row(&db, "r", "function a.b", "d 4096 0 harmless_code");
@@ -268,39 +268,39 @@ Test(database_code, is_read_only_where_there_is_any)
 {
 	const char *any, *all, *version;
 
-	any = database_code_ask(&db, T0);
+	any = database_code_begin_question(&db, T0);
 	answer_plain(&db, "7 77", "q", T0);
 	cr_expect_eq(parts_at(&db, T0 + 1000), 0);
 	cr_expect_not(database_code_has_sequences(&db, T0 + 1000));
 	cr_expect_not(database_code_is_unread(&db));
 
-	version = database_code_ask(&db, T0 + 1 * US_PER_S);
+	version = database_code_begin_question(&db, T0 + 1 * US_PER_S);
 	cr_expect_neq(version, any);
 	answer_plain(&db, "7 77", "", T0 + 1 * US_PER_S);
 	cr_expect_eq(parts_at(&db, T0 + 2 * US_PER_S), 0, "it is as it was");
 
-	cr_expect_eq(database_code_ask(&db, T0 + 2 * US_PER_S), version);
+	cr_expect_eq(database_code_begin_question(&db, T0 + 2 * US_PER_S), version);
 	answer_plain(&db, "8 88", "", T0 + 2 * US_PER_S);
 	cr_expect(database_code_has_sequences(&db, T0 + 2 * US_PER_S + 1000), "another program has made something");
-	cr_expect_eq(database_code_ask(&db, T0 + 3 * US_PER_S), any);
+	cr_expect_eq(database_code_begin_question(&db, T0 + 3 * US_PER_S), any);
 	answer_plain(&db, "8 88", "", T0 + 3 * US_PER_S);
 	cr_expect(database_code_has_sequences(&db, T0 + 4 * US_PER_S));
 	cr_expect_eq(parts_at(&db, T0 + 4 * US_PER_S), 0);
 
-	cr_expect_eq(database_code_ask(&db, T0 + 4 * US_PER_S), version);
+	cr_expect_eq(database_code_begin_question(&db, T0 + 4 * US_PER_S), version);
 	answer_plain(&db, "9 99", "", T0 + 4 * US_PER_S);
 	cr_expect_eq(parts_at(&db, T0 + 4 * US_PER_S + 1000), FEARED_AT_FIRST);
-	cr_expect_eq(database_code_ask(&db, T0 + 5 * US_PER_S), any);
+	cr_expect_eq(database_code_begin_question(&db, T0 + 5 * US_PER_S), any);
 	answer_plain(&db, "9 99", "c", T0 + 5 * US_PER_S);
 	cr_expect(database_code_is_unread(&db), "it was a function");
 	cr_expect_eq(parts_at(&db, T0 + 5 * US_PER_S + 1000), FEARED_AT_FIRST);
-	all = database_code_ask(&db, T0 + 5 * US_PER_S + 1000);
+	all = database_code_begin_question(&db, T0 + 5 * US_PER_S + 1000);
 	cr_expect(all != any && all != version);
 	row(&db, "a", "", "1 0");
 	answer_plain(&db, "9 99", "", T0 + 5 * US_PER_S + 1000);
 	cr_expect_not(database_code_is_unread(&db));
 	cr_expect_eq(parts_at(&db, T0 + 6 * US_PER_S), STATE_SETTINGS);
-	cr_expect_eq(database_code_ask(&db, T0 + 6 * US_PER_S), version);
+	cr_expect_eq(database_code_begin_question(&db, T0 + 6 * US_PER_S), version);
 }
 
 Test(database_code, a_new_name_is_feared_while_the_answer_is_believed)
@@ -308,7 +308,7 @@ Test(database_code, a_new_name_is_feared_while_the_answer_is_believed)
 	struct sql_risk kept = { 0 };
 	unsigned feared;
 
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	row(&db, "k", "select", "");
 	row(&db, "k", "old", "");
 	answer_plain(&db, "7 77", "", T0);
@@ -316,9 +316,9 @@ Test(database_code, a_new_name_is_feared_while_the_answer_is_believed)
 	feared = database_code_risk(&db, T0 + 1000, &kept, "SELECT fresh()", 14, NULL, 0);
 	cr_expect_eq(feared, FEARED_AT_FIRST | RISK_BY_CALLS(STATE_PROBED));
 	cr_expect(kept.number == db.number && kept.parts == feared, "that is so until the code was read again");
-	database_code_ask(&db, T0 + US_PER_S);
+	database_code_begin_question(&db, T0 + US_PER_S);
 	answer_plain(&db, "8 88", "", T0 + US_PER_S);
-	database_code_ask(&db, T0 + US_PER_S + 2000);
+	database_code_begin_question(&db, T0 + US_PER_S + 2000);
 	row(&db, "k", "select", "");
 	row(&db, "k", "fresh", "");
 	answer_plain(&db, "8 88", "", T0 + US_PER_S + 2000);
@@ -327,11 +327,11 @@ Test(database_code, a_new_name_is_feared_while_the_answer_is_believed)
 
 Test(database_code, is_read_where_there_was_no_answer)
 {
-	const char *any = database_code_ask(&db, T0);
+	const char *any = database_code_begin_question(&db, T0);
 
 	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 1000));
 	cr_expect_not(database_code_is_unread(&db));
-	cr_expect_eq(database_code_ask(&db, T0 + 61 * US_PER_S), any);
+	cr_expect_eq(database_code_begin_question(&db, T0 + 61 * US_PER_S), any);
 	row(&db, "c", "", "");
 	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 61 * US_PER_S + 1000));
 	cr_expect(database_code_is_unread(&db));
@@ -343,7 +343,7 @@ fail_and_pause(struct database_code *code, uint64_t at_us, uint64_t cost_us, uin
 {
 	uint64_t end_us = at_us + cost_us;
 
-	database_code_ask(code, at_us);
+	database_code_begin_question(code, at_us);
 	cr_expect_not(database_code_end_answer(code, false, ++numbers, end_us));
 	code->used_us = end_us;
 	cr_expect_not(database_code_is_due(code, end_us + pause_us));
@@ -370,14 +370,14 @@ Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
 	const char *all, *version;
 
 	has_code(&db);
-	all = database_code_ask(&db, T0);
+	all = database_code_begin_question(&db, T0);
 	row(&db, "v", "7 77", "");
 	row(&db, "a", "", "1 0");
 	cr_expect(database_code_end_answer(&db, true, ++numbers, T0 + 100 * US_PER_MS));
 	db.used_us = T0 + 100 * US_PER_S;
 	cr_expect_eq(parts_at(&db, T0 + 1900 * US_PER_MS), STATE_SETTINGS);
 	cr_expect_eq(parts_at(&db, T0 + 2 * US_PER_S), FEARED | STATE_SETTINGS, "another program may have changed it");
-	version = database_code_ask(&db, T0 + 10 * US_PER_S);
+	version = database_code_begin_question(&db, T0 + 10 * US_PER_S);
 	cr_expect_neq(version, all);
 	row(&db, "v", "7 77", "");
 	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 10 * US_PER_S + 19 * US_PER_MS));
@@ -404,7 +404,7 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 {
 	struct sql_risk kept = { 0 };
 
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	row(&db, "r", "f", "f 256 0 language plpython3u");
 	row(&db, "a", "", "256 0 0 0");
 	database_code_end_answer(&db, true, 7, T0 + 1000);
@@ -421,7 +421,7 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	database_code_note_ddl(&db, RISK_OWN_WORDS);
 	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 		     FEARED_AT_FIRST | STATE_BACKEND);
-	database_code_ask(&db, T0 + 9 * US_PER_S);
+	database_code_begin_question(&db, T0 + 9 * US_PER_S);
 	database_code_note_ddl(&db, 0);
 	database_code_end_answer(&db, true, 8, T0 + 9 * US_PER_S + 1000);
 	cr_expect_eq(db.new_keepers_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
@@ -433,7 +433,7 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 static bool
 is_remote_feared(uint64_t now_us)
 {
-	return (database_code_assumed_risk_now(&db, now_us) & (unsigned)STATE_REMOTE) != 0;
+	return (database_code_assumed_risk_after_wash(&db, now_us) & (unsigned)STATE_REMOTE) != 0;
 }
 
 /* For a second, and until DDL or an answer. */
@@ -461,7 +461,7 @@ Test(database_code, a_wash_shows_that_there_is_nothing_to_open_sessions_elsewher
 static void
 read_under_ddl(uint64_t asked_us, unsigned risk, const char *name)
 {
-	database_code_ask(&db, asked_us);
+	database_code_begin_question(&db, asked_us);
 	if (risk != 0)
 		database_code_note_ddl(&db, risk);
 	row(&db, "r", name, "f 256 0 language plpython3u");
@@ -507,7 +507,7 @@ Test(database_code, ddl_ahead_of_the_first_answer_may_reach_what_keeps)
 {
 	unsigned risk;
 
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	risk = database_code_risk(&db, T0, NULL, "CREATE OPERATOR ## (FUNCTION = f, RIGHTARG = int)", 49, NULL, 0);
 	database_code_note_ddl(&db, risk & ~(unsigned)RISK_KEEPS);
 	row(&db, "r", "f", "f 256 0 language plpython3u");
@@ -519,7 +519,7 @@ Test(database_code, ddl_ahead_of_the_first_answer_may_reach_what_keeps)
 Test(database_code, is_read_again_sooner_while_all_that_is_run_costs_a_connection)
 {
 	has_code(&db);
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	database_code_note_ddl(&db, 0);
 	row(&db, "a", "", "256 0 0 0");
 	database_code_end_answer(&db, true, ++numbers, T0 + 1 * US_PER_S);
@@ -535,7 +535,7 @@ Test(database_code, is_asked_for_as_often_where_postgresql_is_busy)
 	answer_version(&db, "0 0", "7 77", T0, 1000);
 	db.used_us = T0 + 2 * US_PER_S;
 	answer_version(&db, NULL, "7 77", T0 + 1 * US_PER_S, 30 * US_PER_MS);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 2600 * US_PER_MS), CODE_ASK,
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 2600 * US_PER_MS), CODE_ASK,
 		     "before it is not believed any more");
 	cr_expect_eq(parts_at(&db, T0 + 2900 * US_PER_MS), 0);
 }
@@ -545,14 +545,14 @@ Test(database_code, is_read_again_after_ddl_and_after_a_refusal)
 	const char *all;
 
 	has_code(&db);
-	all = database_code_ask(&db, T0);
+	all = database_code_begin_question(&db, T0);
 	answer_version(&db, NULL, "7 77", T0, 1000);
 	database_code_note_ddl(&db, 0);
-	cr_expect_eq(database_code_ask(&db, T0 + US_PER_S), all);
+	cr_expect_eq(database_code_begin_question(&db, T0 + US_PER_S), all);
 	answer_version(&db, NULL, "7 77", T0 + US_PER_S, 1000);
-	cr_expect_neq(database_code_ask(&db, T0 + 3 * US_PER_S), all);
+	cr_expect_neq(database_code_begin_question(&db, T0 + 3 * US_PER_S), all);
 	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 4 * US_PER_S));
-	cr_expect_eq(database_code_ask(&db, T0 + 70 * US_PER_S), all);
+	cr_expect_eq(database_code_begin_question(&db, T0 + 70 * US_PER_S), all);
 }
 
 Test(database_code, is_read_soon_after_ddl_unless_that_goes_on)
@@ -562,7 +562,7 @@ Test(database_code, is_read_soon_after_ddl_unless_that_goes_on)
 	database_code_note_ddl(&db, 0);
 	cr_expect_not(database_code_is_due(&db, T0 + 2 * US_PER_S));
 	cr_expect(database_code_is_due(&db, T0 + 3 * US_PER_S));
-	database_code_ask(&db, T0 + 3 * US_PER_S);
+	database_code_begin_question(&db, T0 + 3 * US_PER_S);
 	database_code_note_ddl(&db, 0);
 	database_code_end_answer(&db, true, ++numbers, T0 + 4 * US_PER_S);
 	cr_expect_not(database_code_is_due(&db, T0 + 12 * US_PER_S), "at most so often");
@@ -582,7 +582,7 @@ Test(database_code, is_not_believed_after_ddl)
 	answer(&db, NULL, T0, 1000);
 	database_code_note_ddl(&db, 0);
 	cr_expect_eq(parts_at(&db, T0 + 2000), FEARED_AT_FIRST);
-	database_code_ask(&db, T0 + 3000);
+	database_code_begin_question(&db, T0 + 3000);
 	database_code_note_ddl(&db, 0); /* more, while it is being asked */
 	database_code_end_answer(&db, true, ++numbers, T0 + 4000);
 	cr_expect_eq(parts_at(&db, T0 + 5000), FEARED_AT_FIRST);
@@ -592,7 +592,7 @@ Test(database_code, is_not_believed_after_ddl)
 
 Test(database_code, a_refusal_leaves_everything_possible_and_is_not_repeated_at_once)
 {
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), FEARED_AT_FIRST);
 	db.used_us = (T0 + 2000);
@@ -602,7 +602,7 @@ Test(database_code, a_refusal_leaves_everything_possible_and_is_not_repeated_at_
 
 Test(database_code, a_row_that_was_cut_spoils_the_answer)
 {
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	database_code_row(&db, (const uint8_t *)"\0\3\0\0\0\1c", 7, false);
 	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), FEARED_AT_FIRST);
@@ -610,10 +610,10 @@ Test(database_code, a_row_that_was_cut_spoils_the_answer)
 
 Test(database_code, is_asked_for_anew_when_the_answer_was_lost)
 {
-	database_code_ask(&db, T0);
+	database_code_begin_question(&db, T0);
 	row(&db, "a", "", "1 0");
 	database_code_drop_incoming(&db);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1000), CODE_ASK, "who waits asks");
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1000), CODE_ASK, "who waits asks");
 	answer(&db, "2", T0 + 1000, 1000);
 	cr_expect_eq(db.question_number, 2);
 	cr_expect_eq(parts_at(&db, T0 + 3000), STATE_TEMP);
@@ -624,13 +624,13 @@ Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_
 	answer(&db, NULL, T0, 1000);
 	db.used_us = T0 + 2000;
 	database_code_note_ddl(&db, 0);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1500), CODE_GO);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 3000), CODE_ASK,
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1500), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 3000), CODE_ASK,
 		     "what is cheap is read at once");
 	database_code_note_ddl(&db, RISK_KEEPS);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 3000), CODE_ASK);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 3000), CODE_ASK);
 	answer(&db, "256", T0 + 4000, 1000);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 6000), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 6000), CODE_GO);
 	cr_expect_eq(parts_at(&db, T0 + 6000), STATE_BACKEND);
 }
 
@@ -654,7 +654,7 @@ Test(database_code, another_version_counts_as_ddl_until_the_code_was_read)
 	db.used_us = T0 + 4 * US_PER_S;
 	answer_version(&db, NULL, "8 88", T0 + 4 * US_PER_S, 500);
 	cr_expect_not(database_code_is_known(&db, T0 + 4 * US_PER_S + 1000), "the code is another one");
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 4 * US_PER_S + 1000), CODE_GO,
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 4 * US_PER_S + 1000), CODE_GO,
 		     "nobody need be kept from a server");
 	db.used_us = T0 + 4 * US_PER_S + 1000;
 	cr_expect(database_code_is_due(&db, T0 + 4 * US_PER_S + 1000), "it is read at once");
@@ -671,22 +671,22 @@ Test(database_code, settings_that_were_altered_are_asked_for_at_once_and_nobody_
 	answer_version(&db, "0 0", "7 77", T0, 1000);
 	db.used_us = T0 + 100 * US_PER_S;
 	hash = role_settings_hash(&db.answer->roles);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 2000), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 2000), CODE_GO);
 	database_code_note_alter_role(&db, T0 + 3000);
 	cr_expect(database_code_is_known(&db, T0 + 3000));
 	cr_expect_not(database_code_is_known(&db, T0 + 3000 + CODE_AHEAD_US), "pool_return() looks so far ahead");
 	cr_expect(database_code_is_due(&db, T0 + 3000));
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 3000), CODE_ASK);
-	version = database_code_ask(&db, T0 + 3000);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 3000), CODE_ASK);
+	version = database_code_begin_question(&db, T0 + 3000);
 	cr_expect_not_null(strstr(version, "AS versions"));
 	cr_expect_null(strstr(version, "WITH RECURSIVE"), "the code is not read");
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 3000), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 3000), CODE_GO);
 	row(&db, "v", "7 77", "");
 	row(&db, "d", "", "5");
 	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 4000));
 	cr_expect_neq(role_settings_hash(&db.answer->roles), hash);
 	cr_expect(database_code_is_known(&db, T0 + US_PER_S));
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 4000), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 4000), CODE_GO);
 }
 
 /* Of those that come back now; each would ask, wait or go on. */
@@ -701,7 +701,7 @@ come_back(const struct database_code *code, uint64_t now_us)
 	struct herd h = { .turns = { 0 } };
 
 	for (unsigned i = 0; i < 28; i++) {
-		h.made[i] = code->last_keeping_ddl;
+		h.made[i] = code->ddl_at_keeps;
 		h.turns[database_code_decide(code, h.made[i], false, now_us)]++;
 	}
 	return h;
@@ -721,7 +721,7 @@ Test(database_code, one_server_asks_and_who_is_unheard_waits_for_the_answer_that
 {
 	struct herd first, second, third;
 
-	database_code_ask(&db, T0); /* nothing is known, and one asks */
+	database_code_begin_question(&db, T0); /* nothing is known, and one asks */
 	first = come_back(&db, T0 + 1000);
 	cr_expect_eq(first.turns[CODE_WAIT], 28);
 	database_code_note_ddl(&db, RISK_KEEPS);
@@ -733,7 +733,7 @@ Test(database_code, one_server_asks_and_who_is_unheard_waits_for_the_answer_that
 	cr_expect_eq(count_turn(&db, &second, CODE_WAIT, T0 + 3000), 28, "it was asked before the function was made");
 	cr_expect_eq(count_turn(&db, &second, CODE_ASK, T0 + 9000), 28, "reading took 3 ms: a third of the time");
 
-	database_code_ask(&db, T0 + 9000); /* the first of these asks */
+	database_code_begin_question(&db, T0 + 9000); /* the first of these asks */
 	cr_expect_eq(count_turn(&db, &first, CODE_GO, T0 + 9500), 28);
 	cr_expect_eq(count_turn(&db, &second, CODE_WAIT, T0 + 9500), 28);
 	database_code_note_ddl(&db, 0);
@@ -760,7 +760,7 @@ Test(database_code, while_functions_are_made_again_and_again_many_servers_wait_f
 			waits_us = last_us + 50 * US_PER_MS; /* who came back since it was asked */
 		}
 		if (come_back(&db, now_us).turns[CODE_ASK] == 28) {
-			database_code_ask(&db, now_us);
+			database_code_begin_question(&db, now_us);
 			last_us = now_us;
 			done_us = now_us + 400 * US_PER_MS;
 		}
@@ -778,7 +778,7 @@ Test(database_code, who_is_not_unheard_goes_on_while_one_asks)
 	db.used_us = T0 + 10 * US_PER_S;
 	h = come_back(&db, T0 + 10 * US_PER_S);
 	cr_expect_eq(h.turns[CODE_ASK], 28, "the answer is old: the first one asks");
-	database_code_ask(&db, T0 + 10 * US_PER_S);
+	database_code_begin_question(&db, T0 + 10 * US_PER_S);
 	cr_expect_eq(count_turn(&db, &h, CODE_GO, T0 + 10 * US_PER_S), 28, "all is washed off the others");
 }
 
@@ -788,7 +788,7 @@ Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
 
 	answer(&db, NULL, T0, 1000);
 	database_code_note_ddl(&db, RISK_KEEPS);
-	database_code_ask(&db, T0 + 2000);
+	database_code_begin_question(&db, T0 + 2000);
 	h = come_back(&db, T0 + 3000);
 	cr_expect_eq(h.turns[CODE_WAIT], 28);
 	database_code_end_answer(&db, false, ++numbers, T0 + 4000);
@@ -798,13 +798,13 @@ Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
 
 Test(database_code, who_is_free_waits_for_nothing_and_asks_only_now_and_then)
 {
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, true, T0), CODE_ASK,
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, true, T0), CODE_ASK,
 		     "no server is ever idle, it may be");
 	answer(&db, "256 0", T0, 300 * US_PER_MS);
 	database_code_note_ddl(&db, RISK_KEEPS);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, true, T0 + 1900 * US_PER_MS), CODE_GO);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1900 * US_PER_MS), CODE_ASK);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, true, T0 + 2100 * US_PER_MS), CODE_ASK);
-	database_code_ask(&db, T0 + 2100 * US_PER_MS);
-	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, true, T0 + 2200 * US_PER_MS), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, true, T0 + 1900 * US_PER_MS), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1900 * US_PER_MS), CODE_ASK);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, true, T0 + 2100 * US_PER_MS), CODE_ASK);
+	database_code_begin_question(&db, T0 + 2100 * US_PER_MS);
+	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, true, T0 + 2200 * US_PER_MS), CODE_GO);
 }

@@ -106,7 +106,7 @@ TRUTH(state_hint_at_returning, "hint", struct exchange *x, const struct error_fi
 TRUTH(statements_hold_server, "long", const struct exchange *x)
 TRUTH(state_settle, "state", struct exchange *x, bool has_long_statement)
 TRUTH(retry_begin, "retry", struct exchange *x, const struct error_fields *e)
-NOTHING(report_error, "report", struct pool *entry, enum error_origin origin, const char *sqlstate)
+NOTHING(report_count_error, "report", struct pool *entry, enum error_origin origin, const char *sqlstate)
 NOTHING(report_done, "report", struct exchange *x, struct server *srv, const struct owed *ended)
 NOTHING(exchange_out_of_memory, "over", struct exchange *x)
 NOTHING(exchange_answer, "answer", struct exchange *x, const void *bytes, size_t len)

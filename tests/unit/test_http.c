@@ -53,7 +53,7 @@ static struct http_page pages[] = {
 	{ "/another", .command = "SHOW ANOTHER", .rows_max = 1 },
 	{ .path = NULL },
 };
-const struct http_page *const http_modules[] = { pages, NULL };
+const struct http_page *const http_module_pages[] = { pages, NULL };
 const struct module *const modules[MODULE_COUNT + 1] = { NULL };
 
 /* --- a loop, and pgweir's metrics thread beside it --- */

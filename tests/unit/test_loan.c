@@ -45,7 +45,7 @@ expect_nothing_of_it(const struct loan *l)
 	cr_expect_arr_eq(l, &fresh, offsetof(struct loan, clock));
 	cr_expect_eq(l->clock.since_us, 0);
 	cr_expect_arr_eq(l->clock.us, no_clock.us, sizeof(no_clock.us));
-	cr_expect_not(l->clock.has_passed || l->clock.is_flowing);
+	cr_expect_not(l->clock.has_passed_reply || l->clock.is_flowing);
 	cr_expect_eq(l->tag_text[0], '\0');
 	cr_expect_eq(l->kept.state, KEPT_NOTHING);
 	cr_expect_eq(l->kept.copy.len, 0);

@@ -135,7 +135,7 @@ server_fail(struct server *srv, const struct fail *why)
 bool
 server_get_last_words(const struct server *srv, struct fail *why)
 {
-	return srv->loan.end == LOAN_END_TOLD;
+	return srv->loan.end == LOAN_END_FATAL_SENT;
 }
 
 static void
@@ -316,7 +316,7 @@ Test(loss, of_more_the_client_is_told_and_closed)
 	setup();
 	lose(&gone, true, "failed close");
 	setup(); /* it has PostgreSQL's FATAL */
-	loan_set_end(&server.loan, LOAN_END_TOLD);
+	loan_set_end(&server.loan, LOAN_END_FATAL_SENT);
 	lose(&gone, false, "close_silently");
 	setup(); /* it has part of a row */
 	server.ledger.body_left = 1;
@@ -393,7 +393,7 @@ Test(loss, who_was_told_of_the_end_knows_of_it)
 {
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "XX000" };
 
-	loan_set_end(&server.loan, LOAN_END_TOLD);
+	loan_set_end(&server.loan, LOAN_END_FATAL_SENT);
 	cr_expect(loss_takes_error(&server, &e, OWED_TO_CLIENT, false));
 	cr_expect_str_eq(fake.calls, "end close_silently");
 }

@@ -173,7 +173,7 @@ begin(void)
 		places[i].pool = &pool;
 		places[i].code = &code;
 	}
-	database_code_ask(&code, now_us);
+	database_code_begin_question(&code, now_us);
 	now_us += COST_US;
 	database_code_end_answer(&code, true, 1, now_us);
 	now_us += 10 * US_PER_S;
@@ -328,12 +328,12 @@ Test(pool_code, who_loses_servers_to_unknown_code_is_told_once_an_hour, .init = 
 
 	blame("SELECT price(1)");
 	cr_expect_eq(servers[0].loan.blame, BLAME_OTHERS);
-	cr_expect_eq(code.told_us, 0);
+	cr_expect_eq(code.blame_logged_us, 0);
 	risk_names_add(code.answer->risks, RISK_FUNCTION, "price", closes, "language p");
 	risk_names_add(code.answer->risks, RISK_FUNCTION, "cost", closes, "language c");
 	blame("SELECT cost(1)");
 	cr_expect_eq(servers[0].loan.blame, BLAME_CODE);
-	cr_expect_eq(code.told_us, now_us, "the first at once");
+	cr_expect_eq(code.blame_logged_us, now_us, "the first at once");
 	cr_expect_str_eq(pool_code_blamed(&code)->why, "language c");
 	now_us += 3600 * US_PER_S - 1;
 	blame("SELECT cost(1)");
@@ -343,7 +343,7 @@ Test(pool_code, who_loses_servers_to_unknown_code_is_told_once_an_hour, .init = 
 	now_us++;
 	blame("DO $$ BEGIN PERFORM price(1); END $$");
 	cr_expect_eq(code.closes, 0, "all four are told");
-	cr_expect_eq(code.told_us, now_us);
+	cr_expect_eq(code.blame_logged_us, now_us);
 	cr_expect_str_eq(pool_code_blamed(&code)->why, "language p");
 	cr_expect_eq(pool_code_blamed(&code)->closes, 3);
 	for (unsigned i = 0; i < 3 * CODE_BLAMED_MAX; i++) {

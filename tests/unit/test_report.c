@@ -48,7 +48,7 @@ place_init(struct place *p)
 	p->env.now_us = &p->now_us;
 	p->env.counters = &p->counters;
 	p->env.config = &p->config;
-	p->env.looked_at_us = UINT64_MAX;
+	p->env.look_threshold_us = UINT64_MAX;
 	p->pool.database = &p->database;
 	p->pool.settings.slow_query_threshold_us = CONFIG_TIME_OFF;
 	p->x.env = &p->env;

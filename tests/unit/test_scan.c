@@ -3,7 +3,7 @@
  * the scanner. Texts are copied to memory of exactly their size.
  */
 #include "sql/scan.h"
-#include "sql/scan_memory.h"
+#include "sql/scan_cache.h"
 #include "unit.h"
 
 enum {
@@ -419,7 +419,7 @@ Test(scan, texts)
 
 /* Returns what m has kept of SQL like this, or NULL. */
 static struct scanned_sql *
-check_remembered(struct scan_memory *m, unsigned options, const char *sql)
+check_remembered(struct scan_cache *m, unsigned options, const char *sql)
 {
 	char want_names[SCAN_NAMES_MAX * (SCAN_WORD_MAX + 1) + 1], names[sizeof(want_names)];
 	struct scan want, s;
@@ -437,7 +437,7 @@ check_remembered(struct scan_memory *m, unsigned options, const char *sql)
 
 Test(scan, what_is_remembered_is_what_was_scanned)
 {
-	static struct scan_memory m;
+	static struct scan_cache m;
 
 	EACH(row, rows) {
 		bool is_kept = false;
@@ -446,8 +446,8 @@ Test(scan, what_is_remembered_is_what_was_scanned)
 		for (int round = 0; round < 4; round++)
 			is_kept = check_remembered(&m, row->options, row->sql) != NULL;
 		scan_text(&s, row->options, row->sql, strlen(row->sql));
-		cr_expect(is_kept || s.name_count > 0 || s.flags == ALL || strlen(row->sql) < SCAN_MEMORY_SQL_MIN ||
-			      strlen(row->sql) > SCAN_MEMORY_SQL_MAX,
+		cr_expect(is_kept || s.name_count > 0 || s.flags == ALL || strlen(row->sql) < SCAN_CACHE_SQL_MIN ||
+			      strlen(row->sql) > SCAN_CACHE_SQL_MAX,
 			  "%s", row->sql);
 		cr_expect_not(is_kept && s.name_count > 0, "%s", row->sql);
 	}
@@ -506,7 +506,7 @@ static const struct like_row {
 
 Test(scan, sql_that_is_like_what_is_remembered)
 {
-	static struct scan_memory m;
+	static struct scan_cache m;
 
 	EACH(r, likes) {
 		static const char behind[] = "ROLLBACK; BEGIN; ";
@@ -516,7 +516,7 @@ Test(scan, sql_that_is_like_what_is_remembered)
 
 		snprintf(sql, sizeof(sql), "%s%s", behind, row->sql);
 		snprintf(like, sizeof(like), "%s%s", behind, row->like);
-		scan_memory_fini(&m);
+		scan_cache_fini(&m);
 		check_remembered(&m, row->options, sql);
 		kept = check_remembered(&m, row->options, sql);
 		cr_expect_eq(kept != NULL && check_remembered(&m, row->options, like) == kept, row->is_like, "%s",
@@ -527,7 +527,7 @@ Test(scan, sql_that_is_like_what_is_remembered)
 /* It is compared as it stands. */
 Test(scan, short_sql_is_like_itself)
 {
-	static struct scan_memory m;
+	static struct scan_cache m;
 	struct scanned_sql *kept;
 
 	check_remembered(&m, 0, "SELECT 'a', 1");
@@ -540,7 +540,7 @@ Test(scan, short_sql_is_like_itself)
 /* As many numbers as are noted, and one more. */
 Test(scan, sql_with_many_literals)
 {
-	static struct scan_memory m;
+	static struct scan_cache m;
 	static char sql[2 * SCAN_LITERALS_MAX + 64];
 
 	for (size_t count = SCAN_LITERALS_MAX; count <= SCAN_LITERALS_MAX + 1; count++) {
@@ -604,13 +604,13 @@ Test(scan, lists_of_any_length)
 		{ "SELECT a FROM t WHERE b IN (", "-#", ", ", ")", false },
 	};
 	static const size_t counts[] = { 2, 3, 4, 5, 50, 400 };
-	static struct scan_memory m;
+	static struct scan_cache m;
 	static char sql[65536];
 
 	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {
 		struct scanned_sql *kept = NULL;
 
-		scan_memory_fini(&m);
+		scan_cache_fini(&m);
 		for (unsigned round = 0; round < 2; round++) {
 			put_list(sql, lists[l].begin, lists[l].row, lists[l].between, lists[l].end, 4);
 			kept = check_remembered(&m, 0, sql);
@@ -651,7 +651,7 @@ Test(scan, rows_that_are_not_alike)
 		"SELECT set_config('a.b', 'c', true) FROM t WHERE b IN (1, 2, 3)",
 		"PREPARE TRANSACTION 'a'; SELECT 1 IN (1, 2, 3)",
 	};
-	static struct scan_memory m;
+	static struct scan_cache m;
 
 	check_remembered(&m, 0, "INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)");
 	check_remembered(&m, 0, "INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)");
@@ -667,8 +667,8 @@ Test(scan, rows_that_are_not_alike)
 /* With its values, and where what it is like is forgotten, or has other values in the places that are looked at. */
 Test(scan, the_same_text)
 {
-	static struct scan_memory m;
-	static char sql[SCAN_MEMORY_SQL_MAX + 1], other[sizeof(sql)];
+	static struct scan_cache m;
+	static char sql[SCAN_CACHE_SQL_MAX + 1], other[sizeof(sql)];
 	struct scanned_sql *kept;
 
 	put_list(sql, "SELECT a FROM t WHERE b IN (", "#", ", ", ") ORDER BY a, b, c, d, e, f, g LIMIT 5", 300);
@@ -687,18 +687,18 @@ Test(scan, the_same_text)
 		check_remembered(&m, 0, other);
 		check_remembered(&m, 0, other);
 		check_remembered(&m, 0, other);
-		cr_assert_leq(m.exact_bytes, SCAN_MEMORY_EXACT * SCAN_MEMORY_SQL_MAX);
+		cr_assert_leq(m.exact_bytes, SCAN_CACHE_EXACT * SCAN_CACHE_SQL_MAX);
 	}
 	check_remembered(&m, 0, sql);
-	scan_memory_fini(&m);
+	scan_cache_fini(&m);
 	cr_expect_eq(m.exact_bytes, 0);
 }
 
 /* Those that are kept take so many bytes at most, whatever comes; what comes often is kept again. */
 Test(scan, what_is_remembered_is_bounded)
 {
-	static struct scan_memory m;
-	char sql[SCAN_MEMORY_SQL_MAX];
+	static struct scan_cache m;
+	char sql[SCAN_CACHE_SQL_MAX];
 	size_t len = 0;
 
 	for (unsigned i = 0; i < 1000; i++) {
@@ -707,17 +707,17 @@ Test(scan, what_is_remembered_is_bounded)
 		memcpy(sql + len + 4000, " = 1", 5);
 		check_remembered(&m, 0, sql);
 		cr_expect_neq(check_remembered(&m, 0, sql), NULL, "%u", i);
-		cr_assert_leq(m.bytes, SCAN_MEMORY_BYTES);
+		cr_assert_leq(m.bytes, SCAN_CACHE_BYTES);
 	}
 	cr_expect_neq(check_remembered(&m, 0, sql), NULL);
-	scan_memory_fini(&m);
+	scan_cache_fini(&m);
 	cr_expect_eq(m.bytes, 0);
 }
 
 /* As many texts in turn as an application has. */
 Test(scan, many_in_turn_are_remembered)
 {
-	static struct scan_memory m;
+	static struct scan_cache m;
 	unsigned kept = 0;
 	char sql[512];
 
@@ -738,17 +738,17 @@ Test(scan, many_in_turn_are_remembered)
 /* What begins alike is told apart, and remembered beside each other. */
 Test(scan, as_much_is_remembered_as_there_is_room_for)
 {
-	static struct scan_memory m;
-	struct scanned_sql *kept[SCAN_MEMORY_PLACES + 1];
+	static struct scan_cache m;
+	struct scanned_sql *kept[SCAN_CACHE_PLACES + 1];
 	char sql[32];
 
-	for (int i = 0; i <= SCAN_MEMORY_PLACES; i++) {
+	for (int i = 0; i <= SCAN_CACHE_PLACES; i++) {
 		snprintf(sql, sizeof(sql), "SELECT 1, a_long_name_%d FROM t", i);
 		check_remembered(&m, 0, sql);
 		kept[i] = check_remembered(&m, 0, sql);
 	}
-	cr_expect_eq(kept[0], kept[SCAN_MEMORY_PLACES]);
-	for (int i = 1; i <= SCAN_MEMORY_PLACES; i++) {
+	cr_expect_eq(kept[0], kept[SCAN_CACHE_PLACES]);
+	for (int i = 1; i <= SCAN_CACHE_PLACES; i++) {
 		snprintf(sql, sizeof(sql), "SELECT 2, a_long_name_%d FROM t", i);
 		cr_expect_eq(check_remembered(&m, 0, sql), kept[i], "%s", sql);
 	}
@@ -759,7 +759,7 @@ Test(scan, sql_that_begins_with_a_literal)
 {
 	static const char *const texts[] = { "12345 and so on, and on", "'a string', and so on",
 					     "1, 2, 3, 4, 5, 6, 7" };
-	static struct scan_memory m;
+	static struct scan_cache m;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		char *copy = strdup(texts[i]);
@@ -772,7 +772,7 @@ Test(scan, sql_that_begins_with_a_literal)
 
 Test(scan, sql_that_comes_once_is_not_remembered)
 {
-	static struct scan_memory m;
+	static struct scan_cache m;
 	char sql[32];
 
 	for (int i = 0; i < 1000; i++) {

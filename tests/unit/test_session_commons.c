@@ -279,13 +279,13 @@ Test(session_commons, rows_that_one_loop_has_seen_are_compared_on_all)
 
 	for (int i = 0; i < LOOPS; i++)
 		st[i] = statement_get(all.homes[i], OPEN, 0);
-	cr_expect(statement_check_shape(st[0], 5));
-	cr_expect(statement_check_shape(st[1], 5));
-	cr_expect_not(statement_check_shape(st[2], 6));
+	cr_expect(statement_agree_on_shape(st[0], 5));
+	cr_expect(statement_agree_on_shape(st[1], 5));
+	cr_expect_not(statement_agree_on_shape(st[2], 6));
 	statement_renew(st[2]);
-	cr_expect(statement_check_shape(st[2], 6), "under its new name");
+	cr_expect(statement_agree_on_shape(st[2], 6), "under its new name");
 	used(st[0]);
-	cr_expect_not(statement_check_shape(st[0], 5));
+	cr_expect_not(statement_agree_on_shape(st[0], 5));
 	for (int i = 0; i < LOOPS; i++)
 		statement_unref(st[i]);
 	end(&all);
@@ -373,7 +373,7 @@ use_texts(unsigned number, void *arg)
 			statement_renew(st);
 		else if (what < 8)
 			statement_learn_types(st, TYPES_INT4);
-		else if (!statement_check_shape(st, 5))
+		else if (!statement_agree_on_shape(st, 5))
 			statement_renew(st);
 		statement_unref(what < 32 ? held[n] : st);
 		if (what < 32)

@@ -38,7 +38,7 @@ check_credentials(gss_cred_id_t credentials, const char *client, uint64_t *until
 	enum proof proof;
 
 	*until_us = clock_now_us() + left * US_PER_S;
-	if (major == GSS_S_CREDENTIALS_EXPIRED) /* useless, whoever owns it; the library would leak the name */
+	if (major == GSS_S_CREDENTIALS_EXPIRED) /* useless to all; asking for its name would leak memory */
 		return PROOF_RIGHT;
 	if (major == GSS_S_COMPLETE)
 		major = gss_inquire_cred(&minor, credentials, &name, NULL, NULL, NULL);

@@ -12,7 +12,7 @@
 
 #include <openssl/crypto.h>
 
-/* A parsed line. values has the value of each word, by the word's row. */
+/* A parsed line. values[i] is the value of the word (parameter) bouncer_word(i); NULL if the line has no such word. */
 struct connect_line {
 	struct bouncer *b;
 	const struct bouncer_entry *entry;
@@ -114,7 +114,7 @@ connect_line_free(struct connect_line *c)
 /* --- putting it together -------------------------------------------------------------------------------------- */
 
 static void
-put_bouncer_word(struct buf *to, const char *name, const char *value)
+put_upstream_parameter(struct buf *to, const char *name, const char *value)
 {
 	bool is_quoted = value[strcspn(value, " \t'\\;")] != '\0';
 
@@ -141,8 +141,8 @@ socket_dir(const struct connect_line *c)
 	return dir;
 }
 
-/* Writes the names of hosts. PgBouncer takes anything for a name (in "host= port=5432" the text "port=5432"), and then
- * does not find the host. Such a text becomes a name that no host has. */
+/* Writes the names of hosts. PgBouncer takes any text as a name, such as "port=5432" in "host= port=5432", and then
+ * does not find the host. Here such a text becomes a name that no host has. */
 static void
 put_host_names(const struct connect_line *c, const char *list, struct buf *to)
 {
@@ -158,7 +158,7 @@ put_host_names(const struct connect_line *c, const char *list, struct buf *to)
 					why.text);
 		buf_printf(&hosts, "%s%s", hosts.len > 0 ? "," : "", is_name ? name : "no-name.invalid");
 	}
-	put_bouncer_word(to, "host", value_put_end(&hosts));
+	put_upstream_parameter(to, "host", value_put_end(&hosts));
 	buf_fini(&hosts);
 	free(names);
 }
@@ -171,12 +171,12 @@ put_hosts(const struct connect_line *c, struct buf *to)
 
 	put_host_names(c, host != NULL ? host : socket_dir(c), to);
 	if (port != NULL)
-		put_bouncer_word(to, "port", port);
+		put_upstream_parameter(to, "port", port);
 	if (host == NULL || strchr(host, ',') == NULL)
 		return;
 	if (balance != NULL && strcmp(balance, "disable") != 0 && strcmp(balance, "round-robin") != 0)
 		problem_error(c->b->sink, c->entry->line, "load_balance_hosts must be disable or round-robin");
-	put_bouncer_word(to, "load_balance_hosts", balance != NULL ? balance : "round-robin");
+	put_upstream_parameter(to, "load_balance_hosts", balance != NULL ? balance : "round-robin");
 }
 
 static void
@@ -194,7 +194,7 @@ emit_upstream(const struct connect_line *c, const char *section)
 	put_hosts(c, &upstream);
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
 		if (word->part == WORD_UPSTREAM && c->values[i] != NULL)
-			put_bouncer_word(&upstream, word->name, c->values[i]);
+			put_upstream_parameter(&upstream, word->name, c->values[i]);
 	emit(c, section, "upstream", value_put_end(&upstream));
 	OPENSSL_cleanse(upstream.bytes, upstream.len);
 	buf_fini(&upstream);

@@ -57,12 +57,12 @@ take_foreign(const struct bouncer_key *theirs, struct load_setting *out, struct 
 }
 
 static int
-find_setting(bool is_file, bool is_ours, const char *name, const char *value, struct load_setting *out,
+find_setting(bool is_format_in_use, bool is_ours, const char *name, const char *value, struct load_setting *out,
 	     struct fail *why)
 {
 	const struct bouncer_key *theirs = bouncer_key_find(name);
 
-	if (theirs != NULL && is_file)
+	if (theirs != NULL && is_format_in_use)
 		return take_theirs(theirs, out, why);
 	if (theirs != NULL && (!is_ours || is_their_value(theirs, value)))
 		return take_foreign(theirs, out, why);

@@ -1,5 +1,5 @@
-/* tests/unit/test_batch.c - which requests may go ahead of their turn, by their messages. */
-#include "pipeline/batch.h"
+/* tests/unit/test_plain_request.c - which requests may go ahead of their turn, by their messages. */
+#include "pipeline/plain_request.h"
 
 #include "wire/ledger.h"
 #include "unit.h"
@@ -45,16 +45,16 @@ static const struct {
 	{ "a Bind that is cut", BYTES("B\0\0\0\6\0s" EXECUTE SYNC), NULL, NULL, 0 },
 };
 
-Test(batch, requests)
+Test(plain_request, requests)
 {
 	EACH(row, rows) {
 		uint8_t *exact = malloc(row->len + 1);
 		bool is_wanted = row->kinds != 0;
-		struct batch b;
+		struct plain_request b;
 
 		cr_assert_not_null(exact);
 		memcpy(exact + 1, row->bytes, row->len);
-		cr_expect_eq(batch_read(exact + 1, row->len, &b), is_wanted, "%s", row->rule);
+		cr_expect_eq(plain_request_parse(exact + 1, row->len, &b), is_wanted, "%s", row->rule);
 		if (is_wanted) {
 			cr_expect_eq(b.kinds, row->kinds, "%s: %x", row->rule, b.kinds);
 			cr_expect_eq(b.sql == NULL, row->sql == NULL, "%s", row->rule);
@@ -62,7 +62,7 @@ Test(batch, requests)
 				cr_expect(b.sql_len == strlen(row->sql) && memcmp(b.sql, row->sql, b.sql_len) == 0,
 					  "%s", row->rule);
 			if (row->statement != NULL)
-				cr_expect_str_eq(b.statement, row->statement, "%s", row->rule);
+				cr_expect_str_eq(b.statement_name, row->statement, "%s", row->rule);
 		}
 		free(exact);
 	}

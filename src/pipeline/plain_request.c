@@ -1,5 +1,5 @@
-/* src/pipeline/batch.c - see batch.h. */
-#include "pipeline/batch.h"
+/* src/pipeline/plain_request.c - see plain_request.h. */
+#include "pipeline/plain_request.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/ledger.h"
@@ -10,7 +10,7 @@
 enum stage { AT_PARSE, AT_BIND, BOUND, DESCRIBED, EXECUTED };
 
 struct reader {
-	struct batch *b;
+	struct plain_request *b;
 	unsigned count;
 	enum stage stage;
 };
@@ -51,8 +51,8 @@ take_bind(struct reader *r, const uint8_t *body, size_t len)
 	const char *portal;
 	size_t names_len;
 
-	if (r->stage >= BOUND || !fields_read_bind(body, len, &portal, &r->b->statement, &names_len) ||
-	    portal[0] != '\0' || (r->b->sql == NULL) == (r->b->statement[0] == '\0'))
+	if (r->stage >= BOUND || !fields_read_bind(body, len, &portal, &r->b->statement_name, &names_len) ||
+	    portal[0] != '\0' || (r->b->sql == NULL) == (r->b->statement_name[0] == '\0'))
 		return false;
 	r->b->bind = body - FRAME_HEAD_LEN;
 	r->b->bind_len = FRAME_HEAD_LEN + len;
@@ -84,7 +84,7 @@ take(struct reader *r, uint8_t type, const uint8_t *body, size_t len)
 }
 
 bool
-batch_read(const uint8_t *bytes, size_t len, struct batch *b)
+plain_request_parse(const uint8_t *bytes, size_t len, struct plain_request *b)
 {
 	struct reader r = { .b = b };
 	struct frame f;

@@ -1,7 +1,7 @@
 /*
- * src/pipeline/batch.h - parses a complete request of one of two forms: a Query; or [unnamed Parse,] Bind, [Describe of
- * the portal,] Execute without a limit, Sync, all with the unnamed portal. Only such a request may be sent ahead of its
- * turn, or be followed by requests that are. Pure.
+ * src/pipeline/plain_request.h - parses a complete request of one of two forms: a Query; or [unnamed Parse,] Bind,
+ * [Describe of the portal,] Execute without a limit, Sync, all with the unnamed portal. Only such a request may be sent
+ * ahead of its turn, and others may be sent ahead of theirs only after such a request. Pure.
  */
 #pragma once
 
@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct batch {
+struct plain_request {
 	const char *sql; /* the SQL of the Query or Parse; NULL if the request has neither */
-	const char *statement;
+	const char *statement_name;
 	size_t sql_len; /* without terminator */
 	const uint8_t *bind; /* NULL for a Query */
 	size_t bind_len; /* bytes of the Bind */
@@ -21,4 +21,4 @@ struct batch {
 };
 
 /* Fills *b, which points into the bytes. Returns false if the bytes are not exactly one such request. */
-bool batch_read(const uint8_t *bytes, size_t len, struct batch *b);
+bool plain_request_parse(const uint8_t *bytes, size_t len, struct plain_request *b);

@@ -1,4 +1,4 @@
-#include "sql/scan_memory.h"
+#include "sql/scan_cache.h"
 
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ four(const char *p)
 	return bytes;
 }
 
-/* Returns true if a and b are the same len bytes. len is from SCAN_MEMORY_SQL_MIN to SHORT_LEN. */
+/* Returns true if the len bytes at a and at b are equal. len is from SCAN_CACHE_SQL_MIN to SHORT_LEN. */
 static inline bool
 is_same_short(const char *a, const char *b, size_t len)
 {
@@ -24,7 +24,7 @@ is_same_short(const char *a, const char *b, size_t len)
 }
 
 static void
-forget(struct scan_memory *m, struct scanned_sql *k)
+forget(struct scan_cache *m, struct scanned_sql *k)
 {
 	m->entry_count -= k->skeleton.parts != NULL;
 	m->bytes -= k->skeleton.size;
@@ -33,31 +33,30 @@ forget(struct scan_memory *m, struct scanned_sql *k)
 }
 
 void
-scan_memory_fini(struct scan_memory *m)
+scan_cache_fini(struct scan_cache *m)
 {
-	for (size_t i = 0; i < SCAN_MEMORY_SETS; i++)
-		for (size_t place = 0; place < SCAN_MEMORY_PLACES; place++)
+	for (size_t i = 0; i < SCAN_CACHE_SETS; i++)
+		for (size_t place = 0; place < SCAN_CACHE_PLACES; place++)
 			free(m->sets[i].places[place].skeleton.parts);
-	for (size_t i = 0; i < SCAN_MEMORY_EXACT; i++)
+	for (size_t i = 0; i < SCAN_CACHE_EXACT; i++)
 		free(m->exact[i].sql);
 	memset(m, 0, sizeof(*m));
 }
 
 /* Frees entries until size bytes fit. In the worst case it frees all entries; then size bytes always fit. */
 static void
-make_room(struct scan_memory *m, size_t size)
+make_room(struct scan_cache *m, size_t size)
 {
-	for (; m->bytes + size > SCAN_MEMORY_BYTES; m->hand++)
-		forget(m,
-		       &m->sets[m->hand / SCAN_MEMORY_PLACES % SCAN_MEMORY_SETS].places[m->hand % SCAN_MEMORY_PLACES]);
+	for (; m->bytes + size > SCAN_CACHE_BYTES; m->hand++)
+		forget(m, &m->sets[m->hand / SCAN_CACHE_PLACES % SCAN_CACHE_SETS].places[m->hand % SCAN_CACHE_PLACES]);
 }
 
-/* Makes an entry with the scan's result for SQL with these parts. Returns NULL without memory. */
+/* Makes an entry with the scan's result for SQL with these parts. Returns NULL if there is no memory. */
 static struct scanned_sql *
-keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned options,
+keep(struct scan_cache *m, struct scan_cache_set *set, const struct scan *s, uint64_t hash, unsigned options,
      const char *sql, const struct skeleton_parts *parts)
 {
-	struct scanned_sql *k = &set->places[set->next++ % SCAN_MEMORY_PLACES];
+	struct scanned_sql *k = &set->places[set->next++ % SCAN_CACHE_PLACES];
 	struct skeleton made;
 
 	if (!skeleton_make(&made, parts, sql))
@@ -79,17 +78,17 @@ keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, u
 
 /* Returns true if SQL with this hash was scanned lately in this set. Otherwise notes the hash and returns false. */
 static bool
-check_and_note(struct scan_memory_set *set, uint64_t hash)
+check_and_note(struct scan_cache_set *set, uint64_t hash)
 {
-	for (unsigned i = 0; i < SCAN_MEMORY_PLACES; i++)
+	for (unsigned i = 0; i < SCAN_CACHE_PLACES; i++)
 		if (set->scanned[i] == hash)
 			return true;
-	set->scanned[set->next_scanned++ % SCAN_MEMORY_PLACES] = hash;
+	set->scanned[set->next_scanned++ % SCAN_CACHE_PLACES] = hash;
 	return false;
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-scan_and_keep(struct scan_memory *m, struct scan_memory_set *set, struct scan *s, uint64_t hash, unsigned options,
+scan_and_keep(struct scan_cache *m, struct scan_cache_set *set, struct scan *s, uint64_t hash, unsigned options,
 	      const char *sql, size_t len)
 {
 	struct scan_literals literals;
@@ -103,7 +102,7 @@ scan_and_keep(struct scan_memory *m, struct scan_memory_set *set, struct scan *s
 	if (s->name_count > 0 || literals.count > SCAN_LITERALS_MAX || (s->flags == SCAN_ALL && literals.count > 0))
 		return NULL;
 	skeleton_take_apart(&parts, &literals, len);
-	if (parts.len > SCAN_MEMORY_SQL_MAX || !check_and_note(set, skeleton_mix(hash, parts.count << 32 | parts.len)))
+	if (parts.len > SCAN_CACHE_SQL_MAX || !check_and_note(set, skeleton_mix(hash, parts.count << 32 | parts.len)))
 		return NULL;
 	return keep(m, set, s, hash, options, sql, &parts);
 }
@@ -122,7 +121,7 @@ recall(struct scan *s, struct scanned_sql *k)
 
 /* Returns the slot for sql, and sets *key, by a hash of a few of its bytes (the end, the middle, the first quarter). */
 static struct exact_sql *
-find_exact_slot(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
+find_exact_slot(struct scan_cache *m, const char *sql, size_t len, uint64_t *key)
 {
 	uint64_t hash = skeleton_mix(len, skeleton_eight(sql + len - 8));
 
@@ -130,13 +129,12 @@ find_exact_slot(struct scan_memory *m, const char *sql, size_t len, uint64_t *ke
 	hash = skeleton_mix(hash, skeleton_eight(sql + len / 2));
 	hash = skeleton_mix(hash, skeleton_eight(sql + len / 4));
 	*key = hash | 1;
-	return &m->exact[hash >> 32 & (SCAN_MEMORY_EXACT - 1)];
+	return &m->exact[hash >> 32 & (SCAN_CACHE_EXACT - 1)];
 }
 
 /* Called when sql has turned out to have the entry k: keeps the text if it has come for the second time. */
 static void
-note_exact(struct scan_memory *m, struct exact_sql *to, uint64_t key, const char *sql, size_t len,
-	   struct scanned_sql *k)
+note_exact(struct scan_cache *m, struct exact_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
 {
 	bool is_same_len = to->sql != NULL && to->len == len;
 
@@ -157,23 +155,23 @@ note_exact(struct scan_memory *m, struct exact_sql *to, uint64_t key, const char
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-scan_by_beginning(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_by_beginning(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	uint64_t hash = skeleton_hash(options, sql, len);
-	struct scan_memory_set *set = &m->sets[(hash >> 32) % SCAN_MEMORY_SETS];
+	struct scan_cache_set *set = &m->sets[(hash >> 32) % SCAN_CACHE_SETS];
 
 	if (hash == 0) {
 		scan_text(s, options, sql, len);
 		return NULL;
 	}
-	for (struct scanned_sql *k = set->places; k < set->places + SCAN_MEMORY_PLACES; k++)
+	for (struct scanned_sql *k = set->places; k < set->places + SCAN_CACHE_PLACES; k++)
 		if (k->hash == hash && k->options == options && skeleton_is_like(&k->skeleton, sql, len))
 			return recall(s, k);
 	return scan_and_keep(m, set, s, hash, options, sql, len);
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-scan_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_by_text(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	uint64_t key;
 	struct exact_sql *exact = find_exact_slot(m, sql, len, &key);
@@ -189,29 +187,29 @@ scan_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-scan_not_short(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_other_length(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	if (len > SHORT_LEN)
-		return len <= SCAN_MEMORY_SQL_MAX ? scan_by_text(m, s, options, sql, len)
-						  : scan_by_beginning(m, s, options, sql, len);
+		return len <= SCAN_CACHE_SQL_MAX ? scan_by_text(m, s, options, sql, len)
+						 : scan_by_beginning(m, s, options, sql, len);
 	scan_text(s, options, sql, len);
 	return NULL;
 }
 
 struct scanned_sql *
-scan_cached(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_cached(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
-	struct scan_memory_set *set;
+	struct scan_cache_set *set;
 	uint64_t hash;
 
-	if (len < SCAN_MEMORY_SQL_MIN || len > SHORT_LEN)
-		return scan_not_short(m, s, options, sql, len);
+	if (len < SCAN_CACHE_SQL_MIN || len > SHORT_LEN)
+		return scan_other_length(m, s, options, sql, len);
 	/* Short SQL (BEGIN, COMMIT) is looked up here, without a call of another function. */
 	hash = skeleton_mix(options << 16 | len,
 			    len < 8 ? (uint64_t)four(sql) << 32 | four(sql + len - 4) : skeleton_eight(sql));
 	hash = (len < 8 ? hash : skeleton_mix(hash, skeleton_eight(sql + len - 8))) | 1;
-	set = &m->sets[(hash >> 32) % SCAN_MEMORY_SETS];
-	for (struct scanned_sql *k = set->places; k < set->places + SCAN_MEMORY_PLACES; k++)
+	set = &m->sets[(hash >> 32) % SCAN_CACHE_SETS];
+	for (struct scanned_sql *k = set->places; k < set->places + SCAN_CACHE_PLACES; k++)
 		if (k->hash == hash && k->options == options && k->short_len == len &&
 		    is_same_short(sql, k->skeleton.sql, len))
 			return recall(s, k);
