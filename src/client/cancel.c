@@ -250,8 +250,7 @@ refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct exchange *x))
 static void
 send_cancel(struct client_cancel *cancel, const struct owed *head)
 {
-	cancel->phase =
-	    head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT ? CANCEL_SENDING_FOR_OURS : CANCEL_SENDING;
+	cancel->phase = owed_to_is_for_client(head->to) ? CANCEL_SENDING : CANCEL_SENDING_FOR_OURS;
 	note_sent(cancel);
 	cancel->target->x.srv->loan.is_ours_cancelled = false;
 	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0) {

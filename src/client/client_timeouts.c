@@ -133,8 +133,7 @@ is_own_request_running(const struct server *srv)
 {
 	const struct owed *head = ledger_head(&srv->ledger);
 
-	return head != NULL && head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT &&
-	       head->to != OWED_TO_NOBODY;
+	return head != NULL && !owed_to_is_for_client(head->to) && head->to != OWED_TO_NOBODY;
 }
 
 static enum late
@@ -427,7 +426,7 @@ clients_renew_query_budget(struct client_env *env)
 void
 clients_end_late(struct client_env *env, uint64_t now_us)
 {
-	if (env->looked_us != 0 && now_us - env->looked_us >= STANDS_STILL_US)
+	if (now_us - env->looked_us >= STANDS_STILL_US)
 		env->woke_us = now_us;
 	env->looked_us = now_us;
 	for (struct pool *pool = NULL; (pool = pool_use_next_active(env->x.pools, pool)) != NULL;)

@@ -340,7 +340,7 @@ error_cause_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 
 	if (!is_owed)
 		return ERROR_OF_NOTHING;
-	if (to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT)
+	if (owed_to_is_for_client(to))
 		return ERROR_OF_CLIENT;
 	if (to != OWED_TO_GUCS || is_refused_for_temp_tables(e) || is_among(e->sqlstate, temporary))
 		return ERROR_OF_OURS;

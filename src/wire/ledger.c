@@ -236,21 +236,11 @@ verdict_of(const struct owed *o)
 	return o->to == OWED_TO_CLIENT ? LEDGER_PASS : LEDGER_SWALLOW;
 }
 
-/*
- * Returns true for entries of the client, and for entries that prepare a client's statement again: if PostgreSQL fails
- * such a message, the error is for the client.
- */
-static bool
-is_for_client(const struct owed *o)
-{
-	return o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT;
-}
-
 static enum ledger_verdict
 receive_error(struct ledger *l)
 {
 	struct owed *o = l->count > 0 ? entry_at(l, 0) : NULL;
-	enum ledger_verdict v = o == NULL || is_for_client(o) ? LEDGER_PASS : LEDGER_SWALLOW;
+	enum ledger_verdict v = o == NULL || owed_to_is_for_client(o->to) ? LEDGER_PASS : LEDGER_SWALLOW;
 	uint32_t syncs = l->copy == COPY_IN ? l->copy_syncs : 0;
 
 	if (o == NULL)
@@ -292,8 +282,8 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 	for (uint32_t i = 0; i < l->count && *since_us == 0; i++) {
 		const struct owed *o = ledger_at(l, i);
 
-		is_owing = is_owing || is_for_client(o);
-		if (is_for_client(o) && owed_ends_request(o))
+		is_owing = is_owing || owed_to_is_for_client(o->to);
+		if (owed_to_is_for_client(o->to) && owed_ends_request(o))
 			*since_us = o->started_us;
 	}
 	return is_owing;
@@ -349,7 +339,7 @@ ledger_owes_us(const struct ledger *l, uint64_t *since_us)
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct owed *o = ledger_at(l, i);
 
-		if (is_for_client(o))
+		if (owed_to_is_for_client(o->to))
 			return false;
 		*since_us = o->started_us;
 		if (owed_ends_request(o))

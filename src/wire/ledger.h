@@ -57,6 +57,13 @@ enum owed_to {
 	OWED_TO_NOBODY /* a request that was sent ahead (policy/policy.h), but was then answered by another server */
 };
 
+/* Returns true for messages of the client, and for those that its messages need: the client gets their errors. */
+static inline bool
+owed_to_is_for_client(enum owed_to to)
+{
+	return to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT;
+}
+
 struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
