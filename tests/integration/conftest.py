@@ -73,12 +73,11 @@ def sample(items, keep):
 
 
 # What scripts/test runs, but for tests marked long, and for those that need what `scripts/install-deps test` does not install:
-# whether pgweir does its job, for each driver of Python's. .ci/run has all.
+# whether pgweir does its job, for each driver of Python's. .ci/run has all, a third of the other modules with each commit.
 CORE = """
-drivers/test_drivers drivers/test_aiopg drivers/test_aiopg_sessions drivers/test_asyncpg drivers/test_asyncpg_sessions drivers/test_psycopg2
-drivers/test_psycopg2_sessions drivers/test_psycopg3 drivers/test_psycopg3_sessions drivers/test_sqlalchemy drivers/test_sqlalchemy_sessions
-login/test_hba login/test_login login/test_tenants login/test_tls_clients
-operations/test_cli operations/test_console operations/test_budget_sql operations/test_life operations/test_log operations/test_metrics operations/test_pool_limits
+drivers/test_drivers drivers/test_aiopg drivers/test_asyncpg drivers/test_psycopg2 drivers/test_psycopg3 drivers/test_sqlalchemy
+login/test_login login/test_tenants login/test_tls_clients
+operations/test_console operations/test_life operations/test_log operations/test_metrics operations/test_pool_limits
 operations/test_pool_timeout operations/test_slowlog operations/test_timeouts
 protocol/test_cancel protocol/test_copy protocol/test_extended protocol/test_pipeline protocol/test_prepared protocol/test_startup_wire
 protocol/test_transactions protocol/test_unnamed_statement

@@ -97,10 +97,10 @@ class Suite:
     def _headers(self):
         """The server's headers, and libpq's of that version: installed, or unpacked here."""
         installed, root = self.root / f"usr/include/postgresql/{self.major}/server", Path("/")
-        if not installed.exists():
+        if not (installed / "postgres.h").exists():         # extensions' packages put theirs there, too
             root = self.directory / f"server-dev-{self.major}"
             installed = root / f"usr/include/postgresql/{self.major}/server"
-        if not installed.exists():
+        if not (installed / "postgres.h").exists():
             self._update_lists()
             for package in (f"postgresql-server-dev-{self.major}", "libpq-dev"):
                 self._apt("download", package, cwd=self.directory)

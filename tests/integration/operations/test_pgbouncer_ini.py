@@ -65,6 +65,11 @@ logfile = {self.log_file}
         self.weir.signal(SIGHUP)
         wait_until(lambda: self.log().count("reloaded") > before, what="the reload")
 
+    def serve_first(self):
+        """Until a client has been served, and nothing is opened or asked: the first may wait longer than a limit that is tested."""
+        wait_until(lambda: self.weir.raw().query("SELECT 1"), what="a first answer")
+        wait_until(lambda: all(row["sv_login"] == row["sv_tested"] == 0 for row in self.console("SHOW POOLS")), what="idle servers")
+
     def log(self):
         return self.log_file.read_text(encoding="utf-8") if self.log_file.exists() else ""
 
@@ -627,6 +632,7 @@ def test_a_shutdown_that_waits_for_servers_waits_for_a_transaction_that_has_none
 
 def test_a_shutdown_that_waits_for_servers_does_not_wait_for_a_failed_transaction_that_has_none(bouncer):
     bouncer.start(settings="default_pool_size = 1\nquery_wait_timeout = 1\npool_mode = transaction\n[pgweir]\nbegin = deferred")
+    bouncer.serve_first()
     holder, wire = bouncer.weir.raw(), bouncer.weir.raw()
     assert holder.query(BEGIN_NOW) == []
     wire.query("BEGIN")
@@ -655,6 +661,7 @@ def test_a_shutdown_lets_go_on_who_waits_for_pgweirs_own_question_alone(bouncer)
 def test_limits_on_time_are_in_pgbouncers_words(bouncer):
     bouncer.start(settings="pool_mode = transaction\ndefault_pool_size = 1\nquery_wait_timeout = 1\n"
                            "idle_transaction_timeout = 2")
+    bouncer.serve_first()
     holder, waiter = bouncer.connect(), bouncer.connect()
     holder.autocommit = False
     with holder.cursor() as cursor, waiter.cursor() as late:

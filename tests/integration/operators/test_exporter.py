@@ -115,6 +115,7 @@ def test_the_numbers_are_those_of_what_has_been(pooler, exporter):
             contextlib.closing(connect(port=pooler.port, user="web", password="web-secret", dbname="other")) as other:
         for _ in range(3):
             rows(client, "SELECT 1")
+            wait_until(lambda: at_rest(exporter(pooler.port)), what="the servers to be left alone")
         rows(other, "BEGIN NOT DEFERRABLE")         # takes a server at once
         found = wait_until(lambda: answers if at_rest(answers := exporter(pooler.port)) else None)
 

@@ -404,7 +404,8 @@ def assert_has_written_nothing(client, cut, asks, commit, place):
         client.ask(*asks)
         cut.append(place)
         answers.append(rawwire.shape(client.ask(*commit)))
-        return answers[-1].endswith("C:COMMIT Z:I")
+        assert answers[-1].endswith("C:COMMIT Z:I"), answers[-3:]
+        return True
 
     wait_until(commits, what="a transaction that is known to have only read")
     assert all(answer.endswith("E:08007 Z:I") for answer in answers[:-1]), answers
