@@ -206,8 +206,8 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 		notify_conn_send(listener, NC_PING);
 }
 
-/* Has the subscribers flushed, which ends those whose database is no longer configured: nothing connects again for
- * them. */
+/* Makes all subscribers flush. This closes clients whose database is no longer configured, because their listener will
+ * not connect again. */
 static void
 flush_all(struct notify_listener *listener)
 {

@@ -88,7 +88,8 @@ int notify_join(struct notify_subscriber *subscriber, struct notify_subscription
 void notify_leave(struct notify_subscription *m); /* does nothing if m has joined no channel */
 
 /* Makes the listener call ops->caught_up when all notifications that were committed before now have arrived, when the
- * connection is lost, or after a second. Replaces an earlier call. Returns false if the listener is not connected. */
+ * connection is lost, or when no answer has come for a second. Replaces an earlier call. Returns false if the listener
+ * is not connected. */
 bool notify_catch_up(struct notify_subscriber *subscriber);
 /* Like notify_catch_up(), but also waits for notifications that another connection may have received already. */
 bool notify_catch_up_with_others(struct notify_subscriber *subscriber);

@@ -1,6 +1,6 @@
 /*
- * src/exchange/exchange.h - struct exchange: all that the relay and its features (statements, session state, LISTEN,
- * ...) see of a client, with the servers that the client borrows one after another.
+ * src/exchange/exchange.h - struct exchange: a client as the relay and its features (statements, session state, LISTEN,
+ * ...) see it. An exchange borrows one server after another for its client.
  *
  *   client_state.c   which step may follow which in the life of a client
  *   exchange.c       takes the steps, sends to the client, and calls the client's owner
@@ -8,9 +8,9 @@
  *
  * Owns:    the client's socket, its input that was read but not handled, and a reference to its settings (gucs).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
- * Always:  srv != NULL exactly while this exchange is that server's borrower. srv is NULL while the waiter waits. An
- *          exchange with is_closing gets no further bytes and asks for no server. The memory of a closed exchange is
- *          valid until the loop's next turn.
+ * Always:  srv != NULL exactly while this exchange is that server's borrower. srv is NULL while the client waits in
+ *          the pool's queue. An exchange with is_closing gets no further bytes and asks for no server. The memory of
+ *          a closed exchange is valid until the loop's next turn.
  */
 #pragma once
 
@@ -89,7 +89,7 @@ struct done_request {
 	bool has_text; /* srv->loan.text is this request's own SQL; set by report_done(), never cleared */
 };
 
-/* Kept input that is being handled. The field bytes is NULL without input, or once exchange_keep() has taken it
+/* Kept input that is being handled. `bytes` is NULL if there is no input, or if exchange_keep() has taken the buffer
  * back. */
 struct handled_input {
 	uint8_t *bytes;
@@ -142,7 +142,7 @@ struct exchange_env {
 	struct statement_store *statements;
 	struct scan_cache scanned; /* a cache of the scans of simple Queries */
 	struct known_text known; /* the statements in the SQL of the request known_of: see request_known() */
-	const struct request *known_of; /* compared with the request at hand, never followed */
+	const struct request *known_of; /* only compared with the present request, never followed */
 	struct guc_store *guc_store;
 	struct audit *audit;
 	struct auth_queries *auth_queries;
@@ -151,7 +151,7 @@ struct exchange_env {
 	struct timer linger_timer;
 	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: the clients in CL_CATCHING_UP */
 	struct timer catch_timer;
-	struct reads_subscriber *subscribers; /* relay/reads_wait.c: the clusters whose readings this loop gets */
+	struct reads_subscriber *subscribers; /* relay/reads_wait.c: the clusters whose hosts' answers this loop gets */
 	size_t name_bytes; /* the total length of all clients' statement names */
 	uint64_t last_token; /* the last client_statements.token; its highest bits are the worker's number */
 	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */
@@ -172,7 +172,7 @@ struct exchange_env {
 	void *owner; /* the first argument of the callbacks below */
 	/* Called when a statement needs a database to itself. Calls pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* Called on any thread when reads_on_reading() is due on this loop. */
+	/* Called on any thread when a host of a cluster has answered: reads_on_reading() is due on this loop. */
 	void (*on_reading)(void *owner);
 	struct query_table *queries; /* telemetry/query_table.h: statistics of requests that ended */
 	/* Called for requests that were slow, refused, lost or given up. */
@@ -212,7 +212,7 @@ struct exchange {
 	struct server *srv;
 	struct policy_waiter waiter; /* the client's place in the pool's queue; also has the client's id */
 	struct gucs *gucs; /* the client's present settings */
-	struct gucs *startup; /* during the login, the settings that the client has sent; later, its first settings */
+	struct gucs *startup; /* during the login, what the client has sent; later, what RESET ALL returns to */
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;
@@ -225,9 +225,9 @@ struct exchange {
 	uint32_t requests_done; /* number of requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint64_t tx_started_us; /* when the client's transaction began; 0 if none is open or beginning */
-	/* 1 << enum pin_reason, for each reason why the client keeps its server */
+	/* bits 1 << enum pin_reason: the reasons why the client keeps its server */
 	uint16_t pins;
-	/* The fast lane reads the fields from here on first, so they stand side by side. */
+	/* relay/fast.c reads the fields from `state` on before all others, so these fields stand side by side. */
 	uint8_t state; /* enum client_state; written only by exchange_step() */
 	uint8_t block; /* enum exchange_block; written only by exchange_set_block() */
 	/* while CL_REJECTING: 'S' or 'Q', the type of the message (Sync or Query) that ends the rejected request */
@@ -263,7 +263,7 @@ exchange_is_in_block(const struct exchange *x)
 	return x->srv != NULL ? x->srv->tx != 'I' : x->block >= EXCHANGE_BEGIN_DUE;
 }
 
-/* Sets x->block, which no other function does. A transaction with neither a block nor a server has ended. */
+/* Sets x->block. No other function does. If the client has neither a block nor a server, its transaction is over. */
 static inline void
 exchange_set_block(struct exchange *x, enum exchange_block to)
 {

@@ -101,7 +101,7 @@ next_message(const uint8_t *bytes, size_t len, size_t at)
 
 #define SENDER_AT FRAME_HEAD_LEN /* the PID of the sender, in a notification */
 
-/* Compares notifications without their senders' PIDs, because only the sender's process knows these (sender_pid.c). */
+/* Compares notifications without their senders' PIDs, which differ between pgweir's processes (sender_pid.c). */
 static bool
 are_same(const uint8_t *a, const uint8_t *b, size_t len)
 {
@@ -118,8 +118,8 @@ are_same(const uint8_t *a, const uint8_t *b, size_t len)
 
 /*
  * Returns the length of the longest end of `earlier` that is the beginning of `later`. PostgreSQL sends notifications
- * to all listeners in one order, so the notifications that both processes have got are such a piece. If several pieces
- * fit, the longest is taken. If that is too long, the client loses only repetitions of an equal notification.
+ * to all listeners in one order, so those that both processes have got are the end of `earlier` and the beginning of
+ * `later`. If the longest length is too long, the client loses only repetitions of an equal notification.
  */
 static size_t
 overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t later_len)

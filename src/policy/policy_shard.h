@@ -11,7 +11,7 @@
  *
  * A shard that gets its first idle connection, and a shard that gets one more waiter, must not miss each other. Each
  * writes its own row, runs a fence, and reads the other's row, so at least one of them sees both rows. Further idle
- * connections need no fence, because a shard with waiters sees the bit that the first one set, and asks for the others.
+ * connections need no fence, because a shard with waiters sees the bit that the first of them set, and asks for more.
  */
 #pragma once
 
@@ -84,8 +84,7 @@ struct policy_shard {
 	uint32_t own_turns, given_to_turns;
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* true if more clients wait here than when the other shards were last asked */
-	bool
-	    has_no_place; /* true if the pool or a cap had no place for another connection when the shard last looked */
+	bool has_no_place; /* true if the pool or a cap had no place left when the shard last looked for one */
 	bool has_freed; /* true if the shard has freed a place, and has not told the others yet */
 	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
 	struct shard_counts *idle_counts;

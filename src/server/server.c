@@ -50,14 +50,14 @@ server_note_owed(struct server *srv)
 		srv->owed_count = ledger_list_client(&srv->ledger, srv->owed, SERVER_OWED_MAX);
 }
 
-/* Frees everything that srv holds except its own memory; calls ops.settled for the replies that were owed. */
+/* Frees what srv needs only while it is connected, and calls ops.settled for the replies that were owed. */
 void
 server_free_parts(struct server *srv)
 {
 	uint64_t since_us;
 
-	/* Second case: an error before a simple Query has skipped the Query, which was the last message, so the ledger
-	 * has no entry for the Query's reply. */
+	/* With INTAKE_SYNC and an empty ledger, PostgreSQL has skipped the last message, a simple Query, because of an
+	 * earlier error. So the ledger has no entry for the reply to the Query. */
 	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us) ||
 			 (srv->ledger.intake == INTAKE_SYNC && srv->ledger.count == 0);
 	server_note_owed(srv);
@@ -103,7 +103,7 @@ server_close(struct server *srv)
 	server_finish(srv);
 }
 
-/* PostgreSQL's socket closes when its process ends; the process holds no session, lock or connection slot by then. */
+/* PostgreSQL closes its socket when its process ends: only then are its locks and its connection slot free. */
 void
 server_end(struct server *srv, uint64_t now_us)
 {

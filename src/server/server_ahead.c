@@ -2,8 +2,8 @@
 #include "server/server_ahead.h"
 #include "policy/policy_ahead.h"
 
-/* Moves the next reply kind of *kinds, a list with four bits per reply (struct policy_ahead), to *o. Returns false at
- * the end of the list. */
+/* Takes the next reply out of *kinds, a list with four bits for each reply (struct policy_ahead), and writes it to *o.
+ * Returns false at the end of the list. */
 static bool
 next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
 {

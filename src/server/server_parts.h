@@ -12,7 +12,8 @@
 
 const char *server_event_name(enum server_event ev); /* server_state.c */
 /* --- server.c: the end of a server, in two steps. In between, the owner or the borrower is called back. --- */
-/* Step 1: frees everything that srv holds, except its own memory. Calls ops.settled for the replies that were owed. */
+/* Step 1: closes the socket, and frees what srv needs only while it is connected. Calls ops.settled for the replies
+ * that were owed. */
 void server_free_parts(struct server *srv);
 /* Fills srv->owed with the replies that are owed to the borrower now, unless is_owed_final is set. */
 void server_note_owed(struct server *srv);

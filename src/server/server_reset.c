@@ -1,11 +1,10 @@
 /*
- * src/server/server_reset.c - cleans a server connection after its borrower, in steps, each of which waits until
- * nothing is owed and no cancel is under way:
- *
- *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
- *   transaction is open; DISCARD ALL if ordered; the seal (seal/seal.h); after either, the upstream's connect_query;
- * then the owner may hold the server, and send a query. An error ends the connection, unless it is the error of the
- * owner's query.
+ * src/server/server_reset.c - cleans a server connection after its borrower. First, pgweir cancels running requests,
+ * makes a COPY that waits for data fail, and sends a missing Sync. Each further step is sent when no reply is owed and
+ * no cancel is under way: ROLLBACK if a transaction is open; DISCARD ALL if ordered; a Query that washes what the
+ * borrower may have left in the session (seal/seal.h); DEALLOCATE of statements; SQL that closes sessions on other
+ * servers; the upstream's connect_query if settings were reset. Then the owner may hold the server, and send a query.
+ * The owner's query may fail, and SQL that closes a session may fail with 08003. Other errors end the connection.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -77,8 +76,8 @@ server_forget_unreported(struct server *srv)
 	return gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, NULL, 0));
 }
 
-/* Call when settings were reset: connect_query must run again, because its settings were reset, too. A connect_query
- * that has failed at the login is not run again, because it would fail again. */
+/* Call when settings were reset, with those that connect_query has set: connect_query must run again. But if it failed
+ * at the login, it is not run again, because it would fail again. */
 static void
 owe_connect_query(struct server *srv)
 {
@@ -126,7 +125,7 @@ seal(struct server *srv)
 	if (parts & WASH_PLANS) {
 		gucs_unref(srv->plan_gucs);
 		srv->plan_gucs = NULL;
-		/* PostgreSQL would plan the statements anew, and read their literals under the present settings. */
+		/* When a statement is next run, PostgreSQL plans it anew, and reads its literals under new settings. */
 		server_statements_outdate(&srv->statements);
 	}
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
@@ -185,8 +184,8 @@ next_step(struct server *srv)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
 		return seal(srv);
-	/* Code may have deallocated statements of pgweir's unnoticed; the next borrower's Bind would fail because of
-	 * that. */
+	/* The database's functions may have deallocated statements that pgweir believes prepared. A Bind of the next
+	 * borrower would fail. */
 	is_lost = srv->reset.sent == RESET_SENT_COUNT && srv->reset.statements_found != srv->statements.count;
 	srv->reset.sent = RESET_SENT_OTHER;
 	if (is_lost) {

@@ -87,7 +87,7 @@ guc_is_short_limit(const char *value)
 	return true;
 }
 
-/* The limits that may end a message of pgweir's. */
+/* The time limits that may cancel a statement that pgweir itself sends. */
 static const char *const limits[] = { GUC_STATEMENT_TIMEOUT, "lock_timeout", "transaction_timeout" };
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
 
@@ -138,7 +138,7 @@ next_planner_setting(const struct gucs *gucs, size_t *at)
 	return NULL;
 }
 
-/* Compares the settings one by one. They are in the same order unless names are spelled differently. */
+/* Compares the settings one by one: both sets are sorted by name, without regard to case. */
 bool
 gucs_plan_alike(const struct gucs *a, const struct gucs *b)
 {
