@@ -30,13 +30,13 @@ notify_catch_up(struct notify_subscriber *subscriber)
 		notify_conn_send(listener, NC_CATCH_UP);
 	if (!listener->is_up)
 		return false;
-	subscriber->waits = asked != NULL ? &listener->catching_next : &listener->catching;
-	TAILQ_INSERT_TAIL(subscriber->waits, subscriber, wait);
+	subscriber->waiting_in = asked != NULL ? &listener->catching_next : &listener->catching;
+	TAILQ_INSERT_TAIL(subscriber->waiting_in, subscriber, wait);
 	return true;
 }
 
 bool
-notify_catch_up_with_others(struct notify_subscriber *subscriber)
+notify_catch_up_across_connections(struct notify_subscriber *subscriber)
 {
 	if (subscriber->listener != NULL)
 		subscriber->listener->is_own_notify_due = true;
@@ -46,9 +46,9 @@ notify_catch_up_with_others(struct notify_subscriber *subscriber)
 void
 notify_cancel_catch_up(struct notify_subscriber *subscriber)
 {
-	if (subscriber->waits != NULL)
-		TAILQ_REMOVE(subscriber->waits, subscriber, wait);
-	subscriber->waits = NULL;
+	if (subscriber->waiting_in != NULL)
+		TAILQ_REMOVE(subscriber->waiting_in, subscriber, wait);
+	subscriber->waiting_in = NULL;
 }
 
 static void
@@ -57,7 +57,7 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 	struct notify_subscriber *subscriber;
 
 	TAILQ_FOREACH(subscriber, from, wait)
-		subscriber->waits = to;
+		subscriber->waiting_in = to;
 	TAILQ_CONCAT(to, from, wait);
 }
 

@@ -47,7 +47,7 @@ struct auth_queries; /* lookup/auth_query.h */
 /* A feature's result for a message. */
 enum feature_step {
 	STEP_FORWARD, /* send the message as it is */
-	STEP_SENT, /* other bytes go in place of the message, or of its beginning: see each function */
+	STEP_REPLACED, /* other bytes go in place of the message, or of its beginning: see each function */
 	STEP_HOLD, /* the message must wait until the earlier messages are answered */
 	STEP_FAILED /* there is no memory */
 };
@@ -61,7 +61,7 @@ enum feature_tie {
 
 /* The state of the client's transaction block, besides srv->tx. */
 enum exchange_block {
-	EXCHANGE_NO_BLOCK, /* no block is open, or the block is on the primary */
+	EXCHANGE_ORDINARY, /* no block is open, or the block is on the primary */
 	EXCHANGE_ON_STANDBY, /* no block is open, and the client's server belongs to a standby */
 	EXCHANGE_BEGUN, /* the block is on a standby, and all its answered SQL can be run again: relay/reads_block.c */
 	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds it to that standby */
@@ -108,7 +108,7 @@ struct exchange_ops {
 	 * client_pid, begins to cancel that client's request, and returns true. */
 	bool (*cancel_client_of_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client. */
-	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
+	void (*handle_bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
 	void (*try_release)(struct exchange *x); /* gives the server back if x needs it no longer */
 	/* Returns the client's statement of this name ("" for the unnamed statement), or NULL if it is unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
@@ -172,8 +172,8 @@ struct exchange_env {
 	void *owner; /* the first argument of the callbacks below */
 	/* Called when a statement needs a database to itself. Calls pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* Called on any thread when a host of a cluster has answered: reads_on_reading() is due on this loop. */
-	void (*on_reading)(void *owner);
+	/* Called on any thread when a host of a cluster has answered, so reads_on_cluster_reading() is due. */
+	void (*on_cluster_reading)(void *owner);
 	struct query_table *queries; /* telemetry/query_table.h: statistics of requests that ended */
 	/* Called for requests that were slow, refused, lost or given up. */
 	void (*on_report)(void *owner, const struct request_report *report);
@@ -246,8 +246,8 @@ struct exchange {
 	/* The client's bytes are being walked (relay/walk.h), so its server must not be given back. Set and cleared by
 	 * walk_batch(). */
 	bool is_in_relay : 1;
-	/* Settings were sent ahead of the present message. Set by catch_up(), cleared by requests.c and fast.c. */
-	bool has_caught_up : 1;
+	/* Settings were sent ahead of the present message. Set by set_gucs(), cleared by requests.c and fast.c. */
+	bool has_sent_gucs : 1;
 	/* The client was shown something of the primary's outside of an answer, such as a notification. Set by
 	 * listen/queue.c, reject.c, client_record.c and reads.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
@@ -269,8 +269,8 @@ exchange_set_block(struct exchange *x, enum exchange_block to)
 {
 	bool is_there = x->srv != NULL && x->srv->loan.standby != 0;
 
-	assert(to == EXCHANGE_NO_BLOCK || x->block < EXCHANGE_ROLLED_BACK); /* the client must end that block first */
-	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_BEGIN_DUE ? is_there : x->srv == NULL));
+	assert(to == EXCHANGE_ORDINARY || x->block < EXCHANGE_ROLLED_BACK); /* the client must end that block first */
+	assert(to == EXCHANGE_ORDINARY || (to < EXCHANGE_BEGIN_DUE ? is_there : x->srv == NULL));
 	if (to >= EXCHANGE_BEGIN_DUE)
 		x->env->blocks_without_server++;
 	else if (x->srv == NULL)
@@ -371,7 +371,7 @@ exchange_is_followed(const struct exchange *x)
 
 /* Takes the result of a MAY_CLOSE function if the caller does not use x->srv afterwards. */
 static inline void
-exchange_left(bool has_server)
+exchange_ignore_result(bool has_server)
 {
 	(void)has_server;
 }
@@ -413,7 +413,7 @@ exchange_answer_buf(struct exchange *x, struct buf *b)
 }
 
 /* Sends the other peer's batch that is still in o, logs this bug of pgweir, and begins a batch for `to`. */
-void exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
+void exchange_repair_batch(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
 
 /* Begins a batch for the peer `to` in o, one of the loop's outboxes, unless o has that peer's batch already. */
 static inline void
@@ -422,7 +422,7 @@ exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *
 	if (o->to == NULL)
 		o->to = to;
 	else if (o->to != to)
-		exchange_begin_batch_slowly(env, o, to);
+		exchange_repair_batch(env, o, to);
 }
 const char *exchange_user(const struct exchange *x); /* never NULL */
 const char *exchange_application(const struct exchange *x); /* never NULL */

@@ -10,7 +10,7 @@ may_be_transferred(struct client_listen *l)
 	listen_sweep(l);
 	listen_settle_uncommitted(l);
 	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_pending_change ||
-	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_flush_due ||
+	    l->sending != SENDING_NOT || l->subscriber.waiting_in != NULL || l->subscriber.is_flush_due ||
 	    l->queue.len > l->queue_at || l->uncommitted.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *sub = l->table; sub != NULL; sub = sub->hh.next)
@@ -63,13 +63,13 @@ void
 listen_transfer_catch_up(struct exchange *x)
 {
 	if (x->listen != NULL && x->listen->table != NULL)
-		notify_catch_up_with_others(&x->listen->subscriber);
+		notify_catch_up_across_connections(&x->listen->subscriber);
 }
 
 bool
 listen_transfer_waits(const struct exchange *x)
 {
-	return x->listen != NULL && x->listen->subscriber.waits != NULL;
+	return x->listen != NULL && x->listen->subscriber.waiting_in != NULL;
 }
 
 void

@@ -36,7 +36,7 @@
 #define NEVER_US UINT64_MAX
 #define SECOND_US 1000000u
 #define RAMP_MOST 16
-#define POLICY_LAST 64u /* a power of two */
+#define POLICY_LAST_SLOTS 64u /* a power of two */
 
 TAILQ_HEAD(policy_conns, policy_conn);
 TAILQ_HEAD(policy_queue, policy_waiter);
@@ -64,8 +64,8 @@ struct policy {
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT connections are being cleaned (is_being_washed) */
-	/* [id % POLICY_LAST]: the last connection of the borrower with this id, if its borrower_id is id */
-	struct policy_conn *last_by_borrower[POLICY_LAST];
+	/* [id % POLICY_LAST_SLOTS]: the last connection of the borrower with this id, if its borrower_id is id */
+	struct policy_conn *last_by_borrower[POLICY_LAST_SLOTS];
 	struct policy_queue queue; /* the longest waiter is first */
 	uint32_t waiting; /* waiters in the queue */
 	uint32_t sent_ahead; /* how many of these are WAITS_AHEAD */

@@ -50,4 +50,4 @@ bool standby_pools_are_empty(const struct pool *pool); /* returns true if no sta
 /* Returns the host that is known to be the primary; NULL if none is, or if no client reads from standbys. */
 const struct upstream_host *pool_primary_host(const struct pool *pool);
 /* Call when srv has logged in: sets srv->reading (on a standby) or srv->history (on the primary). */
-void pool_note_reading(struct server *srv);
+void pool_note_cluster_at_login(struct server *srv);

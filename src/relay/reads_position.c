@@ -39,7 +39,7 @@ refuse(struct request *m, const char *value)
 		message_put(&m->instead, 'Q', sql.bytes, sql.len);
 	m->instead.is_broken |= !buf_ok(&sql);
 	buf_fini(&sql);
-	return buf_ok(&m->instead) ? STEP_SENT : STEP_FAILED;
+	return buf_ok(&m->instead) ? STEP_REPLACED : STEP_FAILED;
 }
 
 static enum feature_step
@@ -60,7 +60,7 @@ check_minimum(struct exchange *x, struct request *m)
 }
 
 enum feature_step
-reads_position(struct exchange *x, struct request *m)
+reads_handle_position(struct exchange *x, struct request *m)
 {
 	size_t len;
 	const char *sql;

@@ -83,7 +83,7 @@ server_free_later(struct server *srv)
 }
 
 void
-server_finish(struct server *srv)
+server_finish_closing(struct server *srv)
 {
 	assert(srv->stream.fd < 0 && srv->ledger.count == 0 && srv->cancel == NULL);
 	server_step(srv, SE_LOST);
@@ -100,19 +100,19 @@ server_close(struct server *srv)
 	if (srv->state == SV_IDLE)
 		server_write(srv, MESSAGE_BARE("X"));
 	server_free_parts(srv);
-	server_finish(srv);
+	server_finish_closing(srv);
 }
 
 /* PostgreSQL closes its socket when its process ends: only then are its locks and its connection slot free. */
 void
-server_end(struct server *srv, uint64_t now_us)
+server_terminate(struct server *srv, uint64_t now_us)
 {
 	if (srv->state != SV_IDLE || server_write(srv, MESSAGE_BARE("X")) < 0) {
 		server_close(srv);
 		return;
 	}
 	server_step(srv, SE_TERMINATE);
-	srv->reset.deadline_us = now_us + SERVER_END_US;
+	srv->reset.deadline_us = now_us + SERVER_TERMINATE_US;
 }
 
 bool
@@ -203,19 +203,19 @@ server_fail(struct server *srv, const struct fail *why)
 		return;
 	}
 	server_get_last_words(srv, &told);
-	if (!note_loss(srv, &told) && srv->end_line == END_LINE_OF_ITS_OWN)
-		srv->end_line = END_LINE_OF_MANY;
+	if (!note_loss(srv, &told) && srv->end_log_line == END_LOG_LINE_OF_ITS_OWN)
+		srv->end_log_line = END_LOG_LINE_OF_MANY;
 	server_free_parts(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
 	else
 		srv->env->owner_ops->gone(srv, why);
-	if (srv->end_line == END_LINE_OF_MANY)
+	if (srv->end_log_line == END_LOG_LINE_OF_MANY)
 		level = LOG_LEVEL_DEBUG;
-	if (srv->end_line != END_LINE_OF_BORROWER && log_is_enabled(srv->env->log, level))
+	if (srv->end_log_line != END_LOG_LINE_OF_BORROWER && log_is_enabled(srv->env->log, level))
 		log_event(srv->env->log, level, &about, "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id,
 			  srv->address, srv->target->database, srv->target->user, told.sqlstate, told.text);
-	server_finish(srv);
+	server_finish_closing(srv);
 }
 
 struct server *

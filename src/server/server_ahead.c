@@ -38,7 +38,7 @@ server_disown_ahead(struct server *srv)
 }
 
 void
-server_disown_ahead_first(struct server *srv)
+server_disown_ahead_to_front(struct server *srv)
 {
 	struct policy_conn *conn = srv->conn;
 	struct owed all[POLICY_AHEAD_MAX * 8], o;

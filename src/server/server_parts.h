@@ -18,8 +18,8 @@ void server_free_parts(struct server *srv);
 /* Fills srv->owed with the replies that are owed to the borrower now, unless is_owed_final is set. */
 void server_note_owed(struct server *srv);
 /* Step 2: calls owner_ops.closed, and frees srv in the loop's next turn. */
-void server_finish(struct server *srv);
-void server_free_later(struct server *srv); /* does the last part of server_finish() */
+void server_finish_closing(struct server *srv);
+void server_free_later(struct server *srv); /* does the last part of server_finish_closing() */
 /* Sends a query of the owner's. question must outlive srv. Returns 0, or -1 as server_send() does. */
 int server_ask(struct server *srv, const char *question);
 

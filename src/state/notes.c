@@ -126,7 +126,7 @@ static bool
 changes_reading(const struct known_statement *k)
 {
 	return k->kind == KNOWN_RESET_ALL || k->kind == KNOWN_RESET_USER ||
-	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && guc_affects_parsing(k->name));
+	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && guc_affects_parsing_or_user(k->name));
 }
 
 static void

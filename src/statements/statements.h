@@ -12,15 +12,15 @@
 
 /*
  * The next functions are rows of relay/features.c. They handle messages of the extended protocol that name a statement,
- * from a client with a server. They return STEP_FORWARD if the message must be sent as it is; STEP_SENT if the message
- * is in the ledger, and what the server must get is in the outbox; STEP_HOLD if the message must wait for replies; or
- * STEP_FAILED if there is no memory.
+ * from a client with a server. They return STEP_FORWARD if the message must be sent as it is; STEP_REPLACED if the
+ * message is in the ledger, and what the server must get is in the outbox; STEP_HOLD if the message must wait for
+ * replies; or STEP_FAILED if there is no memory.
  */
 /* Finds the statement that a Bind names, and sets m->named and m->statement. */
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
 /* Finds the statement that a Describe names, and sets m->named and m->statement. */
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
-/* STEP_SENT: the outbox has a new beginning in place of m->skip_len bytes of the Bind; the caller must send the
+/* STEP_REPLACED: the outbox has a new beginning in place of m->skip_len bytes of the Bind; the caller must send the
  * rest. */
 enum feature_step statements_bind(struct exchange *x, struct request *m);
 enum feature_step statements_describe(struct exchange *x, struct request *m);
@@ -33,7 +33,7 @@ enum feature_step statements_close(struct exchange *x, struct request *m);
 bool statements_pass_through(const struct exchange *x);
 /*
  * Does what statements_find_bound() and statements_bind() do, for a complete Bind in the fast lane (relay/fast.c).
- * Returns STEP_SENT as statements_bind() does; STEP_FORWARD if the Bind must take the slow lane; STEP_HOLD; or
+ * Returns STEP_REPLACED as statements_bind() does; STEP_FORWARD if the Bind must take the slow lane; STEP_HOLD; or
  * STEP_FAILED.
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
@@ -57,8 +57,8 @@ enum feature_step statements_parse(struct exchange *x, struct request *m);
 bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 /*
  * Handles a Parse that is longer than max_statement_size. sql: the rest of the Parse after its name, which has len
- * bytes; `have` of them have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent; STEP_SENT if
- * another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
+ * bytes; `have` of them have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent; STEP_REPLACED
+ * if another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
  */
 enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					    size_t len);
@@ -75,8 +75,8 @@ void statements_described(struct server *srv, const struct owed *o, uint8_t type
 
 /* --- statements_deallocate.c: SQL that deallocates statements --- */
 /*
- * Handles a Query of a client with or without a server. Returns STEP_SENT if pgweir has answered the Query, because it
- * only deallocates statements that have names in the client's table; STEP_HOLD if the Query must wait until earlier
+ * Handles a Query of a client with or without a server. Returns STEP_REPLACED if pgweir has answered the Query, because
+ * it only deallocates statements that have names in the client's table; STEP_HOLD if the Query must wait until earlier
  * messages are answered; STEP_FORWARD if the server must run it.
  */
 enum feature_step statements_deallocate_here(struct exchange *x, const struct request *m);
