@@ -112,8 +112,8 @@ void guc_put_identifier(struct buf *out, const char *name, bool is_qualified);
 bool guc_is_identity(const struct guc *s);
 /*
  * Appends the messages that change a server's settings from `from` to `to`: messages of the extended protocol, without
- * a Sync, in which values are bound parameters, never part of SQL. Appends nothing if there is no difference. Leaves
- * reported settings that only `from` has as they are. Messages that only undo settings of `from` can't fail. Returns
+ * a Sync, in which values are bound parameters, never part of SQL. Appends nothing if there is no difference. Does not
+ * change reported settings that only `from` has. Messages that only undo settings of `from` can't fail. Returns
  * the number of Parse/Bind/Execute triples.
  *
  * always: NULL, or a GUC set; settings with its names are sent even if they are equal in `from` and `to`.
