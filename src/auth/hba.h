@@ -11,7 +11,7 @@
  *
  * The caller looks up host names and roles (+role, samerole). A lookup may take time, so hba_match() asks the caller
  * only at a rule whose other columns fit. A name in the address column fits if it is the name of the client's address,
- * and the client's address is one of the name's addresses. A name that begins with a dot fits all names with this end.
+ * and the client's address is one of the name's addresses. A name that begins with a dot fits all names that end in it.
  *
  * Always: a struct hba is immutable; a reload makes a new one.
  */
@@ -66,7 +66,7 @@ struct hba_answer {
 struct hba_needs {
 	bool secrets; /* users' secrets, because a rule has scram-sha-256, md5 or password */
 	bool tls; /* TLS, because a rule is hostssl */
-	bool certificates; /* authorities of clients' certificates, because a rule requires a certificate */
+	bool certificates; /* a CA for clients' certificates, because a rule requires a certificate */
 	bool roles; /* a lookup of roles, because a rule has +role or samerole */
 };
 

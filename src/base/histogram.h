@@ -61,7 +61,7 @@ uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_sum_us(const struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
 /* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. Interpolates linearly, as Prometheus does. In the
- * last bucket that has values, the result is at most their mean, and so never above the largest value. max_us is the
- * largest value in h, or 0 if not known; without it, a quantile in the last bucket (HISTOGRAM_REST) is INFINITY. */
+ * highest bucket that has values, the result is at most their mean. max_us: the largest value in h, or 0 if not known.
+ * If max_us is 0, a quantile in the bucket HISTOGRAM_REST is INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

@@ -295,7 +295,7 @@ try_cancel(struct client_cancel *cancel)
 		look_again(cancel);
 	else if (target->x.state == CL_IN_LINE || target->x.state == CL_CATCHING_UP)
 		refuse_waiting(cancel, relay_cancel_wait);
-	else if (client_state_awaits_listener((enum client_state)target->x.state))
+	else if (client_state_awaits_listener_or_flush((enum client_state)target->x.state))
 		refuse_waiting(cancel, listen_cancel);
 	else if (srv == NULL || !client_is_served(target, &since_us) ||
 		 srv->ledger.count == 0) /* the request may be held */
@@ -466,7 +466,7 @@ cancel_later(struct client *target, enum canceler by)
 	uint64_t since_us;
 
 	if (x->state != CL_IN_LINE && x->state != CL_CATCHING_UP &&
-	    !client_state_awaits_listener((enum client_state)x->state) &&
+	    !client_state_awaits_listener_or_flush((enum client_state)x->state) &&
 	    (x->srv == NULL || !client_is_served(target, &since_us)))
 		return 0; /* the client is idle */
 	if (has_enough(target))

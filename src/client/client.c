@@ -386,7 +386,7 @@ on_drained(struct stream *s)
 		return;
 	}
 	relay_unstall(&c->x);
-	exchange_left(listen_flush(&c->x));
+	exchange_ignore_result(listen_flush(&c->x));
 }
 
 /* Called when the client has closed its side. A client that has only closed its sending side stays, and so does a

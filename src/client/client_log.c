@@ -105,7 +105,7 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 				    does);
 		lost = does;
 	}
-	if (with != NULL && why != NULL && with->end_line == END_LINE_OF_MANY) {
+	if (with != NULL && why != NULL && with->end_log_line == END_LOG_LINE_OF_MANY) {
 		note_lost(c->env, why, about.words, does);
 		return;
 	}

@@ -103,7 +103,7 @@ go_on(struct exchange *x, bool is_failed_within)
 	exchange_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
 	x->waiter.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
-	exchange_handle_pending(x, x->env->ops->bytes);
+	exchange_handle_pending(x, x->env->ops->handle_bytes);
 }
 
 static void
@@ -290,7 +290,7 @@ commit_check_lost(struct exchange *x, struct server *srv, const struct fail *sho
 	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_session_lost);
 
 	exchange_set_block(x,
-			   c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_NO_BLOCK);
+			   c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_ORDINARY);
 	if (d == NULL)
 		return false;
 	assert(x->srv == NULL && exchange_doubt(x) == NULL);

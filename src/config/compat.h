@@ -11,7 +11,7 @@
 
 /* clang-format off */
 #define COMPAT_WAY_LIST(ROW) /* ROW(name of the behavior, what PgBouncer does, what pgweir does without compat) */ \
-	ROW(WORDS_FAILURES, "errors and log lines are in PgBouncer's words", "in pgweir's") \
+	ROW(USES_THEIR_WORDS, "errors and log lines are in PgBouncer's words", "in pgweir's") \
 	ROW(ENDS_LATE_QUERIES, "`query_timeout` holds for the wait for a server connection, too, and disconnects the client; the query is cancelled", \
 	    "the query is cancelled, and the client goes on") \
 	ROW(ENDS_THE_UNSERVED, "when PostgreSQL refuses pgweir's login, waiting clients are disconnected, unless PostgreSQL is just starting", \

@@ -82,7 +82,7 @@ struct scope_settings {
 	uint32_t prepared_statements; /* the most on one server connection; 0 if they are passed through */
 	size_t max_statement_size; /* bytes */
 	bool statement_ignore_comments, keep_plans;
-	bool commit_check; /* asks PostgreSQL how a COMMIT has ended whose answer was lost */
+	bool commit_check; /* if the answer to a COMMIT was lost, asks PostgreSQL how the COMMIT ended */
 	uint64_t commit_check_timeout_us;
 	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
 	uint64_t client_idle_timeout_us; /* 0 if there is none */
@@ -251,7 +251,7 @@ void config_unref(struct config *config);
 bool config_may_name_tenant_in(const struct config *config, const char *where);
 /* Returns the length of the tenant's name in "tenant/database", or 0 if the database is not a tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
-/* Returns true if tenants are switched on, and `user` is "user.tenant" of a tenant with a section, be it [tenant *]. */
+/* Returns true if tenants are switched on, and `user` is "user.tenant", with a section for the tenant or [tenant *]. */
 bool config_user_is_of_tenant(const struct config *config, const char *user);
 /* Returns the section [database NAME], or [tenant NAME] if `name` is "tenant/database". If there is no such section,
  * returns [database *] or [tenant *], or NULL. */
@@ -267,7 +267,7 @@ void config_apply_scope(const struct config_scope *scope, struct scope_settings 
 /* Returns true if pgweir ignores a client's startup parameter of this name; upper and lower case are equal.
  * is_in_options is true for a parameter that the client sent as a part of "options". */
 bool config_is_ignored_parameter(const struct config *config, const char *name, bool is_in_options);
-/* Returns true if auth_query is on by default, or for at least one database or tenant. */
+/* Returns true if auth_query is on in config->defaults, or in the section of at least one database or tenant. */
 bool config_has_auth_query(const struct config *config);
 bool config_is_foreign(const struct config *config); /* returns true if the file is in another program's format */
 bool config_is_admin(const struct config *config, const char *user);

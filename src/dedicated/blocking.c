@@ -39,7 +39,7 @@ struct blocking {
 	/* the questions of the last round: the first question_count are set */
 	struct question *questions[BLOCKING_QUESTIONS_MAX];
 	size_t question_count, open_count;
-	uint64_t ended_us; /* when the last round ended; 0 if there was none */
+	uint64_t ended_us; /* when the last round began, or when its last answer so far came; or 0 */
 };
 
 static const struct dedicated_ops question_ops;
@@ -231,8 +231,8 @@ on_up(struct dedicated *d)
 	const struct server *s;
 	struct buf sql = { 0 };
 
-	/* The name may stand for several hosts, and the connection may have reached another one than intended; so the
-	 * question is about the servers that are busy on the host that it has reached. */
+	/* The target's host name may stand for several hosts. So the question is about the servers that are busy on the
+	 * host that the connection has reached. */
 	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(s, &e->servers, all)
 			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, d->srv->address) == 0)

@@ -2,13 +2,12 @@
  * src/dedicated/notify_catch_up.c - clients that wait until the listener has received all earlier notifications. See
  * notify_listener.h.
  *
- * PostgreSQL delivers the notifications that are due before each ReadyForQuery, so the reply to a Sync proves that they
- * have arrived. At most one Sync is under way; clients that begin to wait meanwhile share the next one.
+ * Before each ReadyForQuery, PostgreSQL sends all notifications that are due, so the reply to a Sync proves that they
+ * have arrived. At most one Sync is under way; clients that begin to wait in the meantime share the next Sync.
  *
- * PostgreSQL signals a NOTIFY to its listening backends one by one. So one backend may have delivered a notification
- * already while another has not been signaled yet, and answers a Sync without delivering it. This matters for a client
- * that has got notifications on another connection before. For such clients the listener notifies itself instead of
- * sending a Sync (notify_conn.c).
+ * PostgreSQL signals a NOTIFY to its listening backends one by one. So one backend may have sent a notification already
+ * while another backend was not signaled yet, and answers a Sync without it. So if a client has got notifications on
+ * another connection before, the listener sends a NOTIFY to itself, not a Sync (notify_conn.c).
  */
 #include "dedicated/notify_state.h"
 #include "base/clock.h"
@@ -31,13 +30,13 @@ notify_catch_up(struct notify_subscriber *subscriber)
 		notify_conn_send(listener, NC_CATCH_UP);
 	if (!listener->is_up)
 		return false;
-	subscriber->waits = asked != NULL ? &listener->catching_next : &listener->catching;
-	TAILQ_INSERT_TAIL(subscriber->waits, subscriber, wait);
+	subscriber->waiting_in = asked != NULL ? &listener->catching_next : &listener->catching;
+	TAILQ_INSERT_TAIL(subscriber->waiting_in, subscriber, wait);
 	return true;
 }
 
 bool
-notify_catch_up_with_others(struct notify_subscriber *subscriber)
+notify_catch_up_across_connections(struct notify_subscriber *subscriber)
 {
 	if (subscriber->listener != NULL)
 		subscriber->listener->is_own_notify_due = true;
@@ -47,9 +46,9 @@ notify_catch_up_with_others(struct notify_subscriber *subscriber)
 void
 notify_cancel_catch_up(struct notify_subscriber *subscriber)
 {
-	if (subscriber->waits != NULL)
-		TAILQ_REMOVE(subscriber->waits, subscriber, wait);
-	subscriber->waits = NULL;
+	if (subscriber->waiting_in != NULL)
+		TAILQ_REMOVE(subscriber->waiting_in, subscriber, wait);
+	subscriber->waiting_in = NULL;
 }
 
 static void
@@ -58,11 +57,12 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 	struct notify_subscriber *subscriber;
 
 	TAILQ_FOREACH(subscriber, from, wait)
-		subscriber->waits = to;
+		subscriber->waiting_in = to;
 	TAILQ_CONCAT(to, from, wait);
 }
 
-/* A ReadyForQuery follows an error, too, so clients that need only a Sync have caught up even if the NOTIFY failed. */
+/* If the NOTIFY has failed, tells all subscribers that wait for its answer of a gap. Their wait ends even then, because
+ * the ReadyForQuery after the error serves like that of a Sync. */
 void
 notify_caught_up(struct notify_listener *listener, const struct fail *why)
 {
@@ -97,7 +97,7 @@ notify_end_catching(struct notify_listener *listener)
 	move_waits(&listener->catching_next, &listener->caught);
 }
 
-/* Ends the waits that take longer than CATCH_UP_MAX_US. */
+/* Ends all waits if the oldest command, of any kind, has had no answer for CATCH_UP_MAX_US. */
 void
 notify_give_up_catching(struct notify_listener *listener, uint64_t now_us)
 {

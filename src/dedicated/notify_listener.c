@@ -7,7 +7,7 @@
 #include <sys/random.h>
 
 #define TICK_US US_PER_S
-#define HUB_LINGER_US (60 * US_PER_S)
+#define LISTENER_LINGER_US (60 * US_PER_S)
 #define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is treated as lost */
 
 static void on_timer(void *arg);
@@ -136,7 +136,7 @@ find_listener(const struct pool *pool, const char *encoding)
 static void
 attach(struct notify_listener *listener, struct notify_subscriber *subscriber, const struct notify_subscriber_ops *ops)
 {
-	assert(subscriber->listener == NULL && subscriber->waits == NULL);
+	assert(subscriber->listener == NULL && subscriber->waiting_in == NULL);
 	subscriber->listener = listener;
 	subscriber->ops = ops;
 	TAILQ_INIT(&subscriber->due);
@@ -156,8 +156,8 @@ notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber 
 }
 
 bool
-notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
-	     const struct notify_subscriber_ops *ops)
+notify_attach_if_listening(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
+			   const struct notify_subscriber_ops *ops)
 {
 	struct notify_listener *listener = find_listener(pool, encoding);
 
@@ -206,8 +206,8 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 		notify_conn_send(listener, NC_PING);
 }
 
-/* Has the subscribers flushed, which ends those whose database is no longer configured: nothing connects again for
- * them. */
+/* Makes all subscribers flush. This closes clients whose database is no longer configured, because their listener will
+ * not connect again. */
 static void
 flush_all(struct notify_listener *listener)
 {
@@ -225,7 +225,7 @@ on_timer(void *arg)
 	uint64_t now_us = notify_now(listener), in_us = TICK_US;
 
 	if (TAILQ_EMPTY(&listener->subscribers) && listener->subscription_count == 0 &&
-	    now_us - listener->unused_since_us >= HUB_LINGER_US) {
+	    now_us - listener->unused_since_us >= LISTENER_LINGER_US) {
 		free_listener(listener);
 		return;
 	}

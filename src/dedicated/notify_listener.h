@@ -55,7 +55,7 @@ struct notify_subscriber {
 	const struct notify_subscriber_ops *ops;
 	uint32_t subscriptions; /* how many subscriptions the subscriber has */
 	bool is_flush_due, has_gap; /* has_gap: `gap` is due when the listener listens again */
-	struct notify_subscribers *waits; /* the list in which the subscriber is after notify_catch_up(); else NULL */
+	struct notify_subscribers *waiting_in; /* the list in which it is after notify_catch_up(); else NULL */
 	struct notify_subscriptions due; /* subscriptions for which LISTEN is due */
 	TAILQ_ENTRY(notify_subscriber) all, to_flush, wait, turn;
 };
@@ -77,8 +77,8 @@ int notify_attach(struct pool *pool, const char *encoding, struct notify_subscri
 		  const struct notify_subscriber_ops *ops);
 /* Like notify_attach(), for a subscriber that will only call notify_catch_up(). Makes no listener: returns false if the
  * pool has no connected listener for this client_encoding. */
-bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
-		  const struct notify_subscriber_ops *ops);
+bool notify_attach_if_listening(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
+				const struct notify_subscriber_ops *ops);
 /* Detaches `subscriber`, which must have no subscriptions. Does nothing if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
@@ -88,10 +88,11 @@ int notify_join(struct notify_subscriber *subscriber, struct notify_subscription
 void notify_leave(struct notify_subscription *m); /* does nothing if m has joined no channel */
 
 /* Makes the listener call ops->caught_up when all notifications that were committed before now have arrived, when the
- * connection is lost, or after a second. Replaces an earlier call. Returns false if the listener is not connected. */
+ * connection is lost, or when no answer has come for a second. Replaces an earlier call. Returns false if the listener
+ * is not connected. */
 bool notify_catch_up(struct notify_subscriber *subscriber);
 /* Like notify_catch_up(), but also waits for notifications that another connection may have received already. */
-bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
+bool notify_catch_up_across_connections(struct notify_subscriber *subscriber);
 void notify_cancel_catch_up(struct notify_subscriber *subscriber); /* caught_up will not be called */
 
 /* Callbacks by which the set of pools makes, pauses and frees the objects of dedicated/. */

@@ -8,9 +8,7 @@
 #include <unistd.h>
 
 #define WANTED_US 250u /* the time between two readings while a reading is wanted; longer for a standby that lags */
-#define USED_US                                                                                                        \
-	(20 * US_PER_MS) /* between two readings while clients read on standbys; less if reads_wait is short           \
-			  */
+#define USED_US (20 * US_PER_MS) /* between readings while clients read on standbys; less if reads_wait is short */
 #define IDLE_US (1 * US_PER_S)
 #define USED_FOR_US (1 * US_PER_S) /* clients count as reading on standbys for this time after the last use */
 #define UNFLUSHED_US (5 * US_PER_MS)
@@ -50,7 +48,7 @@ set_timer(struct watched *d, uint64_t in_us)
 
 /* --- The use of a host. --- */
 
-/* Sets and logs the use of a host. `reason` says why the host is not used any more. */
+/* Sets the use of a host. Logs it if it begins or ends, or if the host can't be used; `reason` says why. */
 static void
 set_use(struct watch_host *h, enum watch_use use, const char *reason)
 {
@@ -263,10 +261,10 @@ set_silent(struct watch_host *h, bool is_silent)
 	cluster_set_silent(h->list->cluster, h->index, is_silent);
 }
 
-/* If a standby is slow to answer, sends its reads to other hosts long before it is given up (end_life()): if it is
- * alive after all, these reads merely run twice. A standby in use is asked every half_wait_us or USED_US, whichever is
- * shorter. The answer may take half_wait_us, or longer if recent answers were slow. If it is late, this function looks
- * again before it acts, because pgweir itself may have been late to read the answer. Returns when to look again. */
+/* Marks a standby that is slow to answer as silent, so the reads that wait for it run on other hosts, too. This is long
+ * before end_life(): if the standby is alive after all, the reads merely run twice. A standby in use is asked every
+ * half_wait_us or USED_US, whichever is shorter. An answer may take half_wait_us, or longer if recent answers were
+ * slow. pgweir itself may read an answer late, so a late answer is looked for twice. Returns when to look again. */
 static uint64_t
 check_silence(struct watch_host *h)
 {

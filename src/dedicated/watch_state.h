@@ -34,7 +34,7 @@ enum watch_ask {
 struct trial {
 	uint64_t xids[TRIAL_COUNT];
 	uint32_t bits; /* bit i is set if the i-th transaction was committed */
-	uint64_t begun_us; /* proves nothing about a life (cluster_view.h) that began later; 0 if there is no trial */
+	uint64_t begun_us; /* when the trial began, which proves nothing about later lives; 0 if there is no trial */
 	/* a standby that has replayed the log up to here has replayed the whole trial; 0 if not known yet */
 	uint64_t position;
 };
@@ -85,7 +85,7 @@ struct watch_host {
 	bool is_wanted; /* true if a reading is wanted soon */
 	bool is_nudge_due;
 	bool has_other_timeline; /* true for a standby that receives another timeline than the primary's */
-	/* The last use that set_use() has logged: never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY.
+	/* Set by set_use(): never to WATCH_SILENT (see is_silent), and for a standby never to WATCH_NO_PRIMARY.
 	 * WATCH_LAG is as of the last reading. */
 	enum watch_use use;
 	struct watch_answer answer; /* the answer to the question under way */
@@ -117,7 +117,7 @@ struct watched {
 	struct watch *watch;
 	struct cluster *cluster;
 	char database[CONFIG_NAME_MAX + 1];
-	/* max_lag_us: the longest lag of a standby that serves reads; patience_us: a later answer ends a life */
+	/* the longest lag of a standby that serves reads; the time after which a missing answer ends a host's life */
 	uint64_t max_lag_us, patience_us;
 	uint64_t half_wait_us; /* the time between two readings of a standby in use, about half of reads_wait */
 	bool is_kept; /* true if the present configuration has the list */

@@ -78,7 +78,7 @@ client_state_waits(enum client_state s)
 
 /* Returns true while the request, or its ReadyForQuery, waits for the listener; and in CL_CLOSE_AFTER_FLUSH. */
 static inline bool
-client_state_awaits_listener(enum client_state s)
+client_state_awaits_listener_or_flush(enum client_state s)
 {
 	return s >= CL_AWAITING_LISTENER;
 }

@@ -51,7 +51,7 @@ exchange_out_of_memory(struct exchange *x)
 }
 
 void
-exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to)
+exchange_repair_batch(struct exchange_env *env, struct outbox *o, struct stream *to)
 {
 	if (outbox_begin(o, to) < 0)
 		log_bug(env->log, "a batch for one peer was begun within another's");

@@ -1,6 +1,6 @@
 /*
- * src/exchange/exchange.h - struct exchange: all that the relay and its features (statements, session state, LISTEN,
- * ...) see of a client, with the servers that the client borrows one after another.
+ * src/exchange/exchange.h - struct exchange: a client as the relay and its features (statements, session state, LISTEN,
+ * ...) see it. An exchange borrows one server after another for its client.
  *
  *   client_state.c   which step may follow which in the life of a client
  *   exchange.c       takes the steps, sends to the client, and calls the client's owner
@@ -8,9 +8,9 @@
  *
  * Owns:    the client's socket, its input that was read but not handled, and a reference to its settings (gucs).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
- * Always:  srv != NULL exactly while this exchange is that server's borrower. srv is NULL while the waiter waits. An
- *          exchange with is_closing gets no further bytes and asks for no server. The memory of a closed exchange is
- *          valid until the loop's next turn.
+ * Always:  srv != NULL exactly while this exchange is that server's borrower. srv is NULL while the client waits in
+ *          the pool's queue. An exchange with is_closing gets no further bytes and asks for no server. The memory of
+ *          a closed exchange is valid until the loop's next turn.
  */
 #pragma once
 
@@ -47,7 +47,7 @@ struct auth_queries; /* lookup/auth_query.h */
 /* A feature's result for a message. */
 enum feature_step {
 	STEP_FORWARD, /* send the message as it is */
-	STEP_SENT, /* other bytes go in place of the message, or of its beginning: see each function */
+	STEP_REPLACED, /* other bytes go in place of the message, or of its beginning: see each function */
 	STEP_HOLD, /* the message must wait until the earlier messages are answered */
 	STEP_FAILED /* there is no memory */
 };
@@ -61,7 +61,7 @@ enum feature_tie {
 
 /* The state of the client's transaction block, besides srv->tx. */
 enum exchange_block {
-	EXCHANGE_NO_BLOCK, /* no block is open, or the block is on the primary */
+	EXCHANGE_ORDINARY, /* no block is open, or the block is on the primary */
 	EXCHANGE_ON_STANDBY, /* no block is open, and the client's server belongs to a standby */
 	EXCHANGE_BEGUN, /* the block is on a standby, and all its answered SQL can be run again: relay/reads_block.c */
 	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds it to that standby */
@@ -89,7 +89,7 @@ struct done_request {
 	bool has_text; /* srv->loan.text is this request's own SQL; set by report_done(), never cleared */
 };
 
-/* Kept input that is being handled. The field bytes is NULL without input, or once exchange_keep() has taken it
+/* Kept input that is being handled. `bytes` is NULL if there is no input, or if exchange_keep() has taken the buffer
  * back. */
 struct handled_input {
 	uint8_t *bytes;
@@ -108,7 +108,7 @@ struct exchange_ops {
 	 * client_pid, begins to cancel that client's request, and returns true. */
 	bool (*cancel_client_of_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client. */
-	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
+	void (*handle_bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
 	void (*try_release)(struct exchange *x); /* gives the server back if x needs it no longer */
 	/* Returns the client's statement of this name ("" for the unnamed statement), or NULL if it is unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
@@ -142,7 +142,7 @@ struct exchange_env {
 	struct statement_store *statements;
 	struct scan_cache scanned; /* a cache of the scans of simple Queries */
 	struct known_text known; /* the statements in the SQL of the request known_of: see request_known() */
-	const struct request *known_of; /* compared with the request at hand, never followed */
+	const struct request *known_of; /* only compared with the present request, never followed */
 	struct guc_store *guc_store;
 	struct audit *audit;
 	struct auth_queries *auth_queries;
@@ -151,7 +151,7 @@ struct exchange_env {
 	struct timer linger_timer;
 	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: the clients in CL_CATCHING_UP */
 	struct timer catch_timer;
-	struct reads_subscriber *subscribers; /* relay/reads_wait.c: the clusters whose readings this loop gets */
+	struct reads_subscriber *subscribers; /* relay/reads_wait.c: the clusters whose hosts' answers this loop gets */
 	size_t name_bytes; /* the total length of all clients' statement names */
 	uint64_t last_token; /* the last client_statements.token; its highest bits are the worker's number */
 	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */
@@ -172,8 +172,8 @@ struct exchange_env {
 	void *owner; /* the first argument of the callbacks below */
 	/* Called when a statement needs a database to itself. Calls pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* Called on any thread when reads_on_reading() is due on this loop. */
-	void (*on_reading)(void *owner);
+	/* Called on any thread when a host of a cluster has answered, so reads_on_cluster_reading() is due. */
+	void (*on_cluster_reading)(void *owner);
 	struct query_table *queries; /* telemetry/query_table.h: statistics of requests that ended */
 	/* Called for requests that were slow, refused, lost or given up. */
 	void (*on_report)(void *owner, const struct request_report *report);
@@ -212,7 +212,7 @@ struct exchange {
 	struct server *srv;
 	struct policy_waiter waiter; /* the client's place in the pool's queue; also has the client's id */
 	struct gucs *gucs; /* the client's present settings */
-	struct gucs *startup; /* during the login, the settings that the client has sent; later, its first settings */
+	struct gucs *startup; /* during the login, what the client has sent; later, what RESET ALL returns to */
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;
@@ -225,9 +225,9 @@ struct exchange {
 	uint32_t requests_done; /* number of requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint64_t tx_started_us; /* when the client's transaction began; 0 if none is open or beginning */
-	/* 1 << enum pin_reason, for each reason why the client keeps its server */
+	/* bits 1 << enum pin_reason: the reasons why the client keeps its server */
 	uint16_t pins;
-	/* The fast lane reads the fields from here on first, so they stand side by side. */
+	/* relay/fast.c reads the fields from `state` on before all others, so these fields stand side by side. */
 	uint8_t state; /* enum client_state; written only by exchange_step() */
 	uint8_t block; /* enum exchange_block; written only by exchange_set_block() */
 	/* while CL_REJECTING: 'S' or 'Q', the type of the message (Sync or Query) that ends the rejected request */
@@ -246,8 +246,8 @@ struct exchange {
 	/* The client's bytes are being walked (relay/walk.h), so its server must not be given back. Set and cleared by
 	 * walk_batch(). */
 	bool is_in_relay : 1;
-	/* Settings were sent ahead of the present message. Set by catch_up(), cleared by requests.c and fast.c. */
-	bool has_caught_up : 1;
+	/* Settings were sent ahead of the present message. Set by set_gucs(), cleared by requests.c and fast.c. */
+	bool has_sent_gucs : 1;
 	/* The client was shown something of the primary's outside of an answer, such as a notification. Set by
 	 * listen/queue.c, reject.c, client_record.c and reads.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
@@ -263,14 +263,14 @@ exchange_is_in_block(const struct exchange *x)
 	return x->srv != NULL ? x->srv->tx != 'I' : x->block >= EXCHANGE_BEGIN_DUE;
 }
 
-/* Sets x->block, which no other function does. A transaction with neither a block nor a server has ended. */
+/* Sets x->block. No other function does. If the client has neither a block nor a server, its transaction is over. */
 static inline void
 exchange_set_block(struct exchange *x, enum exchange_block to)
 {
 	bool is_there = x->srv != NULL && x->srv->loan.standby != 0;
 
-	assert(to == EXCHANGE_NO_BLOCK || x->block < EXCHANGE_ROLLED_BACK); /* the client must end that block first */
-	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_BEGIN_DUE ? is_there : x->srv == NULL));
+	assert(to == EXCHANGE_ORDINARY || x->block < EXCHANGE_ROLLED_BACK); /* the client must end that block first */
+	assert(to == EXCHANGE_ORDINARY || (to < EXCHANGE_BEGIN_DUE ? is_there : x->srv == NULL));
 	if (to >= EXCHANGE_BEGIN_DUE)
 		x->env->blocks_without_server++;
 	else if (x->srv == NULL)
@@ -371,7 +371,7 @@ exchange_is_followed(const struct exchange *x)
 
 /* Takes the result of a MAY_CLOSE function if the caller does not use x->srv afterwards. */
 static inline void
-exchange_left(bool has_server)
+exchange_ignore_result(bool has_server)
 {
 	(void)has_server;
 }
@@ -413,7 +413,7 @@ exchange_answer_buf(struct exchange *x, struct buf *b)
 }
 
 /* Sends the other peer's batch that is still in o, logs this bug of pgweir, and begins a batch for `to`. */
-void exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
+void exchange_repair_batch(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
 
 /* Begins a batch for the peer `to` in o, one of the loop's outboxes, unless o has that peer's batch already. */
 static inline void
@@ -422,7 +422,7 @@ exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *
 	if (o->to == NULL)
 		o->to = to;
 	else if (o->to != to)
-		exchange_begin_batch_slowly(env, o, to);
+		exchange_repair_batch(env, o, to);
 }
 const char *exchange_user(const struct exchange *x); /* never NULL */
 const char *exchange_application(const struct exchange *x); /* never NULL */

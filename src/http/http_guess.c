@@ -2,9 +2,9 @@
  * src/http/http_guess.c - see http_state.h.
  *
  * Checking a password may take a second of the metrics thread (PBKDF2, with as many rounds as the SCRAM secret says),
- * and the same thread answers /healthz. So a header that was right is recognized by its MAC; after a wrong password,
- * its address must wait, longer each time; and wrong passwords of all addresses together get at most a tenth of the
- * thread.
+ * and the same thread answers /healthz. So a header that was right is recognized by its MAC; an address that has
+ * sent a wrong password must wait, longer each time; and wrong passwords of all addresses together get at most a tenth
+ * of the thread.
  */
 #include "http/http_state.h"
 #include "admission/admission_table.h"

@@ -16,7 +16,7 @@ listen_resume(struct exchange *x)
 	if (x->reading != EXCHANGE_STALLED)
 		stream_set_reading(&x->stream, true);
 	if (x->pending_len > 0)
-		exchange_handle_pending(x, x->env->ops->bytes);
+		exchange_handle_pending(x, x->env->ops->handle_bytes);
 }
 
 void
@@ -122,7 +122,7 @@ listen_complete(struct exchange *x, struct tag tag)
 		return unlistened(x);
 	case TAG_COMMIT:
 		take_effect(x, KNOWN_END);
-		exchange_left(listen_commit(x));
+		exchange_ignore_result(listen_commit(x));
 		break;
 	case TAG_ROLLBACK: /* COMMIT of a failed transaction has this tag, too */
 		if (take_effect(x, KNOWN_ROLLBACK_TO)) {

@@ -45,12 +45,12 @@ enum listen_gate listen_gate(struct exchange *x, struct request *m);
 /* Called before a Query, Parse or Bind is sent if a client of the pool listens, because the SQL may notify it. */
 enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m);
 /* --- rows of relay/features.c; see features_request(). They return STEP_FORWARD, STEP_HOLD or STEP_FAILED. --- */
-/* May also return STEP_SENT: m->instead must be sent in place of m. */
+/* May also return STEP_REPLACED: m->instead must be sent in place of m. */
 enum feature_step listen_query(struct exchange *x, struct request *m);
 /* Replaces a Parse of a LISTEN by a Parse of an UNLISTEN: the caller continues with m->instead in place of m. */
 enum feature_step listen_parse(struct exchange *x, struct request *m);
 enum feature_step listen_bind(struct exchange *x, struct request *m);
-/* May also return STEP_SENT: another message is in the outbox in place of m. */
+/* May also return STEP_REPLACED: another message is in the outbox in place of m. */
 enum feature_step listen_execute(struct exchange *x, struct request *m);
 /* Called before SQL is run, parsed or bound. If the SQL may call pg_listening_channels(), first has the server listen
  * to the client's channels. */

@@ -10,7 +10,7 @@ may_be_transferred(struct client_listen *l)
 	listen_sweep(l);
 	listen_settle_uncommitted(l);
 	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_pending_change ||
-	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_flush_due ||
+	    l->sending != SENDING_NOT || l->subscriber.waiting_in != NULL || l->subscriber.is_flush_due ||
 	    l->queue.len > l->queue_at || l->uncommitted.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *sub = l->table; sub != NULL; sub = sub->hh.next)
@@ -63,13 +63,13 @@ void
 listen_transfer_catch_up(struct exchange *x)
 {
 	if (x->listen != NULL && x->listen->table != NULL)
-		notify_catch_up_with_others(&x->listen->subscriber);
+		notify_catch_up_across_connections(&x->listen->subscriber);
 }
 
 bool
 listen_transfer_waits(const struct exchange *x)
 {
-	return x->listen != NULL && x->listen->subscriber.waits != NULL;
+	return x->listen != NULL && x->listen->subscriber.waiting_in != NULL;
 }
 
 void
@@ -101,7 +101,7 @@ next_message(const uint8_t *bytes, size_t len, size_t at)
 
 #define SENDER_AT FRAME_HEAD_LEN /* the PID of the sender, in a notification */
 
-/* Compares notifications without their senders' PIDs, because only the sender's process knows these (sender_pid.c). */
+/* Compares notifications without their senders' PIDs, which differ between pgweir's processes (sender_pid.c). */
 static bool
 are_same(const uint8_t *a, const uint8_t *b, size_t len)
 {
@@ -118,8 +118,8 @@ are_same(const uint8_t *a, const uint8_t *b, size_t len)
 
 /*
  * Returns the length of the longest end of `earlier` that is the beginning of `later`. PostgreSQL sends notifications
- * to all listeners in one order, so the notifications that both processes have got are such a piece. If several pieces
- * fit, the longest is taken. If that is too long, the client loses only repetitions of an equal notification.
+ * to all listeners in one order, so those that both processes have got are the end of `earlier` and the beginning of
+ * `later`. If the longest length is too long, the client loses only repetitions of an equal notification.
  */
 static size_t
 overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t later_len)

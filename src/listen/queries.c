@@ -289,7 +289,7 @@ listen_query(struct exchange *x, struct request *m)
 	if (!buf_ok(&sql) || !buf_ok(&m->instead))
 		r = -1;
 	buf_fini(&sql);
-	return r < 0 ? STEP_FAILED : STEP_SENT;
+	return r < 0 ? STEP_FAILED : STEP_REPLACED;
 }
 
 /* Replaces the message in m by the one in m->instead. */
@@ -377,7 +377,7 @@ listen_execute(struct exchange *x, struct request *m)
 	if (!e->is_refused)
 		return STEP_FORWARD;
 	outbox_copy(&x->env->to_server, refused, sizeof(refused));
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 void

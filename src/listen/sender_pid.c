@@ -34,8 +34,8 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 		return LISTEN_GO;
 	}
 	encoding = gucs_get(x->gucs, "client_encoding");
-	if (l->subscriber.listener == NULL &&
-	    !notify_visit(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_subscriber_ops))
+	if (l->subscriber.listener == NULL && !notify_attach_if_listening(x->pool, encoding == NULL ? "" : encoding,
+									  &l->subscriber, &listen_subscriber_ops))
 		return LISTEN_GO;
 	if (!notify_catch_up(&l->subscriber))
 		return LISTEN_GO;
@@ -57,7 +57,7 @@ holds_server(struct exchange *x)
 		l->sending = SENDING_ENDS;
 		return true;
 	}
-	if (l->subscriber.waits != NULL)
+	if (l->subscriber.waiting_in != NULL)
 		return true; /* the listener was asked before the end of the transaction, and must be asked once more */
 	if (!notify_catch_up(&l->subscriber)) {
 		unmark(x);

@@ -149,7 +149,7 @@ listen_sweep(struct client_listen *l)
 void
 listen_detach_idle(struct client_listen *l)
 {
-	if (l->table == NULL && l->subscriber.waits == NULL && l->sending == SENDING_NOT)
+	if (l->table == NULL && l->subscriber.waiting_in == NULL && l->sending == SENDING_NOT)
 		notify_detach(&l->subscriber);
 }
 
@@ -284,7 +284,7 @@ listen_free_unused(struct exchange *x)
 	struct client_listen *l = x->listen;
 
 	if (l->table != NULL || !TAILQ_EMPTY(&l->effects) || !TAILQ_EMPTY(&l->portals) || l->queue.len > 0 ||
-	    l->uncommitted.len > 0 || l->subscriber.waits != NULL || l->sending != SENDING_NOT || l->is_overrun)
+	    l->uncommitted.len > 0 || l->subscriber.waiting_in != NULL || l->sending != SENDING_NOT || l->is_overrun)
 		return;
 	listen_free(x);
 	free(l);

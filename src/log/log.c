@@ -1,7 +1,7 @@
 /*
  * src/log/log.c - see log.h. A line is made on the caller's stack, then passed to the writer's thread.
  *
- * Callers call syslog(3) themselves: it sends a datagram to a local socket, and libc keeps its state.
+ * For syslog there is no writer: write_event() calls syslog(3), which only sends a datagram to a local socket.
  */
 
 #include "base/alloc.h"
@@ -32,7 +32,7 @@ struct log {
 	size_t recent_next[RECENT_KINDS]; /* index of the oldest line, which is overwritten next */
 	uint64_t reported_dropped; /* number of lost lines that the log has reported */
 	uint64_t failed_reports; /* how often there was no room for that report, which the writer counts as lost, too */
-	uint64_t old_dropped, old_failed; /* lines that previous writers have lost */
+	uint64_t old_dropped, old_failed; /* as log_lost_lines() counts them, of previous writers */
 };
 
 static const char *const level_names[] = { "ERROR", "WARNING", "INFO", "DEBUG" };
@@ -250,7 +250,7 @@ json_line(const struct event *ev, char *out, size_t cap)
 	return line_end(&l);
 }
 
-/* PgBouncer's lines are text lines, except for the names of levels and the colon. */
+/* PgBouncer's format is the text format, except that levels have other names, and no colon follows the level. */
 static size_t
 make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 {

@@ -57,8 +57,8 @@ int log_reconfigure(struct log *log, const struct log_settings *settings, struct
 /* Opens the file anew, as after a rotation. Returns 0, or -1 with *why set. */
 int log_reopen(struct log *log, struct fail *why);
 
-/* Sets *dropped to the number of lines that were lost because the ring was full, and *failed to the number of lines
- * that could not be written, as to a full disk, both since the log was made. */
+/* Sets *dropped to the number of lines that were lost because the ring was full, and *failed to the number of errors
+ * that log_writer_errors() counts (lines that could not be written, ...), both since the log was made. */
 void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 
 /* Writes a line if its level is enabled. about and log may be NULL; without a log, nothing is written. */

@@ -92,7 +92,7 @@ enum module_number { MODULES(MODULE_NUMBER) MODULE_COUNT };
 #define MODULE_VALUE(number, ...) number,
 /* Indexes of config->module_values. First come the settings of AUTH_MODULES, in the order of enum
  * auth_module_number. */
-enum module_value_number { VALUES_OF_AUTH = AUTH_MODULE_COUNT - 1, MODULE_SETTINGS(MODULE_VALUE) MODULE_VALUE_COUNT };
+enum module_value_number { LAST_OF_AUTH = AUTH_MODULE_COUNT - 1, MODULE_SETTINGS(MODULE_VALUE) MODULE_VALUE_COUNT };
 
 #define HTTP_MODULE_WORDS(name, words, path) words ", "
 #define HTTP_MODULE_PATH(name, words, path) path ", "

@@ -1,4 +1,4 @@
-/* src/net/tls_state.h - declarations that only tls_context.c, tls_session.c, stream_tls.c and handshake.c share. */
+/* src/net/tls_state.h - shared by tls_context.c, tls_session.c, stream_tls.c, handshake.c and stream.c only. */
 #pragma once
 
 #include "base/buf.h"

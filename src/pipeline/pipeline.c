@@ -114,7 +114,7 @@ has_one_request(const struct ledger *l)
 static bool
 is_plain_borrower(const struct exchange *x)
 {
-	return x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK && !exchange_keeps_server(x) &&
+	return x->state == CL_READY && x->block == EXCHANGE_ORDINARY && !exchange_keeps_server(x) &&
 	       x->settings->session_state != SESSION_ISOLATE && x->listen == NULL && x->body_left == 0 &&
 	       x->pending_len == 0 && !x->is_closing && state_is_quiet(x);
 }
@@ -178,7 +178,7 @@ is_plain_client(const struct exchange *x)
 {
 	const struct scope_settings *s = x->settings;
 
-	return x->state == CL_IN_LINE && x->block == EXCHANGE_NO_BLOCK && !exchange_keeps_server(x) &&
+	return x->state == CL_IN_LINE && x->block == EXCHANGE_ORDINARY && !exchange_keeps_server(x) &&
 	       x->listen == NULL && x->body_left == 0 && !x->is_closing && state_is_quiet(x) &&
 	       commit_check_is_quiet(x) && exchange_is_followed(x) && !x->pool->is_orphan &&
 	       s->reads == READS_PRIMARY && !s->commit_check && s->forbidden == 0 && s->max_pipeline > 1 &&
@@ -369,7 +369,7 @@ pipeline_take(struct exchange *x, struct server *srv)
 	if (ledger_has_ahead(&srv->ledger)) /* x waits for the border */
 		return;
 	if (!is_as_sent(x, srv, &conn->ahead[0])) {
-		server_disown_ahead_first(srv);
+		server_disown_ahead_to_front(srv);
 		return;
 	}
 	outbox_drop(&x->env->to_server);

@@ -1,7 +1,7 @@
 /*
  * src/pipeline/plain_request.h - parses a complete request of one of two forms: a Query; or [unnamed Parse,] Bind,
- * [Describe of the portal,] Execute without a limit, Sync, all with the unnamed portal. Only such a request may be sent
- * ahead of its turn, and others may be sent ahead of theirs only after such a request. Pure.
+ * [Describe of the portal,] Execute without a limit, Sync, all with the unnamed portal. A request may be sent ahead of
+ * its turn only if it has one of these forms, and so has the request before it. The functions have no effects.
  */
 #pragma once
 

@@ -188,7 +188,7 @@ end_washing(struct policy *p, struct policy_conn *conn)
 __attribute__((noinline)) static void
 forget_last(struct policy *p, const struct policy_conn *conn)
 {
-	for (unsigned i = 0; i < POLICY_LAST; i++)
+	for (unsigned i = 0; i < POLICY_LAST_SLOTS; i++)
 		if (p->last_by_borrower[i] == conn)
 			p->last_by_borrower[i] = NULL;
 }
@@ -375,7 +375,7 @@ choose_in_order(const struct policy *p, const struct policy_waiter *t, uint64_t 
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
-	struct policy_conn *own = p->last_by_borrower[t->id % POLICY_LAST];
+	struct policy_conn *own = p->last_by_borrower[t->id % POLICY_LAST_SLOTS];
 
 	if (own != NULL && own->borrower_id == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
 	    (t->gucs == NULL || own->gucs == t->gucs) && own->state == PC_IDLE && !policy_needs_ping(p, own, now_us))
@@ -388,7 +388,7 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 {
 	if (conn->borrower_id != t->id) {
 		conn->borrower_id = t->id;
-		p->last_by_borrower[t->id % POLICY_LAST] = conn;
+		p->last_by_borrower[t->id % POLICY_LAST_SLOTS] = conn;
 	}
 	p->counters->checkouts[conn->source]++;
 	conn->source = CS_IDLE;

@@ -254,8 +254,8 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  *   - with OUTAGE_HOLD: all, for hold_us, counted from the later of their arrival and the beginning of the outage; when
  *     the outage is over, timeout_us begins for them;
  *   - with OUTAGE_WAIT: all, for timeout_us;
- *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent, because
- * PostgreSQL is then probably restarting;
+ *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent (PostgreSQL is
+ *     probably restarting);
  *   - for timeout_us, all, after 57P01 (PostgreSQL has accepted the login, and an administrator has ended the session)
  *     and after 53200 (the next attempt may find the memory);
  *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): for 30 s, the pool's limit is then the number of
@@ -275,7 +275,7 @@ void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
 /* Pings conn, which is idle; if conn is NULL, pings the longest idle connection. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* Pings an idle connection or, below pool_size, opens one; does nothing if one is being pinged or opened already. */
+/* Pings an idle connection or, below pool_size, opens a new one. Does nothing while any is being pinged or opened. */
 void policy_stock_up(struct policy *p, uint64_t now_us);
 /* Call when the upstream may be down: idle connections are then pinged before they are lent. */
 void policy_distrust(struct policy *p, uint64_t now_us);

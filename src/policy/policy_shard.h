@@ -11,7 +11,7 @@
  *
  * A shard that gets its first idle connection, and a shard that gets one more waiter, must not miss each other. Each
  * writes its own row, runs a fence, and reads the other's row, so at least one of them sees both rows. Further idle
- * connections need no fence, because a shard with waiters sees the bit that the first one set, and asks for the others.
+ * connections need no fence, because a shard with waiters sees the bit that the first of them set, and asks for more.
  */
 #pragma once
 
@@ -22,8 +22,8 @@
 
 #define SHARD_LATE_US 1000u /* a client may be overtaken by clients that came at most this much later */
 #define SHARD_ASK_US (5 * 1000u) /* a shard that was asked for idle connections has this long to answer */
-/* if no connection can be transferred, a shard closes one to make a place for another shard's client that has waited
- * this much longer than its own clients */
+/* If no connection can be transferred, a shard closes a connection to make a place for a client of another shard, if
+ * that client has waited this much longer than the clients of this shard. */
 #define SHARD_STARVED_US (100 * 1000u)
 /* a shard that has closed a connection to make a place for others leaves the place to them for this long */
 #define SHARD_PLACE_KEPT_US (100 * 1000u)
@@ -51,7 +51,7 @@ struct policy_shared {
 	_Atomic uint32_t live; /* connections that are neither CLOSING nor CHECKING */
 	_Atomic uint32_t verified; /* live connections that are not OPENING */
 	_Atomic uint32_t coming[SHARDS_MAX]; /* coming[n]: connections in transfer to the shard of policy worker n */
-	/* the limit on the connections of all shards that was set when PostgreSQL refused one more as too many */
+	/* set when PostgreSQL refused a connection as one too many: the limit on the connections of all shards */
 	_Atomic uint32_t lowered_limit;
 	_Atomic uint64_t lowered_until_us; /* when lowered_limit ends */
 	/* The number of the present round. A connection is transferred only if it was opened in the present round.
@@ -84,8 +84,7 @@ struct policy_shard {
 	uint32_t own_turns, given_to_turns;
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* true if more clients wait here than when the other shards were last asked */
-	bool
-	    has_no_place; /* true if the pool or a cap had no place for another connection when the shard last looked */
+	bool has_no_place; /* true if the pool or a cap had no place left when the shard last looked for one */
 	bool has_freed; /* true if the shard has freed a place, and has not told the others yet */
 	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
 	struct shard_counts *idle_counts;
@@ -226,9 +225,9 @@ shard_note_given(struct policy_shard *m, const struct policy_worker *to)
 
 /*
  * own_us: since_us of the waiter here; UINT64_MAX if none waits. If none waits here, returns true if any client waits
- * in shard `number`. Otherwise returns true if the first waiter there came more than SHARD_LATE_US before own_us, and
- * both workers' loops have made a turn since this shard last gave that shard a connection. Without these turns, a loop
- * that has stood still, and whose queue is old, would be given each returned connection, and would send as many back.
+ * in shard `number`. Otherwise returns true if the first waiter there came more than SHARD_LATE_US before own_us, and,
+ * if this shard's last transfer went there, both workers' loops have made a turn since. If no turn were needed, a loop
+ * that has stood still, so its queue is old, would be given each returned connection, and would give them all back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
@@ -296,7 +295,7 @@ void shard_note_lost(struct policy_shard *m, uint64_t now_us);
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
 /* Returns true if this shard has the lowest number, and so reports the sums of all; or if there is no shared policy. */
 bool shard_is_first(const struct policy_shard *m);
-/* Returns this shard's part of `of`, which all shards keep together; without a shared policy, all of `of`. */
+/* Returns this shard's part of the number `of` that all shards keep in sum; without a shared policy, all of it. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
 /* Call when PostgreSQL has refused a connection: until until_us, the pool has `limit` connections at most. */
 void shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);

@@ -11,7 +11,7 @@
  *   policy_ahead.c     requests that are sent ahead of their turn
  *   policy_obstacle.c  reasons not to open another connection: how many may be opened, when, and the words for errors
  *   policy_budget.c    a cap over several pools, with fair shares
- *   policy_keeper.c    a cap whose places a keeper is granted
+ *   policy_keeper.c    a cap whose places a keeper gets from PostgreSQL (policy_keeper.h)
  *   policy_caps.c      several caps over one pool
  *   policy_commons.c   the state that pools of several threads share, and the lock over it
  *   policy_circuit.c   one trial at a time, for all pools of an upstream that can't be reached
@@ -19,10 +19,10 @@
  * Borrows: connections and waiters, while they are on the policy's lists; the owner; counters, budgets and the circuit.
  * Always:  every connection that is not LENT is on the list of its state; only policy.c changes these lists.
  *
- * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. A borrower may do
- * anything with the pool, so after such a call, values that were read before the call may be wrong. The other functions
- * may be called anywhere, because ops call no borrower. Functions of policy.h that make a connection free (such as
- * policy_return and policy_conn_opened) call borrowers back, too, as the last thing they do.
+ * Of the functions declared here and in policy_queue.h, only policy_serve and policy_refuse_* call borrowers back. A
+ * borrower may do anything with the pool, so values that were read before the call may be wrong after it. The other
+ * functions may be called anywhere, because ops call no borrower. Functions of policy.h that make a connection free
+ * (policy_return, policy_conn_opened and others) call borrowers back, too, as the last thing they do.
  */
 #pragma once
 
@@ -36,7 +36,7 @@
 #define NEVER_US UINT64_MAX
 #define SECOND_US 1000000u
 #define RAMP_MOST 16
-#define POLICY_LAST 64u /* a power of two */
+#define POLICY_LAST_SLOTS 64u /* a power of two */
 
 TAILQ_HEAD(policy_conns, policy_conn);
 TAILQ_HEAD(policy_queue, policy_waiter);
@@ -63,9 +63,9 @@ struct policy {
 	struct policy_conns in[PC_COUNT];
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
-	uint32_t washing; /* how many of the LENT connections have is_being_washed */
-	/* [id % POLICY_LAST]: the last connection of the borrower with this id, if its borrower_id is id */
-	struct policy_conn *last_by_borrower[POLICY_LAST];
+	uint32_t washing; /* how many of the LENT connections are being cleaned (is_being_washed) */
+	/* [id % POLICY_LAST_SLOTS]: the last connection of the borrower with this id, if its borrower_id is id */
+	struct policy_conn *last_by_borrower[POLICY_LAST_SLOTS];
 	struct policy_queue queue; /* the longest waiter is first */
 	uint32_t waiting; /* waiters in the queue */
 	uint32_t sent_ahead; /* how many of these are WAITS_AHEAD */
@@ -95,8 +95,8 @@ struct policy {
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
-	/* Limits on waiting count from here at the earliest: from the end of the last outage in which borrowers were
-	 * held, of a PAUSE or of a SUSPEND; 0 if there was none. */
+	/* Waiting before this time does not count for time limits: the end of the last PAUSE, SUSPEND, or outage in
+	 * which borrowers were held; 0 if there was none. */
 	uint64_t limits_from_us;
 	uint32_t patient_to; /* waiters up to this number keep waiting in an outage, if has_patient */
 	bool has_patient; /* true if patient_to is valid */
@@ -106,7 +106,7 @@ struct policy {
 	uint64_t swept_us, sweep_us;
 	uint64_t due_us; /* when the owner will call policy_tick */
 	bool is_granting; /* true while an on_grant is running */
-	uint64_t asked_since_us; /* the asked_us of policy_return_after_query, while that function runs */
+	uint64_t asked_since_us; /* while policy_return_after_query() runs: its argument asked_us; else 0 */
 	struct policy_conn *returned; /* the connection that was returned while an on_grant was running; else NULL */
 	bool is_replenish_held; /* true while policy_replenish runs, or while a function runs that ends with it */
 };

@@ -61,7 +61,7 @@ pool_code_hold_if_due(struct server *srv, const char **question)
 bool
 pool_code_may_end_hold(const struct server *srv)
 {
-	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
+	return srv->state == SV_RESET && srv->reset.step == RESET_STEP_HELD && srv->ledger.count == 0 &&
 	       pool_code_decide(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_keeps) != CODE_WAIT;
 }
 

@@ -107,7 +107,7 @@ pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum con
 {
 	*shown = *why;
 	compat_log_refusal(pool, srv, kind, why);
-	if (compat_does(pool->set->config, COMPAT_WORDS_FAILURES) && why->pgbouncer_text[0] != '\0') {
+	if (compat_does(pool->set->config, COMPAT_USES_THEIR_WORDS) && why->pgbouncer_text[0] != '\0') {
 		fail_detail(shown, "%s", why->pgbouncer_text);
 		fail_pgbouncer_text(shown, "login failed");
 	}

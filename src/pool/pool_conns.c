@@ -65,7 +65,7 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 		  recycle_reason_names[reason]);
 	/* logged now, because PostgreSQL may be slow to end the session */
 	log_close(pooled_of(conn)->srv, compat_recycle_word(reason));
-	server_end(pooled_of(conn)->srv, pool_set_now(pool->set));
+	server_terminate(pooled_of(conn)->srv, pool_set_now(pool->set));
 }
 
 static void
@@ -149,7 +149,7 @@ on_ready(struct server *srv)
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->created_us);
 	}
 	compat_log_open(pool, srv);
-	pool_note_reading(srv);
+	pool_note_cluster_at_login(srv);
 	/* A server that has just logged in shows the defaults. */
 	login_parameters = (struct gucs *)(uintptr_t)server_login_parameters(srv);
 	is_new = pool->baseline != srv->gucs || pool->login_parameters != login_parameters;
@@ -274,7 +274,7 @@ on_clean(struct server *srv)
 
 	note_unseen_code_change(srv);
 	note_no_remote(srv);
-	pool_main(pool)->counters.resets_ok += !srv->reset.was_returned;
+	pool_main(pool)->counters.resets_ok += !srv->reset.was_returned_at_rest;
 	assert(srv->state == SV_IDLE && srv->borrower == NULL);
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);

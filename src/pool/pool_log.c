@@ -1,5 +1,5 @@
 /* src/pool/pool_log.c - log lines about a PostgreSQL that can't be reached: one when an outage begins, one when the
- * outage is over, and the reason of each failed login; during an outage, that reason is logged at most every
+ * outage is over, and the reason of each failed login: in an outage, or if another host follows, at most one line every
  * TOLD_EVERY_US. In PgBouncer's log format, each failure is logged, as by PgBouncer. */
 #include "pool/pool_set_state.h"
 

@@ -176,7 +176,7 @@ bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to);
 
 /* pool_code.c */
 const char *pool_code_begin_question(struct server *srv); /* returns the query about code to send to srv now */
-/* Three callbacks of server_owner_ops: answer_row, answered and holds. */
+/* Three callbacks of server_owner_ops: answer_row, answered and hold_if_due. */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);

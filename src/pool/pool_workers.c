@@ -112,7 +112,8 @@ has_shard(const struct known_pool *one, uint32_t number)
 	return (one->shards & 1u << number) != 0;
 }
 
-/* Takes one->first or else the lowest number of equal workers, so that clients in a row find the same servers. */
+/* Returns the pool's worker with the fewest clients. Of several, takes one->first or else the lowest number, so that
+ * successive clients find the same servers. */
 static uint32_t
 best_shard(const struct pool_workers *h, const struct known_pool *one)
 {

@@ -203,7 +203,7 @@ standby_pool_assumed_risk(struct server *srv)
 }
 
 void
-pool_note_reading(struct server *srv)
+pool_note_cluster_at_login(struct server *srv)
 {
 	const struct pool *pool = srv->owner;
 

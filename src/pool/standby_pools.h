@@ -12,12 +12,12 @@
  * there is no idle server, begins to open one for a later call, if possible. */
 struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower,
 				   uint64_t now_us);
-/* Call when a pool with a cluster gets a new answer about its database's code. The answer counts for a standby only
- * once the standby has replayed all that the primary has now. */
+/* Call when pgweir has read the code (functions, triggers, ...) of the pool's database anew: struct database_code. The
+ * pool must have a cluster. For a standby, the answer counts once it has replayed all that the primary has now. */
 void standby_pools_note_new_code(struct pool *pool);
-/* Returns the risk (enum state_part, enum code_risk) of any SQL on srv, a server on a standby that was just lent, while
- * the standby may have older functions than pgweir's last answer about the database's code. Returns 0 if the standby
- * has certainly replayed all that the primary had when that answer came. */
+/* srv: a server on a standby, just lent. Returns 0 if the standby has certainly replayed all that the primary had when
+ * pgweir last read the database's code. Else the standby may have older functions; returns the risk (enum state_part,
+ * enum code_risk) that any SQL on srv may therefore have. */
 unsigned standby_pool_assumed_risk(struct server *srv);
 /* Returns true if the host of the standby pool has certainly replayed all that the primary had at the last answer about
  * the code. */
@@ -50,4 +50,4 @@ bool standby_pools_are_empty(const struct pool *pool); /* returns true if no sta
 /* Returns the host that is known to be the primary; NULL if none is, or if no client reads from standbys. */
 const struct upstream_host *pool_primary_host(const struct pool *pool);
 /* Call when srv has logged in: sets srv->reading (on a standby) or srv->history (on the primary). */
-void pool_note_reading(struct server *srv);
+void pool_note_cluster_at_login(struct server *srv);

@@ -216,12 +216,12 @@ on_exclusive(void *owner, struct pool_target *asking, const char *database, cons
 }
 
 static void
-on_reading(void *worker)
+on_cluster_reading(void *worker)
 {
 	struct worker *k = worker;
 
 	k->now_us = clock_now_us();
-	if (reads_on_reading(&k->clients.x))
+	if (reads_on_cluster_reading(&k->clients.x))
 		clients_end_late(&k->clients, k->now_us);
 }
 
@@ -248,7 +248,7 @@ static const struct exchange_ops exchange_ops = {
 	.login_server_error = login_server_error,
 	.login_server_done = login_server_done,
 	.login_server_lost = login_server_lost,
-	.bytes = relay_bytes,
+	.handle_bytes = relay_bytes,
 	.try_release = relay_try_release,
 	.released = on_released,
 	.transfer_progress = on_transfer_progress,
@@ -282,8 +282,8 @@ worker_fill_envs(struct worker *k)
 	c->pool_workers = shared->pool_workers;
 	c->x.owner = k;
 	c->x.on_exclusive = on_exclusive;
-	wake_init(&k->reading, k->inbox, on_reading, k);
-	c->x.on_reading = tell_reading;
+	wake_init(&k->reading, k->inbox, on_cluster_reading, k);
+	c->x.on_cluster_reading = tell_reading;
 	c->x.on_report = on_report;
 	c->x.ops = &exchange_ops;
 	c->login_ops = &login_ops;

@@ -51,7 +51,7 @@ struct worker {
 	uint64_t now_us; /* the time when a callback last read the clock */
 	/* this worker's part of the state that all pools share (policy/policy_commons.h) */
 	struct policy_worker *policy_part;
-	struct wake reading; /* posted when a host has answered or stopped answering, so reads_on_reading() is due */
+	struct wake reading; /* posted when reads_on_cluster_reading() is due: a host has answered or fallen silent */
 	struct wake orders; /* posted when policy_worker_run_orders() is due */
 	struct pool_set *pools;
 	struct client_env clients;

@@ -13,7 +13,7 @@ is_deferring(const struct exchange *x)
 	const struct scope_settings *s = x->settings;
 
 	return s->begin == BEGIN_DEFERRED && s->pool_mode == POOL_MODE_TRANSACTION && exchange_is_followed(x) &&
-	       x->block == EXCHANGE_NO_BLOCK && !exchange_keeps_server(x) && !x->pool->is_orphan &&
+	       x->block == EXCHANGE_ORDINARY && !exchange_keeps_server(x) && !x->pool->is_orphan &&
 	       !x->env->is_draining;
 }
 
@@ -34,7 +34,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	bool is_begin = request_begins_with(m, WORD_BEGIN), is_start = request_begins_with(m, WORD_START_TRANSACTION);
 	struct known_statement k;
 
-	*block = EXCHANGE_NO_BLOCK;
+	*block = EXCHANGE_ORDINARY;
 	if (x->block == EXCHANGE_BEGIN_DUE) {
 		enum known_kind kind = request_has(m, 0, SCAN_HINT_ENDS)
 					   ? known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)
@@ -101,5 +101,5 @@ begin_send_deferred(struct exchange *x)
 		srv->tx = 'E';
 	}
 	outbox_put(&x->env->to_server, &b);
-	exchange_set_block(x, srv->loan.standby != 0 && x->begin_modes == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
+	exchange_set_block(x, srv->loan.standby != 0 && x->begin_modes == 0 ? EXCHANGE_BEGUN : EXCHANGE_ORDINARY);
 }

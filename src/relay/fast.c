@@ -181,7 +181,7 @@ keep_parse(struct request_walk *w, const struct frame *f, struct statement *st, 
 	switch (statements_keep(w->x, st, risk)) {
 	case STEP_FORWARD:
 		return WALK_ON;
-	case STEP_SENT:
+	case STEP_REPLACED:
 		w->x->srv->loan.bytes_from_client += total;
 		w->at += total;
 		return WALK_ANSWERED;
@@ -258,7 +258,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	case STEP_FORWARD:
 		return WALK_SLOWLY;
-	case STEP_SENT:
+	case STEP_REPLACED:
 		break;
 	}
 	x->srv->is_synced = false;
@@ -378,7 +378,7 @@ walk_fast(struct request_walk *w)
 	size_t begun = w->at, len = w->len;
 	enum walk_result r;
 
-	if ((x->state != CL_READY || x->block != EXCHANGE_NO_BLOCK) && !reads_may_pass(w))
+	if ((x->state != CL_READY || x->block != EXCHANGE_ORDINARY) && !reads_may_pass(w))
 		return WALK_SLOWLY;
 	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !is_open_server(x)) ? WALK_SLOWLY
 											      : walk_messages(w);
@@ -387,7 +387,7 @@ walk_fast(struct request_walk *w)
 		/* everything that was sent runs under its client's settings */
 		assert(r == WALK_OVER || x->srv->gucs == x->gucs);
 		x->has_run = true;
-		x->has_caught_up = false;
+		x->has_sent_gucs = false;
 	}
 	return r;
 }

@@ -25,7 +25,7 @@ struct feature_row {
 /* --- a Query --- */
 
 static const struct feature_row on_query[] = {
-	{ reads_position, true }, /* first: sends a query ahead of a SHOW, before any other row puts something there */
+	{ reads_handle_position, true }, /* first: sends a query ahead of a SHOW, before another row sends any there */
 	{ state_run_elsewhere, false }, /* starts the Query again from the beginning, on another server */
 	/* holds the Query, or sends a question ahead of everything that other rows put in front of a COMMIT */
 	{ commit_check_before_query, true },
@@ -47,7 +47,7 @@ static const struct feature_row on_query[] = {
 /* --- a Parse --- */
 
 static const struct feature_row on_parse[] = {
-	{ reads_position, true }, /* as for a Query */
+	{ reads_handle_position, true }, /* as for a Query */
 	{ state_discard_before_parse,
 	  false }, /* as for a Query; if it were sent ahead of the Bind, it would be within the client's Sync group */
 	{ commit_check_before_parse, true }, /* as for a Query */
@@ -62,7 +62,7 @@ static const struct feature_row on_parse[] = {
 
 static const struct feature_row on_bind[] = {
 	{ statements_find_bound, false }, /* finds the statement, which the rows below ask about */
-	{ reads_position, true }, /* as for a Query */
+	{ reads_handle_position, true }, /* as for a Query */
 	{ state_run_elsewhere, false }, /* as for a Query */
 	{ commit_check_before_bind, true }, /* as for a Query; its question drops the unnamed statement on the server */
 	{ state_bind_hide_sequences, false }, /* as for a Query */

@@ -48,8 +48,8 @@ features_free(struct exchange *x)
 
 /*
  * Call before a Query, Parse, Bind, Describe, Close or Execute of a client with a server is sent. Shows the message to
- * the features. Returns STEP_FORWARD if the message may be sent as it is; STEP_SENT if other bytes for it are in the
- * outbox, and (except for a Query) it is in the ledger; STEP_HOLD if nothing may be sent until earlier messages are
+ * the features. Returns STEP_FORWARD if the message may be sent as it is; STEP_REPLACED if other bytes for it are in
+ * the outbox, and (except for a Query) it is in the ledger; STEP_HOLD if nothing may be sent until earlier messages are
  * answered, after which the caller calls this again; or STEP_FAILED if there is no memory.
  */
 enum feature_step features_request(struct exchange *x, struct request *m);

@@ -169,14 +169,14 @@ get_another(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	reads_note_loss(x, srv);
 	begin_mark_due_again(x, srv);
 	if (x->state == CL_HELD)
-		exchange_left(relay_resume_held(x));
+		exchange_ignore_result(relay_resume_held(x));
 	return true;
 }
 
 static bool
 relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
-	exchange_left(resend_unexecuted(x, srv));
+	exchange_ignore_result(resend_unexecuted(x, srv));
 	return true;
 }
 
@@ -190,7 +190,7 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 	if (is_bound)
 		return false;
 	state_undo_reports(x, srv->loan.commit.before);
-	exchange_set_block(x, x->state == CL_HELD ? EXCHANGE_NO_BLOCK : EXCHANGE_ROLLED_BACK);
+	exchange_set_block(x, x->state == CL_HELD ? EXCHANGE_ORDINARY : EXCHANGE_ROLLED_BACK);
 	if (x->state == CL_HELD) {
 		exchange_fail_rolled_back(&why, "its COMMIT was not sent");
 		reject_kept_request(x, &why, RF_BACKEND_LOST);
@@ -255,7 +255,7 @@ end_with_server(struct exchange *x, struct server *srv, const struct fail *shown
 	x->env->ending = srv;
 	x->env->ops->close(x, shown, logged);
 	x->env->ending = NULL;
-	srv->end_line = END_LINE_OF_BORROWER;
+	srv->end_log_line = END_LOG_LINE_OF_BORROWER;
 }
 
 void
@@ -361,7 +361,7 @@ is_refused_by_standby(const struct exchange *x, const struct server *srv, const 
 	static const char *const own[] = { "0A000", "25006", "3F000", "40",   "42501", "42703", "42704", "42883",
 					   "42P01", "53",    "55000", "57P0", "58",    "XX",	NULL };
 
-	if (!exchange_may_leave(x, srv) || x->block == EXCHANGE_NO_BLOCK || e->sqlstate == NULL)
+	if (!exchange_may_leave(x, srv) || x->block == EXCHANGE_ORDINARY || e->sqlstate == NULL)
 		return false;
 	return cause <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
 }
@@ -452,8 +452,8 @@ end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 		return;
 	}
 	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.standby != 0)
-		srv->end_line =
-		    END_LINE_OF_MANY; /* only one line is logged for many such ends, because SHOW READS counts them */
+		srv->end_log_line = END_LOG_LINE_OF_MANY; /* only one line is logged for many such ends, because SHOW
+							     READS counts them */
 	server_fail(srv, &why);
 }
 

@@ -167,7 +167,7 @@ void reads_fini(struct exchange_env *env); /* no client may be CL_CATCHING_UP */
 void reads_stop_catching_up(struct exchange *x); /* call before a request is rejected in CL_CATCHING_UP */
 /* Call when a host has answered pgweir's watch: clients in CL_CATCHING_UP try again. Returns true, once, if a standby
  * has fallen silent; the caller must then take clients off that standby if reads_should_leave() is true for them. */
-bool reads_on_reading(struct exchange_env *env);
+bool reads_on_cluster_reading(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby. --- */
 /* Call for the next message of a client with a server of a standby. Returns WALK_ON if the message may be sent. Returns
@@ -209,11 +209,11 @@ void reads_note_loss(struct exchange *x, const struct server *srv);
  * replayed the position. Drivers see two settings of PostgreSQL's: pgweir sets the first one ahead of the SHOW, and
  * rejects (22P02) a value for the second one that is not a position.
  */
-enum feature_step reads_position(struct exchange *x, struct request *m);
+enum feature_step reads_handle_position(struct exchange *x, struct request *m);
 
 /* --- A feature: see features.h. --- */
 
-/* Always true: walk_fast() itself tests if the block is EXCHANGE_NO_BLOCK, in one instruction with nearby fields. */
+/* Always true: walk_fast() itself tests if the block is EXCHANGE_ORDINARY, in one instruction with nearby fields. */
 static inline bool
 reads_is_quiet(const struct exchange *x)
 {

@@ -20,7 +20,7 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 	struct client_reads *r = reads_of(x);
 
 	/* A BEGIN that pgweir repeats may not be answered yet. */
-	exchange_set_block(x, srv->tx == 'I' && x->block != EXCHANGE_BEGUN ? EXCHANGE_NO_BLOCK : EXCHANGE_BEGIN_DUE);
+	exchange_set_block(x, srv->tx == 'I' && x->block != EXCHANGE_BEGUN ? EXCHANGE_ORDINARY : EXCHANGE_BEGIN_DUE);
 	r->is_for_primary = true;
 	if (srv->loan.standby != 0)
 		r->route = why;

@@ -4,8 +4,8 @@
 #include "base/text.h"
 #include "wire/messages.h"
 
-/* On a standby this is the position up to which it shows the log. On the primary, a position just after a page's header
- * (24 or 40 bytes) is replaced by the page's beginning: no standby ever reports the former. */
+/* On a standby, the value is the last position that it has replayed. On the primary, a position just after a page's
+ * header (24 or 40 bytes) is replaced by the page's beginning, because no standby ever reports a position there. */
 static const char ask[] =
     "SELECT " MESSAGE_OURS "pg_catalog.set_config('" OWN_LSN "', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.pg_last_wal_replay_lsn() ELSE (SELECT l OPERATOR(pg_catalog.-) CASE "
@@ -39,7 +39,7 @@ refuse(struct request *m, const char *value)
 		message_put(&m->instead, 'Q', sql.bytes, sql.len);
 	m->instead.is_broken |= !buf_ok(&sql);
 	buf_fini(&sql);
-	return buf_ok(&m->instead) ? STEP_SENT : STEP_FAILED;
+	return buf_ok(&m->instead) ? STEP_REPLACED : STEP_FAILED;
 }
 
 static enum feature_step
@@ -60,7 +60,7 @@ check_minimum(struct exchange *x, struct request *m)
 }
 
 enum feature_step
-reads_position(struct exchange *x, struct request *m)
+reads_handle_position(struct exchange *x, struct request *m)
 {
 	size_t len;
 	const char *sql;

@@ -20,7 +20,7 @@ on_answer(void *owner)
 {
 	struct exchange_env *env = owner;
 
-	env->on_reading(env->owner);
+	env->on_cluster_reading(env->owner);
 }
 
 static struct reads_subscriber *
@@ -75,7 +75,7 @@ look_again(void *arg)
 
 		stop_waiting(r);
 		exchange_step(x, CE_CAUGHT_UP);
-		exchange_handle_pending(x, x->env->ops->bytes);
+		exchange_handle_pending(x, x->env->ops->handle_bytes);
 		if (x->state == CL_CATCHING_UP && x->pending_len > EXCHANGE_PENDING_MAX)
 			stream_set_reading(&x->stream, false);
 	}
@@ -84,7 +84,7 @@ look_again(void *arg)
 }
 
 bool
-reads_on_reading(struct exchange_env *env)
+reads_on_cluster_reading(struct exchange_env *env)
 {
 	bool is_silent = false;
 

@@ -112,7 +112,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 
 	if (tag != NULL) {
 		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
-		exchange_set_block(x, EXCHANGE_NO_BLOCK);
+		exchange_set_block(x, EXCHANGE_ORDINARY);
 	} else if (x->block == EXCHANGE_BEGIN_DUE) {
 		report_transaction_lost(x, NULL);
 		exchange_set_block(x, EXCHANGE_FAILED);
@@ -222,7 +222,7 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 	/* As in PostgreSQL, the transaction ends although the client gets an error. */
 	if (is_lost && kind != KNOWN_ROLLBACK)
 		r = refuse_in_aborted(w);
-	exchange_set_block(x, EXCHANGE_NO_BLOCK);
+	exchange_set_block(x, EXCHANGE_ORDINARY);
 	x->waiter.idle_since_us = *x->env->now_us;
 	if (x->rare != NULL)
 		x->rare->exit_portal.kind = KNOWN_NOT;

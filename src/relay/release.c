@@ -30,7 +30,7 @@ release_give_back(struct exchange *x, struct server *srv)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
 	x->srv = NULL;
-	exchange_set_block(x, EXCHANGE_NO_BLOCK);
+	exchange_set_block(x, EXCHANGE_ORDINARY);
 	if (x->listen != NULL)
 		listen_free_unused(x);
 	x->waiter.idle_since_us = *x->env->now_us;
@@ -59,7 +59,7 @@ relay_try_release(struct exchange *x)
 	bool is_to_leave = x->env->is_draining && !x->env->keeps_idle_clients;
 	struct server *srv = x->srv;
 
-	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK &&
+	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_ORDINARY &&
 	    (is_to_leave || x->pool->is_orphan))
 		end_for_good(x); /* the client's transaction has ended, and pgweir itself has answered it */
 	if (srv == NULL || x->is_in_relay || !exchange_is_relayed(x) ||

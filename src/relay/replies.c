@@ -165,7 +165,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		listen_ready_now(x);
 	if (x->state == CL_WELCOME) {
 		if (is_fatal)
-			srv->end_line = END_LINE_OF_BORROWER;
+			srv->end_log_line = END_LOG_LINE_OF_BORROWER;
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
@@ -251,10 +251,10 @@ static void
 resume_waiting(struct exchange *x, const struct server *srv)
 {
 	if (x->state == CL_RETRYING && srv->ledger.count == 0)
-		exchange_left(retry_now(x));
+		exchange_ignore_result(retry_now(x));
 	if (x->state == CL_HELD) /* before the server is given back: the message may have waited for its settings to be
 				    replayed on this server */
-		exchange_left(relay_resume_held(x));
+		exchange_ignore_result(relay_resume_held(x));
 }
 
 /*
@@ -343,7 +343,7 @@ on_batch_end(struct server *srv)
 	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
 		exchange_out_of_memory(x);
 	if (x->listen != NULL)
-		exchange_left(listen_flush(x)); /* sends the notifications that came while something was owed */
+		exchange_ignore_result(listen_flush(x)); /* sends the notifications that came while a reply was owed */
 }
 
 /* Settings that went alone were answered. If they were refused, the server has the settings that it had before. */

@@ -267,7 +267,7 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 
 	assert(r != WALK_ON || x->srv == NULL || walk_has_settings(x) || !was_synced || !walk_runs(f->type));
 	if (r != WALK_HOLD)
-		x->has_caught_up = false;
+		x->has_sent_gucs = false;
 	if (r != WALK_OVER && w->at > at)
 		retry_keep(x, w->p + at, w->at - at, x->env->to_server.total != total);
 	return r;
@@ -304,7 +304,7 @@ handle_here(struct request_walk *w, uint8_t type, size_t total)
 		exchange_answer(x, "1\0\0\0\4", 5);
 		return true;
 	case 'Q':
-		return begin_answer(x, &w->m) || statements_deallocate_here(x, &w->m) == STEP_SENT;
+		return begin_answer(x, &w->m) || statements_deallocate_here(x, &w->m) == STEP_REPLACED;
 	case 'C':
 		if (!statements_close_unlinked(x, walk_message(w), total))
 			return false; /* malformed: PostgreSQL knows the right error */
@@ -393,7 +393,7 @@ one_message(struct request_walk *w)
 	if (x->block < EXCHANGE_ROLLED_BACK && (f.type == 'Q' || f.type == 'P' || f.type == 'E') &&
 	    (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
 		return step;
-	if (x->srv != NULL && x->block != EXCHANGE_NO_BLOCK && (step = reads_check_next(w)) != WALK_ON)
+	if (x->srv != NULL && x->block != EXCHANGE_ORDINARY && (step = reads_check_next(w)) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
 		size_t total = FRAME_HEAD_LEN + (size_t)f.body_len;

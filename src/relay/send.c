@@ -209,7 +209,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return walk_out_of_memory(x);
 	if (m->forbidden == FORBIDDEN_NOTHING && kind == OWED_QUERY)
 		step = statements_deallocate_here(x, m);
-	if (step == STEP_SENT) {
+	if (step == STEP_REPLACED) {
 		walk_drop(w, total);
 		return WALK_ON;
 	}
@@ -219,8 +219,8 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		step = kind == OWED_QUERY ? features_request(x, m) : see_function_call(x);
 	}
 	if (step == STEP_FORWARD && m->forbidden != FORBIDDEN_NOTHING)
-		step = STEP_SENT;
-	if (step == STEP_SENT) {
+		step = STEP_REPLACED;
+	if (step == STEP_REPLACED) {
 		statements_drop_for_simple_query(x, NULL, 0);
 		outbox_put(&x->env->to_server, &m->instead);
 	} else if (step == STEP_FORWARD && kind == OWED_QUERY)
@@ -266,7 +266,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	step = features_request(x, m);
 	if ((r = walk_result_of(x, step)) != WALK_ON)
 		return r;
-	if (step == STEP_SENT) { /* something else was sent in its place */
+	if (step == STEP_REPLACED) { /* something else was sent in its place */
 		ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL);
 		x->srv->is_synced = false;
 		walk_drop(w, m->total);
@@ -350,7 +350,7 @@ send_forbidden_parse(struct request_walk *w, const struct frame *f)
 		ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
 		outbox_put(&x->env->to_server, &w->m.instead);
 	}
-	if (step == STEP_SENT) /* the outbox refers to the message's bytes */
+	if (step == STEP_REPLACED) /* the outbox refers to the message's bytes */
 		outbox_flush_early(&x->env->to_server);
 	buf_fini(&w->m.instead);
 	if ((r = walk_result_of(x, step)) != WALK_ON)
@@ -458,7 +458,7 @@ send_copy_end(struct request_walk *w, const struct frame *f)
  * most once per message, even if the message is held and handled again.
  */
 static enum walk_result
-catch_up(struct exchange *x)
+set_gucs(struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
@@ -466,9 +466,9 @@ catch_up(struct exchange *x)
 		return WALK_HOLD;
 	if (srv->ledger.count > 0)
 		return walk_has_settings(x) ? WALK_ON : WALK_HOLD;
-	if (srv->gucs == x->gucs || x->replication != 0 || x->has_caught_up || !srv->is_synced || srv->tx == 'E')
+	if (srv->gucs == x->gucs || x->replication != 0 || x->has_sent_gucs || !srv->is_synced || srv->tx == 'E')
 		return WALK_ON;
-	x->has_caught_up = true;
+	x->has_sent_gucs = true;
 	return state_replay(x) < 0 ? walk_out_of_memory(x) : WALK_ON;
 }
 
@@ -524,7 +524,7 @@ walk_send_linked(struct request_walk *w, const struct frame *f)
 		loan->held_behind_ours = NOTHING_BEHIND;
 	}
 	/* A client with session state may have run a DISCARD ALL, and may have another server since. */
-	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)
+	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = set_gucs(x)) != WALK_ON)
 		return r;
 	return send_frame(w, f);
 }

@@ -153,7 +153,7 @@ walk_runs(uint8_t type)
 static inline bool
 walk_has_settings(const struct exchange *x)
 {
-	return x->srv->gucs == x->gucs || x->has_caught_up || x->srv->tx == 'E' || x->replication != 0 ||
+	return x->srv->gucs == x->gucs || x->has_sent_gucs || x->srv->tx == 'E' || x->replication != 0 ||
 	       !(x->is_session || exchange_is_followed(x));
 }
 

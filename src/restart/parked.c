@@ -52,7 +52,7 @@ void
 parked_resume(struct client *c)
 {
 	client_record_begin_reading(c);
-	exchange_left(listen_flush(&c->x));
+	exchange_ignore_result(listen_flush(&c->x));
 }
 
 struct client *

@@ -176,7 +176,7 @@ read_arrival(struct predecessor *p, struct arrival *n)
 	if (is_broken)
 		client_close(c, NULL);
 	else
-		exchange_left(listen_flush(&c->x));
+		exchange_ignore_result(listen_flush(&c->x));
 }
 
 /* In a halt: takes the next step with a client that has come. */

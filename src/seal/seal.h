@@ -71,7 +71,7 @@ enum wash {
 	WASH_PLANS = 1u << 16, /* drops PostgreSQL's plans */
 	/* deallocates all prepared statements; in place of STATE_PREPARED, if pgweir itself has prepared none */
 	WASH_STATEMENTS = 1u << 17,
-	WASH_TIMERS = 1u << 18, /* resets timers that the client has set (guc_is_timer()) */
+	WASH_TIMERS = 1u << 18, /* resets timers that the client has set (guc_may_hit_next_client()) */
 	/* Washes nothing, but sends a Query: if PostgreSQL notices late that a time limit of the client's has expired,
 	 * this Query fails, not the next client's request. Used after requests that took GUC_SHORT_LIMIT_US or longer,
 	 * and in sessions with a shorter limit. */

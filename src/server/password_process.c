@@ -73,7 +73,7 @@ spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setsigmask(&attributes, &none);
-	/* Without one of these actions (no memory), the password would be written to pgweir's own standard output. */
+	/* If an action fails (no memory), nothing is run: the password could go to pgweir's own standard output. */
 	if ((r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO)) == 0)

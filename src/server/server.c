@@ -50,14 +50,14 @@ server_note_owed(struct server *srv)
 		srv->owed_count = ledger_list_client(&srv->ledger, srv->owed, SERVER_OWED_MAX);
 }
 
-/* Frees everything that srv holds except its own memory; calls ops.settled for the replies that were owed. */
+/* Frees what srv needs only while it is connected, and calls ops.settled for the replies that were owed. */
 void
 server_free_parts(struct server *srv)
 {
 	uint64_t since_us;
 
-	/* Second case: an error before a simple Query has skipped the Query, which was the last message, so the ledger
-	 * has no entry for the Query's reply. */
+	/* With INTAKE_SYNC and an empty ledger, PostgreSQL has skipped the last message, a simple Query, because of an
+	 * earlier error. So the ledger has no entry for the reply to the Query. */
 	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us) ||
 			 (srv->ledger.intake == INTAKE_SYNC && srv->ledger.count == 0);
 	server_note_owed(srv);
@@ -83,7 +83,7 @@ server_free_later(struct server *srv)
 }
 
 void
-server_finish(struct server *srv)
+server_finish_closing(struct server *srv)
 {
 	assert(srv->stream.fd < 0 && srv->ledger.count == 0 && srv->cancel == NULL);
 	server_step(srv, SE_LOST);
@@ -100,19 +100,19 @@ server_close(struct server *srv)
 	if (srv->state == SV_IDLE)
 		server_write(srv, MESSAGE_BARE("X"));
 	server_free_parts(srv);
-	server_finish(srv);
+	server_finish_closing(srv);
 }
 
-/* PostgreSQL's socket closes when its process ends; the process holds no session, lock or connection slot by then. */
+/* PostgreSQL closes its socket when its process ends: only then are its locks and its connection slot free. */
 void
-server_end(struct server *srv, uint64_t now_us)
+server_terminate(struct server *srv, uint64_t now_us)
 {
 	if (srv->state != SV_IDLE || server_write(srv, MESSAGE_BARE("X")) < 0) {
 		server_close(srv);
 		return;
 	}
 	server_step(srv, SE_TERMINATE);
-	srv->reset.deadline_us = now_us + SERVER_END_US;
+	srv->reset.deadline_us = now_us + SERVER_TERMINATE_US;
 }
 
 bool
@@ -203,19 +203,19 @@ server_fail(struct server *srv, const struct fail *why)
 		return;
 	}
 	server_get_last_words(srv, &told);
-	if (!note_loss(srv, &told) && srv->end_line == END_LINE_OF_ITS_OWN)
-		srv->end_line = END_LINE_OF_MANY;
+	if (!note_loss(srv, &told) && srv->end_log_line == END_LOG_LINE_OF_ITS_OWN)
+		srv->end_log_line = END_LOG_LINE_OF_MANY;
 	server_free_parts(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
 	else
 		srv->env->owner_ops->gone(srv, why);
-	if (srv->end_line == END_LINE_OF_MANY)
+	if (srv->end_log_line == END_LOG_LINE_OF_MANY)
 		level = LOG_LEVEL_DEBUG;
-	if (srv->end_line != END_LINE_OF_BORROWER && log_is_enabled(srv->env->log, level))
+	if (srv->end_log_line != END_LOG_LINE_OF_BORROWER && log_is_enabled(srv->env->log, level))
 		log_event(srv->env->log, level, &about, "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id,
 			  srv->address, srv->target->database, srv->target->user, told.sqlstate, told.text);
-	server_finish(srv);
+	server_finish_closing(srv);
 }
 
 struct server *

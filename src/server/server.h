@@ -252,22 +252,22 @@ enum reset_cancel {
 };
 
 /* The last step of the reset that was sent, if its answer matters. */
-enum reset_sent {
-	RESET_SENT_OTHER,
-	RESET_SENT_COUNT, /* a Query that counts the prepared statements, too */
-	RESET_SENT_LAST_REMOTE, /* SQL that closes a session on another server, and may fail with 08003 */
-	RESET_IS_HELD /* nothing was sent, because everything is washed, but the owner holds the server */
+enum reset_step {
+	RESET_STEP_OTHER,
+	RESET_STEP_COUNT, /* a Query that counts the prepared statements, too */
+	RESET_STEP_LAST_REMOTE, /* SQL that closes a session on another server, and may fail with 08003 */
+	RESET_STEP_HELD /* nothing was sent, because everything is washed, but the owner holds the server */
 };
 
 /* The work of cleaning up after a borrower: see server_reset.c. */
 struct server_reset {
 	struct reset_order todo; /* the part of the order that is still to be sent */
 	/* the borrower has returned the server, with nothing under way; set and cleared by server_reset() */
-	bool was_returned;
+	bool was_returned_at_rest;
 	/* dblink or postgres_fdw was found; set by server_reset_row(), cleared by server_reset() */
 	bool has_remote;
-	uint8_t sent; /* enum reset_sent */
-	/* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
+	uint8_t step; /* enum reset_step */
+	/* after RESET_STEP_COUNT: how many statements made by Parse messages the server has */
 	uint64_t statements_found;
 	struct buf names; /* names of the statements to deallocate, each terminated */
 	struct buf remote; /* SQL that closes sessions on other servers: seal_put_for_row() */
@@ -305,10 +305,10 @@ enum server_tls_phase {
 };
 
 /* Says which line of the log tells why the server has ended. */
-enum server_end_line {
-	END_LINE_OF_ITS_OWN,
-	END_LINE_OF_BORROWER, /* the line about the borrower, which has ended together with the server */
-	END_LINE_OF_MANY /* the line of server_losses_log(), which gives only a number of servers */
+enum server_end_log_line {
+	END_LOG_LINE_OF_ITS_OWN,
+	END_LOG_LINE_OF_BORROWER, /* the line about the borrower, which has ended together with the server */
+	END_LOG_LINE_OF_MANY /* the line of server_losses_log(), which gives only a number of servers */
 };
 
 /* Says whether the upstream's connect_query must be run again. */
@@ -340,7 +340,7 @@ struct server {
 	/* the text of PostgreSQL's FATAL error that the borrower was sent; NULL if there was none, or no memory */
 	char *last_words;
 	char last_sqlstate[6]; /* the SQLSTATE of that error */
-	uint8_t end_line; /* enum server_end_line */
+	uint8_t end_log_line; /* enum server_end_log_line */
 	/* true if a reply was due to the borrower when the server ended; set by server_free_parts(), never cleared */
 	bool was_owing;
 	/* true if PostgreSQL has answered the startup packet, but not that it is starting up or shutting down. Set by
@@ -438,11 +438,11 @@ void server_host_address(const struct upstream_host *host, char out[static SERVE
 void server_close(struct server *srv);
 /*
  * Ends the server. If the server is not IDLE, closes it at once. If it is IDLE, sends Terminate, and closes it after
- * SERVER_END_US, or once PostgreSQL has closed its side and so no longer counts the session. server_close() and
+ * SERVER_TERMINATE_US, or once PostgreSQL has closed its side and so no longer counts the session. server_close() and
  * server_fail() end this wait.
  */
-#define SERVER_END_US (500 * US_PER_MS)
-void server_end(struct server *srv, uint64_t now_us);
+#define SERVER_TERMINATE_US (500 * US_PER_MS)
+void server_terminate(struct server *srv, uint64_t now_us);
 /* Returns true if the server has been RESET or ENDING for too long (reset.deadline_us). */
 bool server_is_late(const struct server *srv, uint64_t now_us);
 /* Returns PgBouncer's words for why a connection could not be made. */

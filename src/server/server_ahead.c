@@ -2,8 +2,8 @@
 #include "server/server_ahead.h"
 #include "policy/policy_ahead.h"
 
-/* Moves the next reply kind of *kinds, a list with four bits per reply (struct policy_ahead), to *o. Returns false at
- * the end of the list. */
+/* Takes the next reply out of *kinds, a list with four bits for each reply (struct policy_ahead), and writes it to *o.
+ * Returns false at the end of the list. */
 static bool
 next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
 {
@@ -38,7 +38,7 @@ server_disown_ahead(struct server *srv)
 }
 
 void
-server_disown_ahead_first(struct server *srv)
+server_disown_ahead_to_front(struct server *srv)
 {
 	struct policy_conn *conn = srv->conn;
 	struct owed all[POLICY_AHEAD_MAX * 8], o;

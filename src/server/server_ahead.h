@@ -12,7 +12,7 @@
 void server_disown_ahead(struct server *srv);
 /* Does what server_disown_ahead() does, if the borrower's next messages are in the ledger already. The new entries
  * precede those of the borrower's messages. */
-void server_disown_ahead_first(struct server *srv);
+void server_disown_ahead_to_front(struct server *srv);
 /* Returns true if srv is lent and nothing was sent ahead to it, so all further bytes from it are for its borrower. */
 bool server_has_borrower_only(const struct server *srv);
 /* Returns true if, while RESET, a request that was sent ahead and belongs to no client has run for so long that it must

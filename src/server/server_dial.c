@@ -141,7 +141,7 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 	}
 	server_free_parts(srv);
 	srv->env->owner_ops->failed(srv, kind, is_fatal, &kept);
-	server_finish(srv);
+	server_finish_closing(srv);
 }
 
 static void

@@ -12,13 +12,14 @@
 
 const char *server_event_name(enum server_event ev); /* server_state.c */
 /* --- server.c: the end of a server, in two steps. In between, the owner or the borrower is called back. --- */
-/* Step 1: frees everything that srv holds, except its own memory. Calls ops.settled for the replies that were owed. */
+/* Step 1: closes the socket, and frees what srv needs only while it is connected. Calls ops.settled for the replies
+ * that were owed. */
 void server_free_parts(struct server *srv);
 /* Fills srv->owed with the replies that are owed to the borrower now, unless is_owed_final is set. */
 void server_note_owed(struct server *srv);
 /* Step 2: calls owner_ops.closed, and frees srv in the loop's next turn. */
-void server_finish(struct server *srv);
-void server_free_later(struct server *srv); /* does the last part of server_finish() */
+void server_finish_closing(struct server *srv);
+void server_free_later(struct server *srv); /* does the last part of server_finish_closing() */
 /* Sends a query of the owner's. question must outlive srv. Returns 0, or -1 as server_send() does. */
 int server_ask(struct server *srv, const char *question);
 

@@ -169,7 +169,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 	 * matter. */
 	is_lost_setting =
 	    r->to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
-	if (r->to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
+	if (r->to == OWED_TO_RESET && srv->reset.step == RESET_STEP_LAST_REMOTE && e.sqlstate != NULL &&
 	    strcmp(e.sqlstate, "08003") == 0)
 		return 0;
 	if (r->to == OWED_TO_PING || r->to == OWED_TO_RESET || is_lost_setting)

@@ -1,11 +1,10 @@
 /*
- * src/server/server_reset.c - cleans a server connection after its borrower, in steps, each of which waits until
- * nothing is owed and no cancel is under way:
- *
- *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
- *   transaction is open; DISCARD ALL if ordered; the seal (seal/seal.h); after either, the upstream's connect_query;
- * then the owner may hold the server, and send a query. An error ends the connection, unless it is the error of the
- * owner's query.
+ * src/server/server_reset.c - cleans a server connection after its borrower. First, pgweir cancels running requests,
+ * makes a COPY that waits for data fail, and sends a missing Sync. Each further step is sent when no reply is owed and
+ * no cancel is under way: ROLLBACK if a transaction is open; DISCARD ALL if ordered; a Query that washes what the
+ * borrower may have left in the session (seal/seal.h); DEALLOCATE of statements; SQL that closes sessions on other
+ * servers; the upstream's connect_query if settings were reset. Then the owner may hold the server, and send a query.
+ * The owner's query may fail, and SQL that closes a session may fail with 08003. Other errors end the connection.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -77,8 +76,8 @@ server_forget_unreported(struct server *srv)
 	return gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, NULL, 0));
 }
 
-/* Call when settings were reset: connect_query must run again, because its settings were reset, too. A connect_query
- * that has failed at the login is not run again, because it would fail again. */
+/* Call when settings were reset, with those that connect_query has set: connect_query must run again. But if it failed
+ * at the login, it is not run again, because it would fail again. */
 static void
 owe_connect_query(struct server *srv)
 {
@@ -109,7 +108,7 @@ undo_timers(struct server *srv, struct buf *out)
 }
 
 static int
-seal(struct server *srv)
+send_wash(struct server *srv)
 {
 	unsigned parts = srv->reset.todo.parts & ~(unsigned)STATE_BACKEND;
 	struct buf b = { 0 };
@@ -126,7 +125,7 @@ seal(struct server *srv)
 	if (parts & WASH_PLANS) {
 		gucs_unref(srv->plan_gucs);
 		srv->plan_gucs = NULL;
-		/* PostgreSQL would plan the statements anew, and read their literals under the present settings. */
+		/* When a statement is next run, PostgreSQL plans it anew, and reads its literals under new settings. */
 		server_statements_outdate(&srv->statements);
 	}
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
@@ -135,7 +134,7 @@ seal(struct server *srv)
 		buf_fini(&b);
 		return -1;
 	}
-	srv->reset.sent = (parts & STATE_PREPARED) != 0 ? RESET_SENT_COUNT : RESET_SENT_OTHER;
+	srv->reset.step = (parts & STATE_PREPARED) != 0 ? RESET_STEP_COUNT : RESET_STEP_OTHER;
 	srv->reset.statements_found = 0;
 	seal_put(&b, parts, srv->reset.todo.seed, srv->reset.todo.fdw_schema);
 	return send_built(srv, &b);
@@ -159,7 +158,7 @@ close_remote(struct server *srv)
 	const char *sql = (const char *)todo->bytes;
 	int r;
 
-	srv->reset.sent = sql[0] == '?' ? RESET_SENT_LAST_REMOTE : RESET_SENT_OTHER;
+	srv->reset.step = sql[0] == '?' ? RESET_STEP_LAST_REMOTE : RESET_STEP_OTHER;
 	r = send_query(srv, sql + 1);
 	buf_drop_front(todo, strlen(sql) + 1);
 	return r;
@@ -184,11 +183,11 @@ next_step(struct server *srv)
 	if (todo->has_discard_all)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
-		return seal(srv);
-	/* Code may have deallocated statements of pgweir's unnoticed; the next borrower's Bind would fail because of
-	 * that. */
-	is_lost = srv->reset.sent == RESET_SENT_COUNT && srv->reset.statements_found != srv->statements.count;
-	srv->reset.sent = RESET_SENT_OTHER;
+		return send_wash(srv);
+	/* The database's functions may have deallocated statements that pgweir believes prepared. A Bind of the next
+	 * borrower would fail. */
+	is_lost = srv->reset.step == RESET_STEP_COUNT && srv->reset.statements_found != srv->statements.count;
+	srv->reset.step = RESET_STEP_OTHER;
 	if (is_lost) {
 		buf_fini(&srv->reset.names);
 		server_statements_clear(&srv->statements);
@@ -203,7 +202,7 @@ next_step(struct server *srv)
 		return send_query(srv, connect_query);
 	}
 	if (srv->env->owner_ops->hold_if_due(srv, &question)) {
-		srv->reset.sent = RESET_IS_HELD;
+		srv->reset.step = RESET_STEP_HELD;
 		return question == NULL ? 0 : server_ask(srv, question);
 	}
 	assert(srv->borrower == NULL && srv->ledger.trust == LEDGER_SYNCHRONISED);
@@ -266,7 +265,7 @@ server_reset_next(struct server *srv)
 bool
 server_has_stale_request(const struct server *srv, uint64_t now_us)
 {
-	return srv->state == SV_RESET && srv->reset.was_returned && srv->cancel == NULL &&
+	return srv->state == SV_RESET && srv->reset.was_returned_at_rest && srv->cancel == NULL &&
 	       srv->reset.cancel == RESET_CANCEL_NOT_DUE && now_us - srv->reset.since_us >= NOBODYS_US &&
 	       ledger_owes_nobody(&srv->ledger);
 }
@@ -286,15 +285,15 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	assert(!srv->is_lingering); /* a borrower that gives its server back has stopped lingering */
 	srv->borrower = NULL;
 	srv->reset.todo = srv->role == SERVER_CONSOLE ? (struct reset_order){ 0 } : *order;
-	srv->reset.was_returned = (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) && srv->tx == 'I' &&
-				  srv->is_synced && !order->has_discard_all;
+	srv->reset.was_returned_at_rest = (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) &&
+					  srv->tx == 'I' && srv->is_synced && !order->has_discard_all;
 	server_disown_ahead(srv);
 	srv->reset.since_us = now_us;
 	srv->reset.asked_us = 0;
 	srv->reset.has_remote = false;
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
-	srv->reset.cancel = srv->reset.was_returned ? RESET_CANCEL_NOT_DUE : RESET_CANCEL_DUE;
-	srv->reset.sent = RESET_SENT_OTHER;
+	srv->reset.cancel = srv->reset.was_returned_at_rest ? RESET_CANCEL_NOT_DUE : RESET_CANCEL_DUE;
+	srv->reset.step = RESET_STEP_OTHER;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);
 }

@@ -12,7 +12,7 @@
  *   copied      gucs, plan_gucs: by value, because GUC sets belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
- *   nothing     borrower, ledgered_len, deferred, last_words, last_sqlstate, end_line, was_owing, is_owed_final, owed,
+ *   nothing     borrower, ledgered_len, deferred, last_words, last_sqlstate, end_log_line, was_owing, is_owed_final, owed,
  *               owed_count, is_discarding_sequences, is_lingering, lingering, cancel, dial, ask, secret, login,
  *               login_timer, all, reading: these belong to a loan, to the login, to a standby, or to the end
  *

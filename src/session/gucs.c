@@ -146,7 +146,7 @@ leaves(const struct gucs *gucs)
 	unsigned timers = 0;
 
 	for (size_t i = 0; i < gucs->count; i++)
-		if (guc_is_timer(&gucs->settings[i]))
+		if (guc_may_hit_next_client(&gucs->settings[i]))
 			timers = GUCS_LEAVES_TIMERS;
 	return timers | (encoding != NULL && !guc_encoding_is_scannable(encoding) ? GUCS_LEAVES_ANYTHING : 0u) |
 	       (options != NULL && strcmp(options, GUC_RESET) != 0 ? GUCS_LEAVES_OPTIONS : 0u) |

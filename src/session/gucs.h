@@ -90,7 +90,7 @@ enum gucs_side_effect {
 	/* with this client_encoding, PostgreSQL may read the same bytes differently than pgweir does */
 	GUCS_LEAVES_ANYTHING = 1u << 1,
 	GUCS_LEAVES_LATE = 1u << 2, /* statement_timeout is short: see guc_is_short_limit() */
-	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_is_timer() */
+	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_may_hit_next_client() */
 	GUCS_LEAVES_OPTIONS = 1u << 4, /* GUC_GDAL is set: GDAL remembers its options, and nothing resets them */
 	GUCS_PIN = 1u << 5 /* OWN_PIN (pgweir.pin) is on, so the client keeps its server */
 };
@@ -112,8 +112,8 @@ void guc_put_identifier(struct buf *out, const char *name, bool is_qualified);
 bool guc_is_identity(const struct guc *s);
 /*
  * Appends the messages that change a server's settings from `from` to `to`: messages of the extended protocol, without
- * a Sync, in which values are bound parameters, never part of SQL. Appends nothing if there is no difference. Leaves
- * reported settings that only `from` has as they are. Messages that only undo settings of `from` can't fail. Returns
+ * a Sync, in which values are bound parameters, never part of SQL. Appends nothing if there is no difference. Does not
+ * change reported settings that only `from` has. Messages that only undo settings of `from` can't fail. Returns
  * the number of Parse/Bind/Execute triples.
  *
  * always: NULL, or a GUC set; settings with its names are sent even if they are equal in `from` and `to`.

@@ -9,7 +9,7 @@
 /* The list has the settings under which PostgreSQL reads literals or parses SQL, and those that decide whom the session
  * acts as. */
 bool
-guc_affects_parsing(const char *name)
+guc_affects_parsing_or_user(const char *name)
 {
 	return text_is_one_of(name, "DateStyle IntervalStyle TimeZone timezone_abbreviations array_nulls "
 				    "backslash_quote lc_monetary lc_numeric lc_time standard_conforming_strings "
@@ -87,12 +87,12 @@ guc_is_short_limit(const char *value)
 	return true;
 }
 
-/* The limits that may end a message of pgweir's. */
+/* The time limits that may cancel a statement that pgweir itself sends. */
 static const char *const limits[] = { GUC_STATEMENT_TIMEOUT, "lock_timeout", "transaction_timeout" };
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
 
 bool
-guc_is_timer(const struct guc *s)
+guc_may_hit_next_client(const struct guc *s)
 {
 	for (size_t i = 0; i < LIMITS && s->kind == GUC_OTHER; i++)
 		if (strcasecmp(s->name, limits[i]) == 0)
@@ -118,7 +118,7 @@ gucs_without_timers(struct gucs *gucs)
 	struct gucs *without = gucs_ref(gucs);
 
 	for (size_t i = 0; i < gucs_count(gucs) && without != NULL; i++)
-		if (guc_is_timer(gucs_at(gucs, i)) &&
+		if (guc_may_hit_next_client(gucs_at(gucs, i)) &&
 		    gucs_update(&without, gucs_at(gucs, i)->name, NULL, GUC_OTHER) < 0) {
 			gucs_unref(without);
 			without = NULL;
@@ -138,7 +138,7 @@ next_planner_setting(const struct gucs *gucs, size_t *at)
 	return NULL;
 }
 
-/* Compares the settings one by one. They are in the same order unless names are spelled differently. */
+/* Compares the settings one by one: both sets are sorted by name, without regard to case. */
 bool
 gucs_plan_alike(const struct gucs *a, const struct gucs *b)
 {

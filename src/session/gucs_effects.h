@@ -8,7 +8,7 @@
 bool guc_affects_context(const char *name);
 
 /* Returns true for settings that affect how PostgreSQL reads literals or parses SQL, or whom the session acts as. */
-bool guc_affects_parsing(const char *name);
+bool guc_affects_parsing_or_user(const char *name);
 
 /* Returns true if any user may set and reset this setting, in all versions of PostgreSQL; false if in doubt. */
 bool guc_may_be_set_by_anybody(const char *name);
@@ -21,7 +21,7 @@ bool guc_is_short_limit(const char *value);
 
 /* Returns true for a timer that may hit the next client, because it goes off after its own client has returned the
  * server: idle_session_timeout, and time limits below GUC_SHORT_LIMIT_US. */
-bool guc_is_timer(const struct guc *s);
+bool guc_may_hit_next_client(const struct guc *s);
 /* Returns a new reference to the GUC set that is like gucs, but without timers; NULL if there is no memory. */
 struct gucs *gucs_without_timers(struct gucs *gucs);
 /* Returns true if `from` has a time limit that `to` does not have. Such a limit could end the messages that change the

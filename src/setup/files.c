@@ -192,7 +192,7 @@ int
 setup_load_files(const struct config *config, struct setup_files *out, struct config_problems *problems)
 {
 	size_t errors_before = problems->error_count;
-	bool uses_compat_words = compat_does(config, COMPAT_WORDS_FAILURES);
+	bool uses_compat_words = compat_does(config, COMPAT_USES_THEIR_WORDS);
 	const struct problem_sink sink = { .problems = problems,
 					   .file = uses_compat_words	     ? NULL
 						   : config->path[0] != '\0' ? config->path

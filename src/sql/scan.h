@@ -42,7 +42,7 @@ enum scan_flag {
 	SCAN_INSERT = 1u << 16, /* INSERT without RETURNING: the client may ask for currval() or lastval() next */
 	SCAN_FUNCTION = 1u << 17, /* CALL, and all functions that are not PostgreSQL's own */
 	SCAN_SEED = 1u << 18, /* random(), setseed(), SET [LOCAL] seed, set_config('seed', ...) */
-	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a column's default may use a sequence */
+	SCAN_DEFAULTS = 1u << 19, /* INSERT, COPY, MERGE of any kind: a column's default may use a sequence */
 	SCAN_LASTING = 1u << 20, /* CREATE or SELECT INTO of an object that is not declared temporary */
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
 	SCAN_TABLE = 1u << 22, /* like SCAN_LASTING, except for indexes */

@@ -224,9 +224,9 @@ begin_statement(struct scan *s, enum sql_word word)
 		[WORD_UNLISTEN] = { SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING, 0 },
 		[WORD_LOAD] = { SCAN_LOAD, EXPECT_NOTHING, 0 },
 		[WORD_DO] = { SCAN_CODE, EXPECT_NOTHING, 0 },
-		[WORD_INSERT] = { SCAN_INSERT | SCAN_WRITES, EXPECT_NOTHING, 0 },
-		[WORD_COPY] = { SCAN_WRITES, EXPECT_NOTHING, 0 },
-		[WORD_MERGE] = { SCAN_WRITES, EXPECT_NOTHING, 0 },
+		[WORD_INSERT] = { SCAN_INSERT | SCAN_DEFAULTS, EXPECT_NOTHING, 0 },
+		[WORD_COPY] = { SCAN_DEFAULTS, EXPECT_NOTHING, 0 },
+		[WORD_MERGE] = { SCAN_DEFAULTS, EXPECT_NOTHING, 0 },
 		[WORD_CALL] = { SCAN_FUNCTION | SCAN_CALL, EXPECT_NOTHING, 0 },
 		[WORD_CLOSE] = { SCAN_UNDO, EXPECT_NOTHING, 0 },
 		[WORD_DROP] = { SCAN_UNDO, EXPECT_NOTHING, 0 },
@@ -263,7 +263,7 @@ judge_word(struct scan *s, enum sql_word word)
 {
 	classify_last(s);
 	if (word == WORD_INSERT || word == WORD_MERGE) /* also in WITH, EXPLAIN, PREPARE */
-		s->flags |= SCAN_WRITES;
+		s->flags |= SCAN_DEFAULTS;
 	switch (word) {
 	case WORD_RETURNING:
 		s->flags &= ~(uint32_t)SCAN_INSERT;

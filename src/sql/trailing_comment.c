@@ -1,9 +1,9 @@
 /*
- * src/sql/trailing_comment.c - see traits.h.
+ * src/sql/trailing_comment.c - finds a comment of pairs key='value' (sqlcommenter) at the end of SQL; see traits.h.
  *
  * The SQL is read backwards. Values are URL-encoded, so they contain neither quotes nor asterisks. Text that looks like
- * such a comment might be part of a string or of another comment. But then that string or comment would not end within
- * the SQL, and PostgreSQL would refuse the SQL with or without the text.
+ * a comment of pairs might be part of a string or of another comment. But then that string or comment would not end
+ * within the SQL, and PostgreSQL would refuse the SQL with or without the text.
  */
 #include "sql/traits.h"
 #include "base/text.h"

@@ -335,5 +335,5 @@ state_probe_done(struct server *srv)
 	state_forget_old_gucs(s);
 	buf_fini(&s->rows);
 	free(f);
-	exchange_left(state_set_pins(x, pins));
+	exchange_ignore_result(state_set_pins(x, pins));
 }

@@ -20,7 +20,7 @@ state_replay(struct exchange *x)
 	struct server *srv = x->srv;
 	/* PostgreSQL has refused these settings before. They go alone: with no request after them that must be kept
 	 * from running, PostgreSQL need not end the session if it refuses them again. */
-	bool is_alone = x->gucs == x->pool->refused && srv->tx == 'I' && srv->loan.standby == 0 && !x->has_caught_up;
+	bool is_alone = x->gucs == x->pool->refused && srv->tx == 'I' && srv->loan.standby == 0 && !x->has_sent_gucs;
 	struct buf b = { 0 };
 
 	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I' && !is_alone, &b);

@@ -137,7 +137,7 @@ state_seal_plans(const struct loan *l)
 
 /* If SQL has no flags but these, and no risk, the tables, views or indexes that it makes reach no code. */
 #define SCAN_HARMLESS                                                                                                  \
-	((uint32_t)(SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |      \
+	((uint32_t)(SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_DEFAULTS |    \
 		    SCAN_NEXTVAL | SCAN_SAVEPOINT))
 
 /*

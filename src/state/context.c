@@ -60,7 +60,7 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 		l->risk |= WASH_LATE;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_note_encoding(x, value);
-	if (name[0] == '\0' || guc_affects_parsing(name)) {
+	if (name[0] == '\0' || guc_affects_parsing_or_user(name)) {
 		l->has_local_settings = true;
 		l->local_context = 0;
 	} else if (strcasecmp(name, "search_path") == 0 && (!l->has_local_settings || l->local_context != 0)) {

@@ -2,8 +2,8 @@
  * src/state/notes.c - records what SQL that is about to run does to the session, as far as that is known; see
  * state/state_state.h.
  *
- * If the SQL alone shows its effect, the effect is recorded with the client; if not, flags are recorded with the
- * server's loan, and the server is asked later (a suspicion).
+ * If the SQL alone shows its effect, the effect is recorded with the client. If not, flags are recorded with the
+ * server's loan as a suspicion (loan.suspected), because of which the server is asked later.
  */
 #include "session/audit.h"
 #include "state/compiled.h"
@@ -83,8 +83,8 @@ is_reported(const struct exchange *x, const char *name)
 	return x->pool->baseline != NULL && gucs_get(x->pool->baseline, name) != NULL;
 }
 
-/* Records an effect. Also records the name of a custom setting, because if the effect does not count, the probe must
- * ask for that setting by name. */
+/* Records an effect. Also records the name of a custom setting, because if the effect does not count (after an error or
+ * a rollback), the probe must ask for that setting by name. */
 static void
 add_effect(struct exchange *x, enum effect_kind kind, const char *name, const char *value)
 {
@@ -126,7 +126,7 @@ static bool
 changes_reading(const struct known_statement *k)
 {
 	return k->kind == KNOWN_RESET_ALL || k->kind == KNOWN_RESET_USER ||
-	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && guc_affects_parsing(k->name));
+	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && guc_affects_parsing_or_user(k->name));
 }
 
 static void
@@ -234,7 +234,7 @@ fill_in(struct known_statement *k, const uint8_t *body, size_t len)
 	    (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value))))
 		return false;
 	if (k->local_param != 0) {
-		/* reads "t", "true", or one byte in binary format; the probe finds the effect of other spellings */
+		/* reads a value that begins with t or f, or a byte 0 or 1 (binary); the probe finds other spellings */
 		if (!fields_read_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
 		    local_len == 0 || (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1)))
 			return false;

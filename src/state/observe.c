@@ -195,7 +195,7 @@ flagged_query(struct exchange *x, struct request *m)
 	m->shown_count = text->count;
 	m->instead.is_broken = m->instead.is_broken || !buf_ok(&sql);
 	buf_fini(&sql);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 /* Returns true if code of the database may read what a sequence has returned. */
@@ -240,7 +240,7 @@ state_query_hide_sequences(struct exchange *x, struct request *m)
 	/* In a failed transaction, PostgreSQL refuses everything but the transaction's end. SQL that may go on after
 	 * that end is not sent; a SELECT, which PostgreSQL refuses, takes its place. */
 	message_put(&m->instead, 'Q', "SELECT 1", sizeof("SELECT 1"));
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 enum feature_step

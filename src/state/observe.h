@@ -7,11 +7,11 @@
 #include "exchange/request.h"
 
 /* Records what a Query may leave on the server. If m->have < m->total, the caller calls state_text() for the rest of
- * the Query. Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_SENT if the caller must send m->instead in place of
- * m, and pass only the first m->shown_count CommandCompletes to the client. */
+ * the Query. Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_REPLACED if the caller must send m->instead in place
+ * of m, and pass only the first m->shown_count CommandCompletes to the client. */
 enum feature_step state_query(struct exchange *x, struct request *m);
 /* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD; STEP_HOLD; or, in
- * a failed transaction, STEP_SENT if the caller must send m->instead in place of m, for PostgreSQL to refuse. */
+ * a failed transaction, STEP_REPLACED if the caller must send m->instead in place of m, for PostgreSQL to refuse. */
 enum feature_step state_query_hide_sequences(struct exchange *x, struct request *m);
 /* Makes sure of the same for a Bind, or a Parse. Returns STEP_FORWARD or STEP_HOLD. */
 enum feature_step state_bind_hide_sequences(struct exchange *x, struct request *m);

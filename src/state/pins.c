@@ -114,7 +114,7 @@ refuse_pins(struct exchange *x)
 	state_stop_lingering(x);
 	parts = state_parts_to_wash(x);
 	x->srv = NULL;
-	exchange_set_block(x, EXCHANGE_NO_BLOCK);
+	exchange_set_block(x, EXCHANGE_ORDINARY);
 	exchange_unstall(x); /* a cancel of pgweir's own question may have stalled it */
 	x->waiter.idle_since_us = *x->env->now_us;
 	pool_clean(srv, true, parts, *x->env->now_us);

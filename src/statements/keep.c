@@ -61,7 +61,7 @@ begins_alone(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	return srv != NULL && srv->tx == 'I' && x->block == EXCHANGE_NO_BLOCK && !exchange_is_begun_ahead(x, srv) &&
+	return srv != NULL && srv->tx == 'I' && x->block == EXCHANGE_ORDINARY && !exchange_is_begun_ahead(x, srv) &&
 	       (srv->loan.kept.state == KEPT_NOTHING || srv->loan.kept.state == KEPT_WHOLE) &&
 	       !ledger_may_change_block(&srv->ledger);
 }
@@ -258,7 +258,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 	x->srv->loan.plan = PLAN_KEPT;
 	unnamed_note_answered_parse(x, st);
 	x->statements->kept_token = x->statements->token;
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 struct statement *

@@ -35,7 +35,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	statement_put_dummy(x, name, "\0\0", 3);
 	client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n); /* a Parse that can only fail */
 	outbox_put(&x->env->to_server, &b);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 static int
@@ -119,7 +119,7 @@ refuse_parse(struct exchange *x)
 	message_bind_text(&b, "", name, NULL, 0);
 	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
 	outbox_put(&x->env->to_server, &b);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 bool
@@ -179,7 +179,7 @@ parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_t
 		r = parse_on_server(x, n);
 	}
 	client_statement_unref(n);
-	return r < 0 ? STEP_FAILED : STEP_SENT;
+	return r < 0 ? STEP_FAILED : STEP_REPLACED;
 }
 
 enum feature_step

@@ -51,7 +51,7 @@ prove(struct exchange *x, struct client_statement *n)
 	const char *name = placeholder;
 	enum feature_step step = statement_ensure(x, n);
 
-	if (step != STEP_SENT)
+	if (step != STEP_REPLACED)
 		return step;
 	if (n->rows == ROWS_CHANGED)
 		statement_parse_anew(x, n->st, placeholder);
@@ -82,12 +82,12 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 		n->refs++;
 		s->to_describe = n;
 		s->to_describe_sync_no = s->sync_no;
-		return STEP_SENT;
+		return STEP_REPLACED;
 	}
 	if (n->describing >= DESCRIBING_TO_PROVE)
 		return STEP_HOLD;
 	if (n->rows == ROWS_UNTOLD || statement_is_pending(n))
-		return STEP_SENT;
+		return STEP_REPLACED;
 	return n->rows == ROWS_CHANGED && is_current(n) && is_there ? STEP_FORWARD : prove(x, n);
 }
 
@@ -98,7 +98,7 @@ row_shape_verify(struct exchange *x, struct client_statement *n, const char *por
 	bool is_there = statement_presence_of(x, n->st) != STATEMENT_ABSENT;
 
 	if ((is_there && row_shape_is_told(n)) || (statement_is_unnamed(n) && n->rows == ROWS_UNTOLD))
-		return STEP_SENT;
+		return STEP_REPLACED;
 	return prove_if_doubtful(x, n, is_there, portal, bind, bind_len, next, next_len);
 }
 

@@ -173,7 +173,7 @@ statement_prepare_there(struct exchange *x, struct statement *st)
 		return STEP_FAILED;
 	ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, statements_ref_of_id(st->id));
 	statements_put_parse(x, st->name, st);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 enum feature_step
@@ -190,7 +190,7 @@ statement_ensure(struct exchange *x, struct client_statement *n)
 	switch (presence) {
 	case STATEMENT_THERE:
 		x->pool->database->counters.statement_hits++;
-		return STEP_SENT;
+		return STEP_REPLACED;
 	case STATEMENT_UNSURE:
 		return STEP_HOLD;
 	case STATEMENT_ABSENT:
@@ -216,7 +216,7 @@ statements_hold_server(const struct exchange *x)
 static enum feature_step
 forward_if(enum feature_step step)
 {
-	return step == STEP_SENT ? STEP_FORWARD : step;
+	return step == STEP_REPLACED ? STEP_FORWARD : step;
 }
 
 /*
@@ -231,7 +231,7 @@ bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bi
 	statement_special_name(x->env->statements, what, before);
 	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
 	put_renamed(x, message, b->len, b->portal, before, strlen(before), name);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 /* Enters in the ledger a Bind that is about to be sent. */
@@ -249,13 +249,13 @@ bind_named(struct exchange *x, struct request *m)
 	struct client_statement *n = m->named;
 	enum feature_step step = statement_ensure(x, n);
 
-	if (step != STEP_SENT)
+	if (step != STEP_REPLACED)
 		return step;
 	m->statement = n->st; /* n->st may be another statement now, with the same SQL */
 	m->traits = statement_traits(n->st);
 	push_bind(x, n);
 	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, n->st->name);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 static enum feature_step
@@ -270,7 +270,7 @@ bind_there(struct exchange *x, struct request *m)
 		put_renamed_at_once(x, m->message, m->names.len, st->name, (size_t)st->name_len + 1);
 	else
 		put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, st->name);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 __attribute__((noinline)) static enum feature_step
@@ -342,7 +342,7 @@ statements_bind(struct exchange *x, struct request *m)
 		n->described_id = 0; /* by the next Bind the rows may be the old ones again */
 		return bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME_CHANGED, "");
 	}
-	return step != STEP_SENT ? step : bind_named(x, m);
+	return step != STEP_REPLACED ? step : bind_named(x, m);
 }
 
 __attribute__((always_inline)) static inline bool
@@ -382,12 +382,12 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	step = n == NULL ? unnamed_ensure(x)
 			 : row_shape_verify(x, n, m->names.portal, m->message + FRAME_HEAD_LEN,
 					    m->total - FRAME_HEAD_LEN, m->message + m->total, m->have - m->total);
-	if (step != STEP_SENT)
+	if (step != STEP_REPLACED)
 		return step;
 	if (n != NULL)
 		return bind_named(x, m);
 	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 bool
@@ -414,7 +414,7 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 	client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
 	outbox_ref(&x->env->to_server, message, len);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 void
@@ -466,10 +466,10 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	    statement_has_open_types(n->st) && statement_presence_of(x, n->st) == STATEMENT_THERE &&
 	    x->srv->tx != 'E') {
 		describe_anew(x, n, message, len);
-		return STEP_SENT;
+		return STEP_REPLACED;
 	}
 	step = statement_ensure(x, n);
-	if (step != STEP_SENT)
+	if (step != STEP_REPLACED)
 		return step;
 	row_shape_note_described(n);
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
@@ -477,7 +477,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 		ledger_swallow_types(&x->srv->ledger);
 	x->statements->swallows_types = false;
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, n->st->name);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 enum feature_step
@@ -503,7 +503,7 @@ statements_describe(struct exchange *x, struct request *m)
 	ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL);
 	statement_special_name(x->env->statements, UNKNOWN_NAME, before);
 	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 enum feature_step
@@ -518,7 +518,7 @@ statements_close(struct exchange *x, struct request *m)
 		if (statements_get_or_create(x) == NULL)
 			return STEP_FAILED;
 		unnamed_close(x, OWED_TO_CLIENT);
-		return STEP_SENT;
+		return STEP_REPLACED;
 	}
 	n = client_statement_find(x, m->name);
 	if (client_statement_is_unsettled(x, n))
@@ -529,14 +529,14 @@ statements_close(struct exchange *x, struct request *m)
 		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)
 			return STEP_FORWARD;
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
-		return STEP_SENT;
+		return STEP_REPLACED;
 	}
 	client_statement_step(n, NAME_CLOSE_SENT);
 	n->sync_no = x->statements->sync_no;
 	client_statement_push(x, is_oversize ? OWED_CLOSE : OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n);
 	if (is_oversize)
 		outbox_ref(&x->env->to_server, m->message, m->total);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 void

@@ -12,16 +12,16 @@
 
 /*
  * The next functions are rows of relay/features.c. They handle messages of the extended protocol that name a statement,
- * from a client with a server. They return STEP_FORWARD if the message must be sent as it is; STEP_SENT if the message
- * is in the ledger, and what the server must get is in the outbox; STEP_HOLD if the message must wait for replies; or
- * STEP_FAILED if there is no memory.
+ * from a client with a server. They return STEP_FORWARD if the message must be sent as it is; STEP_REPLACED if the
+ * message is in the ledger, and what the server must get is in the outbox; STEP_HOLD if the message must wait for
+ * replies; or STEP_FAILED if there is no memory.
  */
 /* Finds the statement that a Bind names, and sets m->named and m->statement. */
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
 /* Finds the statement that a Describe names, and sets m->named and m->statement. */
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
-/* STEP_SENT: the outbox has a new beginning in place of m->skip_len bytes of the Bind; the caller must send the
- * rest. */
+/* STEP_REPLACED: the outbox has a rewritten beginning of the Bind. The caller must skip the first m->skip_len bytes of
+ * the Bind, and send the rest. */
 enum feature_step statements_bind(struct exchange *x, struct request *m);
 enum feature_step statements_describe(struct exchange *x, struct request *m);
 enum feature_step statements_close(struct exchange *x, struct request *m);
@@ -33,11 +33,11 @@ enum feature_step statements_close(struct exchange *x, struct request *m);
 bool statements_pass_through(const struct exchange *x);
 /*
  * Does what statements_find_bound() and statements_bind() do, for a complete Bind in the fast lane (relay/fast.c).
- * Returns STEP_SENT as statements_bind() does; STEP_FORWARD if the Bind must take the slow lane; STEP_HOLD; or
+ * Returns STEP_REPLACED as statements_bind() does; STEP_FORWARD if the Bind must take the slow lane; STEP_HOLD; or
  * STEP_FAILED.
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
-/* Returns true if the next message must take the slow lane if it is a Describe of a portal. */
+/* Returns true if a Describe of a portal that comes next must take the slow lane, not that of relay/fast.c. */
 bool statements_expect_describe(const struct exchange *x);
 /* Handles a Close of a client without a server. The caller answers the Close. Returns false if it is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
@@ -47,7 +47,7 @@ void statements_note_sync(struct exchange *x);
 /* Returns true if the client must keep its server, because only that server has one of the client's statements, which
  * is too large to be stored. */
 bool statements_hold_server(const struct exchange *x);
-/* Returns true if the client has a statement of this name, which is not "", so a Parse of this name must fail. */
+/* Returns true if `name` is not "" and the client has a statement of this name, so a Parse of this name must fail. */
 bool statements_is_taken(const struct exchange *x, const char *name);
 
 /* --- parse.c --- */
@@ -56,9 +56,9 @@ enum feature_step statements_parse(struct exchange *x, struct request *m);
 /* Answers a Parse of a client without a server. Returns false if the Parse needs a server. */
 bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 /*
- * Handles a Parse that is longer than max_statement_size. sql: the rest of the Parse after its name, which has len
- * bytes; `have` of them have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent; STEP_SENT if
- * another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
+ * Handles a Parse that is longer than max_statement_size. sql: what follows the name in the
+ * Parse, len bytes, of which `have` have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent;
+ * STEP_REPLACED if another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
  */
 enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					    size_t len);
@@ -75,8 +75,8 @@ void statements_described(struct server *srv, const struct owed *o, uint8_t type
 
 /* --- statements_deallocate.c: SQL that deallocates statements --- */
 /*
- * Handles a Query of a client with or without a server. Returns STEP_SENT if pgweir has answered the Query, because it
- * only deallocates statements that have names in the client's table; STEP_HOLD if the Query must wait until earlier
+ * Handles a Query of a client with or without a server. Returns STEP_REPLACED if pgweir has answered the Query, because
+ * it only deallocates statements that have names in the client's table; STEP_HOLD if the Query must wait until earlier
  * messages are answered; STEP_FORWARD if the server must run it.
  */
 enum feature_step statements_deallocate_here(struct exchange *x, const struct request *m);
@@ -100,7 +100,7 @@ struct statement *statements_find(const struct exchange *x, const char *name);
  * Cheap if none of the client's named statements is such a BEGIN. */
 bool statements_may_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x); /* returns how many named statements the client has */
-/* Always returns true, because the fast lane looks at each name itself. */
+/* For the features' table of relay/features.c: always true, because relay/fast.c looks at each name itself. */
 static inline bool
 statements_is_quiet(const struct exchange *x)
 {

@@ -122,7 +122,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	message_complete(&b, tag);
 	message_ready(&b, srv != NULL ? srv->tx : 'I');
 	exchange_answer_buf(x, &b);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 /* Condemns the server if it may still have the empty statements, because another client could use their names. */

@@ -210,12 +210,12 @@ statements_ref_of_id(uint64_t id)
 /* statements.c */
 /* Tells if x's server will have st when it handles a message that is sent now. Counts as a use of st. */
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
-/* Makes sure that x's server has n's statement when the next message comes: sends a Parse if needed. Returns STEP_SENT;
- * STEP_HOLD if a reply must come first; or STEP_FAILED if there is no memory. */
+/* Makes sure that x's server has n's statement when the next message comes: sends a Parse if needed. Returns
+ * STEP_REPLACED; STEP_HOLD if a reply must come first; or STEP_FAILED if there is no memory. */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
 /* Call before st's Parse: closes what may have st's name on x's server, and old statements if there are too many. */
 void statement_make_room(struct exchange *x, const struct statement *st);
-/* Prepares st under its name on x's server, which does not have it. Returns STEP_SENT or STEP_FAILED. */
+/* Prepares st under its name on x's server, which does not have it. Returns STEP_REPLACED or STEP_FAILED. */
 enum feature_step statement_prepare_there(struct exchange *x, struct statement *st);
 /* Returns true if PostgreSQL may now read or plan n's SQL for x differently than for other clients that share n's
  * statement. */
@@ -241,9 +241,9 @@ void statements_deallocating_pop(struct client_statements *s); /* forgets the fi
 /* statements/row_shape.c */
 /*
  * Call before a Bind of n is sent. bind: the Bind's body; next: the next_len bytes that follow the Bind. Returns
- * STEP_SENT if n may be bound; STEP_FORWARD if the Bind must be refused, because n's rows or types are not those that
- * the client was told; STEP_HOLD if pgweir has sent a Describe to find out; or STEP_FAILED. If a Describe of the portal
- * follows, the client does not rely on what it was told, unless the Bind has formats for several columns.
+ * STEP_REPLACED if n may be bound; STEP_FORWARD if the Bind must be refused, because n's rows or types are not those
+ * that the client was told; STEP_HOLD if pgweir has sent a Describe to find out; or STEP_FAILED. If a Describe of the
+ * portal follows, the client does not rely on what it was told, unless the Bind has formats for several columns.
  */
 enum feature_step row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal,
 				   const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len);

@@ -81,7 +81,7 @@ make_unnamed_there(struct exchange *x)
 		statements_put_parse(x, "", s->unnamed);
 	}
 	srv->unnamed_owner = s->token;
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 inline enum feature_step
@@ -94,7 +94,7 @@ unnamed_ensure(struct exchange *x)
 	/* A change that was sent before an earlier Sync may be skipped although the present message is not. */
 	if (s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no)
 		return STEP_HOLD;
-	return is_unnamed_there(x) ? STEP_SENT : make_unnamed_there(x);
+	return is_unnamed_there(x) ? STEP_REPLACED : make_unnamed_there(x);
 }
 
 enum feature_step
@@ -102,7 +102,7 @@ unnamed_bind(struct exchange *x)
 {
 	enum feature_step step = unnamed_ensure(x);
 
-	if (step == STEP_SENT) {
+	if (step == STEP_REPLACED) {
 		if (x->statements->unnamed_kind == UNNAMED_OVERSIZE) {
 			x->statements->unnamed_kind = UNNAMED_OVERSIZE_BOUND;
 			if (x->statements->unnamed_under_way == 0 && x->statements->confirmed_kind == UNNAMED_OVERSIZE)
@@ -187,7 +187,7 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 		set_unnamed(x, st, UNNAMED_STORED);
 	}
 	outbox_ref(&x->env->to_server, message, len);
-	return STEP_SENT;
+	return STEP_REPLACED;
 }
 
 /*

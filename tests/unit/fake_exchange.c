@@ -276,7 +276,7 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	fake->now_us = 1000000;
 	fake->guc_store = guc_store_new(1, NULL);
 	fake->store = statement_store_new(1, 2, NULL, (size_t)1 << 20);
-	fake->ops = (struct exchange_ops){ .close = on_close, .bytes = on_bytes, .try_release = on_try_release };
+	fake->ops = (struct exchange_ops){ .close = on_close, .handle_bytes = on_bytes, .try_release = on_try_release };
 	fake->env.ops = &fake->ops;
 	fake->env.config = &fake->config;
 	fake->config.prepared_statements_memory = (size_t)1 << 20;

@@ -55,7 +55,7 @@ Test(client_state, a_commit_in_doubt_is_answered_or_refused)
 
 	cr_expect_eq(in_doubt, CL_IN_DOUBT);
 	cr_expect(client_state_waits(in_doubt), "what it sends is kept");
-	cr_expect_not(client_state_awaits_listener(in_doubt));
+	cr_expect_not(client_state_awaits_listener_or_flush(in_doubt));
 	cr_expect_eq(client_state_next(in_doubt, CE_ANSWERED), CL_READY);
 	cr_expect_eq(client_state_next(in_doubt, CE_REFUSED), CL_REJECTING, "the rest of its request is dropped");
 	cr_expect_eq(client_state_next(CL_HELD, CE_DOUBT), CL_IN_DOUBT, "with a message that waits for the answer");
@@ -113,7 +113,7 @@ Test(client_state, each_state_is_in_one_group_and_has_a_name)
 		bool is_other = s == CL_CLOSED || s == CL_CANCEL || s == CL_CONSOLE;
 
 		cr_expect_eq(client_state_is_login(s) + client_state_is_relayed(s) + is_other, 1);
-		cr_expect(!client_state_awaits_listener(s) || client_state_waits(s));
+		cr_expect(!client_state_awaits_listener_or_flush(s) || client_state_waits(s));
 		cr_expect_gt(strlen(client_state_name(s, false)), 0);
 	}
 	for (int ev = 0; ev < CE_EVENTS; ev++)

@@ -90,7 +90,7 @@ STEP(listen_execute, "listen", struct exchange *x, struct request *m)
 TRUTH(listen_error, "listen", struct exchange *x, const struct error_fields *e)
 TRUTH(listen_request_done, "listen", struct exchange *x)
 TRUTH(listen_hold_server, "listen", struct exchange *x)
-STEP(reads_position, "position", struct exchange *x, struct request *m)
+STEP(reads_handle_position, "position", struct exchange *x, struct request *m)
 STEP(state_run_elsewhere, "elsewhere", struct exchange *x, struct request *m)
 STEP(state_query_hide_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_bind_hide_sequences, "sequences", struct exchange *x, struct request *m)
@@ -215,7 +215,7 @@ Test(features, a_client_without_anything_is_asked_for_little)
 
 Test(features, the_first_that_does_not_say_forward_decides)
 {
-	static const enum feature_step steps[] = { STEP_SENT, STEP_HOLD, STEP_FAILED };
+	static const enum feature_step steps[] = { STEP_REPLACED, STEP_HOLD, STEP_FAILED };
 
 	busy();
 	for (size_t i = 0; i < COUNT(steps); i++) {

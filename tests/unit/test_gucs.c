@@ -537,8 +537,8 @@ Test(gucs, has_the_context_of_another_that_sets_nothing_else)
 	cr_expect(guc_affects_context("SEARCH_PATH"));
 	cr_expect(guc_affects_context("plpgsql.variable_conflict"));
 	cr_expect_not(guc_affects_context("Statement_timeout"));
-	cr_expect_not(guc_affects_parsing("search_path"));
-	cr_expect(guc_affects_parsing("datestyle"));
+	cr_expect_not(guc_affects_parsing_or_user("search_path"));
+	cr_expect(guc_affects_parsing_or_user("datestyle"));
 	gucs_unref(a);
 	gucs_unref(b);
 	guc_store_free(own);

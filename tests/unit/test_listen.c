@@ -36,8 +36,8 @@ notify_attach(struct pool *entry, const char *encoding, struct notify_subscriber
 }
 
 bool
-notify_visit(struct pool *entry, const char *encoding, struct notify_subscriber *subscriber,
-	     const struct notify_subscriber_ops *ops)
+notify_attach_if_listening(struct pool *entry, const char *encoding, struct notify_subscriber *subscriber,
+			   const struct notify_subscriber_ops *ops)
 {
 	return notify_attach(entry, encoding, subscriber, ops) == 0;
 }
@@ -78,7 +78,7 @@ notify_catch_up(struct notify_subscriber *subscriber)
 }
 
 bool
-notify_catch_up_with_others(struct notify_subscriber *subscriber)
+notify_catch_up_across_connections(struct notify_subscriber *subscriber)
 {
 	listener.catch_ups_with_others++;
 	return !listener.is_down;

@@ -298,7 +298,7 @@ Test(loss, of_a_transaction_that_is_rolled_back_the_next_request_fails)
 	x.state = CL_HELD;
 	server.loan.commit.question = MARK_AWAITED;
 	lose(&gone, false, "failed undo refuse go_on");
-	cr_expect_eq(x.block, EXCHANGE_NO_BLOCK);
+	cr_expect_eq(x.block, EXCHANGE_ORDINARY);
 	setup();
 	fake.ties = server.loan.commit.is_on = true;
 	server.tx = 'T';

@@ -493,7 +493,7 @@ Test(notify_listener, who_moves_between_connections_waits_for_a_notify_of_the_li
 {
 	client_begin(&crowd[0], 1);
 	cr_assert(notify_catch_up(&neighbour.subscriber));
-	cr_assert(notify_catch_up_with_others(&crowd[0].subscriber));
+	cr_assert(notify_catch_up_across_connections(&crowd[0].subscriber));
 	cr_expect_str_eq(next_request(), "");
 	answer();
 	cr_expect_eq(neighbour.caught_up, 1);
@@ -514,7 +514,7 @@ Test(notify_listener, a_refused_notify_of_the_listeners_own_is_a_gap_for_who_wai
 	client_join(&crowd[0], "same", 0, 1);
 	answer_all();
 	refused = "; NOTIFY ";
-	cr_assert(notify_catch_up_with_others(&crowd[0].subscriber));
+	cr_assert(notify_catch_up_across_connections(&crowd[0].subscriber));
 	cr_assert(notify_catch_up(&neighbour.subscriber));
 	answer_all();
 	cr_expect_eq(crowd[0].caught_up, 1);

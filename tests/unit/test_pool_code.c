@@ -183,7 +183,7 @@ begin(void)
 static bool
 is_held(size_t i)
 {
-	return servers[i].state == SV_RESET && servers[i].reset.sent == RESET_IS_HELD && cleaned[i] == 0;
+	return servers[i].state == SV_RESET && servers[i].reset.step == RESET_STEP_HELD && cleaned[i] == 0;
 }
 
 static bool

@@ -251,7 +251,7 @@ Test(report, a_transaction_is_one_whichever_servers_it_has)
 	loan_begin(&p.srv.loan, p.now_us);
 	p.srv.tx = 'I';
 	p.x.srv = &p.srv;
-	exchange_set_block(&p.x, EXCHANGE_NO_BLOCK);
+	exchange_set_block(&p.x, EXCHANGE_ORDINARY);
 	tell(&p, "QT.C.Z");
 	cr_expect_eq(p.x.tx_started_us, begun_us);
 	cr_expect_eq(report_idle_since(&p.x), p.now_us);
@@ -276,7 +276,7 @@ Test(report, a_transaction_that_was_lost_is_idle_until_its_client_has_ended_it)
 	exchange_set_block(&p.x, EXCHANGE_ROLLED_BACK);
 	cr_expect_eq(report_idle_since(&p.x), p.now_us);
 	cr_expect_neq(p.x.tx_started_us, 0);
-	exchange_set_block(&p.x, EXCHANGE_NO_BLOCK);
+	exchange_set_block(&p.x, EXCHANGE_ORDINARY);
 	cr_expect_eq(report_idle_since(&p.x), 0);
 	cr_expect_eq(p.x.tx_started_us, 0);
 	p.x.srv = &p.srv;

@@ -351,16 +351,16 @@ feed_copy(struct scan *s, const char *sql, size_t len)
 
 static const struct {
 	const char *sql;
-	uint32_t want; /* of SCAN_INSERT, SCAN_WRITES */
+	uint32_t want; /* of SCAN_INSERT, SCAN_DEFAULTS */
 } writing[] = {
 	{ "SELECT 1", 0 },
-	{ "INSERT INTO t VALUES (1)", SCAN_INSERT | SCAN_WRITES },
-	{ "INSERT INTO t VALUES (1) RETURNING id", SCAN_WRITES },
-	{ "WITH a AS (INSERT INTO t VALUES (1) RETURNING id) SELECT * FROM a", SCAN_WRITES },
-	{ "EXPLAIN ANALYZE INSERT INTO t VALUES (1)", SCAN_WRITES },
-	{ "PREPARE a AS INSERT INTO t VALUES (1)", SCAN_WRITES },
-	{ "COPY t FROM STDIN", SCAN_WRITES },
-	{ "MERGE INTO t USING u ON a = b WHEN NOT MATCHED THEN INSERT VALUES (1)", SCAN_WRITES },
+	{ "INSERT INTO t VALUES (1)", SCAN_INSERT | SCAN_DEFAULTS },
+	{ "INSERT INTO t VALUES (1) RETURNING id", SCAN_DEFAULTS },
+	{ "WITH a AS (INSERT INTO t VALUES (1) RETURNING id) SELECT * FROM a", SCAN_DEFAULTS },
+	{ "EXPLAIN ANALYZE INSERT INTO t VALUES (1)", SCAN_DEFAULTS },
+	{ "PREPARE a AS INSERT INTO t VALUES (1)", SCAN_DEFAULTS },
+	{ "COPY t FROM STDIN", SCAN_DEFAULTS },
+	{ "MERGE INTO t USING u ON a = b WHEN NOT MATCHED THEN INSERT VALUES (1)", SCAN_DEFAULTS },
 	{ "UPDATE t SET a = 1", 0 },
 };
 
@@ -369,7 +369,7 @@ Test(scan, what_may_ask_a_sequence_for_a_default)
 	struct scan s;
 
 	EACH(row, writing)
-		cr_expect_eq(scan_text(&s, 0, row->sql, strlen(row->sql)) & (SCAN_INSERT | SCAN_WRITES), row->want,
+		cr_expect_eq(scan_text(&s, 0, row->sql, strlen(row->sql)) & (SCAN_INSERT | SCAN_DEFAULTS), row->want,
 			     "%s", row->sql);
 }
 
@@ -409,8 +409,8 @@ Test(scan, texts)
 		uint32_t flags = scan_text(&s, row->options, row->sql, strlen(row->sql));
 
 		describe(names, sizeof(names), &s);
-		cr_expect_eq(flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES | SCAN_LASTING | SCAN_TABLE),
-			     (uint32_t)row->want & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES | SCAN_LASTING | SCAN_TABLE),
+		cr_expect_eq(flags & ~(uint32_t)(SCAN_INSERT | SCAN_DEFAULTS | SCAN_LASTING | SCAN_TABLE),
+			     (uint32_t)row->want & ~(uint32_t)(SCAN_INSERT | SCAN_DEFAULTS | SCAN_LASTING | SCAN_TABLE),
 			     "%s: %#x instead of %#x: %s", row->rule, flags, row->want, row->sql);
 		if (row->want != ALL)
 			cr_expect_str_eq(names, row->names, "%s: %s", row->rule, names);

@@ -113,7 +113,7 @@ send_query(const char *sql)
 		state_note_local(&fake->x, &m);
 		step = state_query(&fake->x, &m);
 	}
-	if (step == STEP_FORWARD || step == STEP_SENT)
+	if (step == STEP_FORWARD || step == STEP_REPLACED)
 		fake_forward(&m, OWED_QUERY);
 	buf_fini(&m.instead);
 	return step;
@@ -356,7 +356,7 @@ Test(state, reset_means_the_clients_startup_value)
 
 	cr_assert_eq(gucs_update(&fake->x.startup, "work_mem", "1MB", GUC_OTHER), 0);
 	cr_assert_eq(gucs_update(&fake->x.gucs, "work_mem", "1MB", GUC_OTHER), 0);
-	cr_expect_eq(send_query("RESET work_mem"), STEP_SENT);
+	cr_expect_eq(send_query("RESET work_mem"), STEP_REPLACED);
 	sent = fake_sent();
 	cr_expect(strncmp(sent, "Q(RESET work_mem", 16) == 0 && strstr(sent, "SET \"work_mem\" TO") != NULL, "%s",
 		  sent);

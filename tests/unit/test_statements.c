@@ -78,7 +78,7 @@ parse_sql(const char *name, const char *sql)
 
 	if (step == STEP_FORWARD)
 		fake_forward(&m, OWED_PARSE);
-	if (step == STEP_SENT)
+	if (step == STEP_REPLACED)
 		fake->srv.is_synced = false;
 	outbox_flush_early(&fake->env.to_server);
 	return step;
@@ -96,7 +96,7 @@ bind_to(const char *statement)
 		step = statements_bind(&fake->x, &m);
 	if (step == STEP_FORWARD)
 		fake_forward(&m, OWED_BIND);
-	if (step == STEP_SENT) {
+	if (step == STEP_REPLACED) {
 		outbox_copy(&fake->env.to_server, m.message + m.skip_len, m.total - m.skip_len);
 		fake->srv.is_synced = false;
 	}
@@ -113,7 +113,7 @@ target(uint8_t type, const char *name)
 		step = type == 'C' ? statements_close(&fake->x, &m) : statements_describe(&fake->x, &m);
 	if (step == STEP_FORWARD)
 		fake_forward(&m, type == 'C' ? OWED_CLOSE : OWED_DESCRIBE_STATEMENT);
-	if (step == STEP_SENT)
+	if (step == STEP_REPLACED)
 		fake->srv.is_synced = false;
 	outbox_flush_early(&fake->env.to_server);
 	return step;
@@ -158,8 +158,8 @@ TestSuite(statements, .init = setup, .fini = teardown);
 
 Test(statements, a_named_statement_has_pgweirs_name_on_the_server)
 {
-	cr_expect_eq(parse_sql("s", "SELECT 1"), STEP_SENT);
-	cr_expect_eq(bind_to("s"), STEP_SENT);
+	cr_expect_eq(parse_sql("s", "SELECT 1"), STEP_REPLACED);
+	cr_expect_eq(bind_to("s"), STEP_REPLACED);
 	cr_expect_str_eq(fake_sent(), "CS(#1) P(#1|SELECT 1) B(|#1)");
 	sync_all("312Z");
 	cr_expect_eq(statements_count(&fake->x), 1);
@@ -249,7 +249,7 @@ Test(statements, a_name_that_is_taken_is_refused_by_postgresql)
 	parse_sql("s", "SELECT 1");
 	sync_all("31Z");
 	fake_sent();
-	cr_expect_eq(parse_sql("s", "SELECT 2"), STEP_SENT);
+	cr_expect_eq(parse_sql("s", "SELECT 2"), STEP_REPLACED);
 	sent = fake_sent();
 	cr_expect_str_eq(sent, "CS(#taken) P(#taken|) P(#taken|SELECT 2)");
 	sync_all("31EZ");
@@ -267,7 +267,7 @@ Test(statements, a_close_is_answered_by_pgweir_and_frees_the_name)
 	bind_to("s");
 	target('C', "s");
 	cr_expect_str_eq(fake_sent(), "B(|#1)", "other clients may use it");
-	cr_expect_eq(parse_sql("s", "SELECT 2"), STEP_SENT, "in the same request");
+	cr_expect_eq(parse_sql("s", "SELECT 2"), STEP_REPLACED, "in the same request");
 	cr_expect_str_eq(fake_sent(), "CS(#2) P(#2|SELECT 2)");
 	sync_all("231Z");
 	cr_expect_str_eq(fake_told(), "3");
@@ -296,7 +296,7 @@ Test(statements, a_message_waits_where_an_earlier_request_decides)
 	statements_note_sync(&fake->x);
 	cr_expect_eq(bind_to("s"), STEP_HOLD, "its Parse may fail");
 	fake_reply("31Z");
-	cr_expect_eq(bind_to("s"), STEP_SENT);
+	cr_expect_eq(bind_to("s"), STEP_REPLACED);
 	sync_all("2Z");
 }
 
@@ -362,7 +362,7 @@ Test(statements, a_query_that_deallocates_is_answered_from_the_table)
 		cr_expect_eq(deallocate_here("DEALLOCATE ALL"), STEP_FORWARD, "SQL has prepared some on the server");
 		fake->x.pins = 0;
 		cr_expect_eq(statements_count(&fake->x), 1);
-		cr_expect_eq(deallocate_here(i == 0 ? "DEALLOCATE s" : "DEALLOCATE ALL"), STEP_SENT);
+		cr_expect_eq(deallocate_here(i == 0 ? "DEALLOCATE s" : "DEALLOCATE ALL"), STEP_REPLACED);
 		cr_expect_eq(statements_count(&fake->x), 0);
 		cr_expect_str_eq(fake_sent(), "Q(SELECT /* pgweir */ 1)", "the server has it still");
 		fake_reply("TDCZ");
@@ -427,7 +427,7 @@ Test(statements, the_fast_lane_takes_plain_sql_only)
 	sync_all("31Z");
 	fake_sent();
 	m = fake_bind("", "s");
-	cr_expect_eq(statements_bind_plain(&fake->x, &m), STEP_SENT);
+	cr_expect_eq(statements_bind_plain(&fake->x, &m), STEP_REPLACED);
 	outbox_copy(&fake->env.to_server, m.message + m.skip_len, m.total - m.skip_len);
 	cr_expect_str_eq(fake_sent(), "B(|#1)");
 	fake->srv.is_synced = false;

@@ -73,7 +73,7 @@ struct bouncer_word {
 	const char *name;
 	enum { OF_DATABASE = 1, OF_USER = 2, OF_PEER = 4 } places; /* the kinds of lines that may have the word */
 	enum { WORD_SETTING, WORD_UPSTREAM, WORD_HOSTS, WORD_AUTH } part;
-	/* for WORD_SETTING: the setting's name in [pgbouncer]; pgweir's setting then has a scope_name */
+	/* for WORD_SETTING: the same setting's name in [pgbouncer]; pgweir's has a scope_name (config_keys.h) */
 	const char *key;
 	const char *note; /* for all other words: what becomes of the word */
 };
