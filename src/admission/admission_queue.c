@@ -13,7 +13,7 @@
 
 #include <assert.h>
 
-#define QUEUE_MIN 1000u
+#define QUEUE_USUAL 1000u
 #define QUEUE_FLOOR 16u
 
 static uint32_t
@@ -21,8 +21,8 @@ queue_max(const struct admission *a)
 {
 	uint64_t max = admission_config(a)->max_client_connections, third = a->descriptors / 3;
 
-	if (max < QUEUE_MIN)
-		max = QUEUE_MIN;
+	if (max < QUEUE_USUAL)
+		max = QUEUE_USUAL;
 	if (a->descriptors != 0 && max > third)
 		max = third < QUEUE_FLOOR ? QUEUE_FLOOR : third;
 	return (uint32_t)max;

@@ -213,7 +213,7 @@ hba_needs(const struct hba *hba)
 
 		needs.secrets |= rule->method == HBA_SCRAM || rule->method == HBA_MD5 || rule->method == HBA_PASSWORD;
 		needs.tls |= rule->type == HBA_HOSTSSL;
-		needs.certificates |= rule->clientcert != HBA_CLIENTCERT_NONE;
+		needs.client_ca |= rule->clientcert != HBA_CLIENTCERT_NONE;
 		needs.roles |= has_role(&rule->databases) || has_role(&rule->users);
 	}
 	return needs;

@@ -66,7 +66,7 @@ struct hba_answer {
 struct hba_needs {
 	bool secrets; /* users' secrets, because a rule has scram-sha-256, md5 or password */
 	bool tls; /* TLS, because a rule is hostssl */
-	bool certificates; /* a CA for clients' certificates, because a rule requires a certificate */
+	bool client_ca; /* a CA for clients' certificates, because a rule requires a certificate */
 	bool roles; /* a lookup of roles, because a rule has +role or samerole */
 };
 

@@ -8,7 +8,7 @@
 
 #define BAD_REGEX "2201B" /* invalid_regular_expression */
 #define REPEAT_MAX 255u /* the largest count in one {...}, as in PostgreSQL */
-#define REPEATS_MAX 1024u /* the largest product of all {...}, because the C library copies each repeated part */
+#define REPEAT_PRODUCT_MAX 1024u /* the largest product of all {...}: the C library copies what is repeated */
 
 struct rule_regex {
 	regex_t compiled;
@@ -66,7 +66,7 @@ skip_bound(const char *p, unsigned *repeats, struct fail *why)
 		return NULL;
 	}
 	*repeats *= most > 1 ? (unsigned)most : 1;
-	if (*repeats > REPEATS_MAX) {
+	if (*repeats > REPEAT_PRODUCT_MAX) {
 		fail_set(why, BAD_REGEX, "too many repetitions in braces");
 		return NULL;
 	}

@@ -254,7 +254,7 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 	note_sent(cancel);
 	cancel->target->x.srv->loan.is_ours_cancelled = false;
 	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0) {
-		query_timeout_await_cancel(&cancel->target->x);
+		query_timeout_note_other_cancel(&cancel->target->x);
 		return;
 	}
 	cancel->phase = CANCEL_WAITING;

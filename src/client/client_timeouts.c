@@ -187,7 +187,7 @@ cancel_query(struct client *c, uint64_t lasted)
 	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
 	    cancel_later(c, CANCELED_BY_QUERY_TIMEOUT) < 0)
 		return false;
-	query_timeout_begin_cancel(&c->x, *c->env->x.now_us - lasted);
+	query_timeout_note_cancel(&c->x, *c->env->x.now_us - lasted);
 	return true;
 }
 
@@ -200,7 +200,7 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_PROBE) {
 		state_note_probe_cancel(&c->x);
 		server_cancel(c->x.srv, CONFIRM_US, NULL, NULL);
-		query_timeout_begin_cancel(&c->x, 0);
+		query_timeout_note_cancel(&c->x, 0);
 		return;
 	}
 	if (late == LATE_STANDBY) { /* the request then goes to the primary */

@@ -22,7 +22,7 @@ struct blocked {
 /* A question to one host, and its answer. */
 struct question {
 	struct dedicated dedicated; /* must be first */
-	struct blocking *all;
+	struct blocking *owner;
 	/* the address of the host on which servers are busy; it may become the address of another host */
 	char address[SERVER_ADDRESS_MAX];
 	uint64_t asked_us; /* when the question was sent */
@@ -56,10 +56,10 @@ blocking_new(struct pool_set *pools)
 static void
 end_question(struct question *q)
 {
-	assert(q->is_open && q->all->open_count > 0);
+	assert(q->is_open && q->owner->open_count > 0);
 	q->is_open = false;
-	q->all->open_count--;
-	q->all->ended_us = *q->all->env.now_us;
+	q->owner->open_count--;
+	q->owner->ended_us = *q->owner->env.now_us;
 }
 
 static void
@@ -114,7 +114,7 @@ has_question(const struct blocking *b, const char *address)
 static void
 try_to_connect(struct question *q, const struct pool *e, uint64_t now_us)
 {
-	struct blocking *b = q->all;
+	struct blocking *b = q->owner;
 
 	if (!pool_set_take_place(b->pools, now_us))
 		return;
@@ -132,7 +132,7 @@ open_question(struct blocking *b, const struct pool *e, const struct server *srv
 
 	if (q == NULL)
 		return;
-	q->all = b;
+	q->owner = b;
 	q->dedicated.ops = &question_ops;
 	q->deadline_us = now_us + PLACE_US;
 	memcpy(q->address, srv->address, sizeof(q->address));
@@ -233,13 +233,13 @@ on_up(struct dedicated *d)
 
 	/* The target's host name may stand for several hosts. So the question is about the servers that are busy on the
 	 * host that the connection has reached. */
-	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(q->owner->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(s, &e->servers, all)
 			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, d->srv->address) == 0)
 				q->found[q->count++].pid = s->pid;
 	q->server_count = q->count;
 	memcpy(q->address, d->srv->address, sizeof(q->address));
-	q->asked_us = *q->all->env.now_us;
+	q->asked_us = *q->owner->env.now_us;
 	put_question(q, &sql);
 	dedicated_ask(d, &sql);
 }
@@ -298,7 +298,7 @@ note_roots(const struct question *q)
 {
 	struct server *srv;
 
-	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
+	for (const struct pool *e = pool_set_first(q->owner->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all) {
 			const struct blocked *next =
 			    is_busy(srv) && strcmp(srv->address, q->address) == 0 ? find_blocked(q, srv->pid) : NULL;
@@ -336,7 +336,7 @@ on_closed(struct dedicated *d)
 	struct question *q = (struct question *)d;
 
 	end_question(q);
-	pool_set_give_place(q->all->pools, q->all->ended_us);
+	pool_set_give_place(q->owner->pools, q->owner->ended_us);
 }
 
 static const struct dedicated_ops question_ops = {

@@ -35,24 +35,24 @@ watch_free(struct watch *w)
 	if (w == NULL)
 		return;
 	while (!TAILQ_EMPTY(&w->watched))
-		watched_free(TAILQ_FIRST(&w->watched));
+		watch_list_free(TAILQ_FIRST(&w->watched));
 	free(w);
 }
 
 /* --- The configuration. --- */
 
 /* Takes the reference to cluster, which may be NULL. Returns NULL without memory. */
-static struct watched *
+static struct watch_list *
 find_or_add(struct watch *w, struct cluster *cluster, uint32_t count)
 {
-	struct watched *d;
+	struct watch_list *d;
 
 	TAILQ_FOREACH(d, &w->watched, link)
 		if (d->cluster == cluster) {
 			cluster_put(cluster);
 			return d;
 		}
-	return cluster == NULL ? NULL : watched_new(w, cluster, count);
+	return cluster == NULL ? NULL : watch_list_new(w, cluster, count);
 }
 
 /* The settings from which all targets of a database are made. */
@@ -77,10 +77,10 @@ target_of(const struct source *s, struct upstream up, struct scram_keys *keys, s
 
 /* A connection with another target is closed, and a new one is opened. Returns 0, or -1 with *why set. */
 static int
-aim_all(struct watched *d, const struct source *s, struct fail *why)
+aim_all(struct watch_list *d, const struct source *s, struct fail *why)
 {
 	for (uint32_t i = 0; i < d->count; i++) {
-		struct watch_host *h = &d->of[i];
+		struct watch_host *h = &d->hosts[i];
 		struct upstream up = upstream_of_host(s->db->upstream, i);
 		struct pool_target *target = target_of(s, up, &h->conn.keys, why);
 		size_t zone_len;
@@ -105,7 +105,7 @@ add_database(struct watch *w, const struct source *s)
 	struct pool_target *all = target_of(s, *s->db->upstream, &none, &why);
 	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
 	uint32_t count = (uint32_t)s->db->upstream->host_count;
-	struct watched *d = find_or_add(w, hosts == NULL ? NULL : cluster_get(w->commons, hosts, count), count);
+	struct watch_list *d = find_or_add(w, hosts == NULL ? NULL : cluster_get(w->commons, hosts, count), count);
 
 	free(hosts);
 	pool_target_unref(all);
@@ -139,7 +139,7 @@ find_read_settings(const struct config *config, const struct config_scope *datab
 void
 watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls)
 {
-	struct watched *d, *next;
+	struct watch_list *d, *next;
 
 	TAILQ_FOREACH(d, &w->watched, link)
 		d->is_kept = false;
@@ -152,19 +152,19 @@ watch_configure(struct watch *w, const struct config *config, struct users *user
 	for (d = TAILQ_FIRST(&w->watched); d != NULL; d = next) {
 		next = TAILQ_NEXT(d, link);
 		if (!d->is_kept)
-			watched_free(d);
+			watch_list_free(d);
 		else
-			watched_run(d);
+			watch_list_run(d);
 	}
 }
 
 void
 watch_tick(struct watch *w)
 {
-	struct watched *d;
+	struct watch_list *d;
 
 	TAILQ_FOREACH(d, &w->watched, link)
-		watched_run(d);
+		watch_list_run(d);
 }
 
 static struct watch_row
@@ -186,7 +186,7 @@ row_of(const struct watch_host *h)
 	r.is_standby = h->met.mark.is_standby;
 	r.timeline = h->timeline;
 	r.is_lag_known = is_asked && r.is_standby;
-	v = cluster_lock_unused(h->list->cluster);
+	v = cluster_lock_without_use(h->list->cluster);
 	r.lag_us = v->hosts[h->index].lag_us;
 	if (watch_is_proved(h))
 		r.use = v->primary < 0			 ? WATCH_NO_PRIMARY
@@ -200,11 +200,11 @@ row_of(const struct watch_host *h)
 void
 watch_each(const struct watch *w, void (*row)(const struct watch_row *row, void *arg), void *arg)
 {
-	const struct watched *d;
+	const struct watch_list *d;
 
 	TAILQ_FOREACH(d, &w->watched, link)
 		for (uint32_t i = 0; i < d->count; i++) {
-			struct watch_row r = row_of(&d->of[i]);
+			struct watch_row r = row_of(&d->hosts[i]);
 
 			row(&r, arg);
 		}

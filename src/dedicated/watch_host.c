@@ -19,12 +19,12 @@
 #define REFUSED_US (5 * US_PER_S) /* until a host that refuses to report its identity is asked again */
 #define BACKOFF_MIN_US (50 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
-#define SILENCE_COSTS 4 /* an answer may take this many times as long as the slowest recent reading */
-#define WORD_SINCE 19 /* the major version with WAIT FOR LSN */
+#define SILENCE_FACTOR 4 /* an answer may take this many times as long as the slowest recent reading */
+#define WAIT_FOR_LSN_VERSION 19 /* the major version with WAIT FOR LSN */
 #define SECOND_LOOK_US (1 * US_PER_MS)
 
 static uint64_t
-now_of(const struct watched *d)
+now_of(const struct watch_list *d)
 {
 	return *d->watch->env.now_us;
 }
@@ -38,7 +38,7 @@ is_standby(const struct watch_host *h)
 /* A timerfd is used because libevent's timers are up to 5 ms late (a tick of its clock and a millisecond): too late for
  * WANTED_US. */
 static void
-set_timer(struct watched *d, uint64_t in_us)
+set_timer(struct watch_list *d, uint64_t in_us)
 {
 	struct itimerspec t = { .it_value = { (time_t)(in_us / US_PER_S), (long)(in_us % US_PER_S) * 1000 } };
 
@@ -69,12 +69,12 @@ set_use(struct watch_host *h, enum watch_use use, const char *reason)
 }
 
 static struct watch_host *
-find_primary(struct watched *d)
+find_primary(struct watch_list *d)
 {
-	int32_t primary = cluster_lock_unused(d->cluster)->primary;
+	int32_t primary = cluster_lock_without_use(d->cluster)->primary;
 
 	cluster_unlock(d->cluster);
-	return primary < 0 ? NULL : &d->of[primary];
+	return primary < 0 ? NULL : &d->hosts[primary];
 }
 
 static void
@@ -93,19 +93,19 @@ compare_settings(struct watch_host *h, const struct watch_host *primary)
 
 /* Called when a host has answered WATCH_MEET, or was lost (end_life()). */
 static void
-note_roles(struct watched *d)
+note_roles(struct watch_list *d)
 {
 	const struct watch_host *primary = find_primary(d);
 	uint32_t before = d->history;
 	bool is_new;
 
-	d->history = cluster_lock_unused(d->cluster)->history; /* the history to which the primary's log belongs */
+	d->history = cluster_lock_without_use(d->cluster)->history; /* the history to which the primary's log belongs */
 	cluster_unlock(d->cluster);
 	is_new = d->history != before;
 	if (is_new)
 		d->trial.begun_us = d->trial.position = 0;
 	for (uint32_t i = 0; i < d->count; i++) {
-		struct watch_host *h = &d->of[i];
+		struct watch_host *h = &d->hosts[i];
 
 		if (h->use != WATCH_AWAY && !is_standby(h))
 			set_use(h, h == primary ? WATCH_PRIMARY : WATCH_NO_PRIMARY, "it is not in recovery any more");
@@ -141,7 +141,7 @@ doubt(struct watch_host *h, const char *reason)
 static void
 note_lag(struct watch_host *h)
 {
-	h->lag_us = cluster_lock_unused(h->list->cluster)->hosts[h->index].lag_us;
+	h->lag_us = cluster_lock_without_use(h->list->cluster)->hosts[h->index].lag_us;
 	cluster_unlock(h->list->cluster);
 	if (watch_is_proved(h))
 		set_use(h, h->lag_us > h->list->max_lag_us ? WATCH_LAG : WATCH_USED,
@@ -153,7 +153,7 @@ note_lag(struct watch_host *h)
 static void
 put_question(struct watch_host *h, struct buf *sql)
 {
-	struct watched *d = h->list;
+	struct watch_list *d = h->list;
 	const struct watch_host *primary = find_primary(d);
 
 	switch (h->asked) {
@@ -184,14 +184,14 @@ put_question(struct watch_host *h, struct buf *sql)
 static void
 ask(struct watch_host *h, enum watch_ask what)
 {
-	struct watched *d = h->list;
+	struct watch_list *d = h->list;
 	struct buf sql = { 0 };
 
 	h->asked = what;
 	memset(&h->answer, 0, sizeof(h->answer));
 	if (what == WATCH_READ && !is_standby(h))
 		for (uint32_t i = 0; i < d->count; i++)
-			d->of[i].position_at_primary_read = is_standby(&d->of[i]) ? d->of[i].last.position : 0;
+			d->hosts[i].position_at_primary_read = is_standby(&d->hosts[i]) ? d->hosts[i].last.position : 0;
 	put_question(h, &sql);
 	dedicated_ask(&h->conn, &sql);
 }
@@ -211,7 +211,7 @@ has_trial(const struct watch_host *h)
 
 /* Returns true if a client waits for a position, or did just now. */
 static bool
-is_waited_for(const struct watched *d)
+is_waited_for(const struct watch_list *d)
 {
 	return d->wanted_us != 0 && now_of(d) < d->wanted_us + NUDGE_US;
 }
@@ -219,12 +219,12 @@ is_waited_for(const struct watched *d)
 static bool
 is_trial_due(const struct watch_host *primary)
 {
-	const struct watched *d = primary->list;
+	const struct watch_list *d = primary->list;
 
 	if (primary->use != WATCH_PRIMARY)
 		return false;
 	for (uint32_t i = 0; i < d->count; i++)
-		if (is_to_be_proved(&d->of[i]) && !has_trial(&d->of[i]))
+		if (is_to_be_proved(&d->hosts[i]) && !has_trial(&d->hosts[i]))
 			return true;
 	return false;
 }
@@ -232,7 +232,7 @@ is_trial_due(const struct watch_host *primary)
 static uint64_t
 reading_due(const struct watch_host *h)
 {
-	const struct watched *d = h->list;
+	const struct watch_list *d = h->list;
 	bool is_used = d->used_us != 0 && now_of(d) < d->used_us + USED_FOR_US;
 
 	/* half of max_lag_us, so that the lag is known precisely enough */
@@ -268,7 +268,7 @@ set_silent(struct watch_host *h, bool is_silent)
 static uint64_t
 check_silence(struct watch_host *h)
 {
-	uint64_t allowed_us = SILENCE_COSTS * (h->cost_us[0] > h->cost_us[1] ? h->cost_us[0] : h->cost_us[1]);
+	uint64_t allowed_us = SILENCE_FACTOR * (h->cost_us[0] > h->cost_us[1] ? h->cost_us[0] : h->cost_us[1]);
 
 	allowed_us = h->conn.asked_us + (allowed_us > h->list->half_wait_us ? allowed_us : h->list->half_wait_us);
 	if (h->is_silent || !is_standby(h))
@@ -327,7 +327,7 @@ kick_host(struct watch_host *h)
 }
 
 void
-watched_run(struct watched *d)
+watch_list_run(struct watch_list *d)
 {
 	uint64_t due_us = now_of(d) + IDLE_US;
 	unsigned wanted;
@@ -337,24 +337,24 @@ watched_run(struct watched *d)
 	if ((wanted = cluster_take_want(d->cluster)) != 0) {
 		d->wanted_us = d->used_us = now_of(d);
 		for (uint32_t i = 0; i < d->count; i++)
-			d->of[i].is_wanted |=
-			    (wanted & (is_standby(&d->of[i]) ? CLUSTER_STANDBYS : CLUSTER_PRIMARY)) != 0;
+			d->hosts[i].is_wanted |=
+			    (wanted & (is_standby(&d->hosts[i]) ? CLUSTER_STANDBYS : CLUSTER_PRIMARY)) != 0;
 	}
 	for (uint32_t i = 0; i < d->count; i++)
-		due_us = clock_lesser_us(due_us, kick_host(&d->of[i]));
+		due_us = clock_lesser_us(due_us, kick_host(&d->hosts[i]));
 	set_timer(d, due_us > now_of(d) ? due_us - now_of(d) : 0);
 }
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct watched *d = arg;
+	struct watch_list *d = arg;
 	uint64_t count;
 
 	if (read(fd, &count, sizeof(count)) < 0)
 		return; /* the timer was set again */
 	*d->watch->env.now_us = clock_now_us();
-	watched_run(d);
+	watch_list_run(d);
 }
 
 /* --- Answers. --- */
@@ -373,7 +373,7 @@ take_meet(struct watch_host *h)
 	h->last.number = h->lag_us = 0;
 	pool_set_exchange_lives(h->list->watch->pools, &h->met.mark, &lives);
 	cluster_begin_life(h->list->cluster, h->index, &h->met.mark, &lives);
-	if (h->version >= WORD_SINCE)
+	if (h->version >= WAIT_FOR_LSN_VERSION)
 		cluster_set_can_wait(h->list->cluster, h->index);
 	if (!h->met.mark.is_standby)
 		set_use(h, WATCH_NO_PRIMARY, "it is not in recovery any more");
@@ -388,7 +388,7 @@ take_meet(struct watch_host *h)
 static void
 note_flushed(struct watch_host *h)
 {
-	struct watched *d = h->list;
+	struct watch_list *d = h->list;
 
 	if (h->unflushed == 0 || h->answer.flushed >= h->unflushed) {
 		h->unflushed = h->answer.flushed < h->reading.position ? h->reading.position : 0;
@@ -402,12 +402,12 @@ note_flushed(struct watch_host *h)
 static void
 take_primary(struct watch_host *h)
 {
-	struct watched *d = h->list;
+	struct watch_list *d = h->list;
 
 	note_flushed(h);
 	for (uint32_t i = 0; i < d->count; i++)
-		if (h->use == WATCH_PRIMARY && d->of[i].position_at_primary_read > h->reading.position)
-			doubt(&d->of[i], "it is ahead of the primary");
+		if (h->use == WATCH_PRIMARY && d->hosts[i].position_at_primary_read > h->reading.position)
+			doubt(&d->hosts[i], "it is ahead of the primary");
 }
 
 static void
@@ -449,7 +449,7 @@ take_read(struct watch_host *h)
 	r.number = h->reading.number;
 	r.begun_us = h->reading.begun_us;
 	if (!is_standby(h))
-		r.position = watch_strip(&h->met, r.position);
+		r.position = watch_before_header(&h->met, r.position);
 	h->reading = h->last = r;
 	note_cost(h);
 	dedicated_forget_failures(&h->conn);
@@ -474,7 +474,7 @@ take_try(struct watch_host *h)
 	memcpy(t->xids, h->answer.trial.xids, sizeof(t->xids));
 	t->position = h->answer.trial.position;
 	for (uint32_t i = 0; i < h->list->count; i++)
-		h->list->of[i].is_wanted |= has_trial(&h->list->of[i]);
+		h->list->hosts[i].is_wanted |= has_trial(&h->list->hosts[i]);
 	return true;
 }
 
@@ -542,7 +542,7 @@ on_done(struct dedicated *d)
 static void
 on_batch_end(struct dedicated *d)
 {
-	watched_run(((struct watch_host *)d)->list);
+	watch_list_run(((struct watch_host *)d)->list);
 }
 
 static void
@@ -574,10 +574,10 @@ static const struct dedicated_ops conn_ops = {
 
 /* --- Creation and end. --- */
 
-struct watched *
-watched_new(struct watch *w, struct cluster *cluster, uint32_t count)
+struct watch_list *
+watch_list_new(struct watch *w, struct cluster *cluster, uint32_t count)
 {
-	struct watched *d = calloc(1, sizeof(*d));
+	struct watch_list *d = calloc(1, sizeof(*d));
 
 	if (d == NULL || (d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) < 0) {
 		free(d);
@@ -588,16 +588,16 @@ watched_new(struct watch *w, struct cluster *cluster, uint32_t count)
 	d->cluster = cluster;
 	d->count = count < CLUSTER_HOSTS ? count : CLUSTER_HOSTS;
 	for (uint32_t i = 0; i < d->count; i++) {
-		dedicated_init(&d->of[i].conn, &conn_ops, w->pools, &w->env);
-		d->of[i].conn.name = d->of[i].name;
-		d->of[i].conn.trouble_hint = " how far it is";
-		d->of[i].list = d;
-		d->of[i].index = i;
+		dedicated_init(&d->hosts[i].conn, &conn_ops, w->pools, &w->env);
+		d->hosts[i].conn.name = d->hosts[i].name;
+		d->hosts[i].conn.trouble_hint = " how far it is";
+		d->hosts[i].list = d;
+		d->hosts[i].index = i;
 	}
 	TAILQ_INSERT_TAIL(&w->watched, d, link);
 	event_assign(&d->timer, w->env.base, d->timer_fd, EV_READ | EV_PERSIST, on_timer, d);
 	if (event_add(&d->timer, NULL) < 0) {
-		watched_free(d);
+		watch_list_free(d);
 		return NULL;
 	}
 	cluster_set_watch(d->cluster, w->wake, w->owner);
@@ -605,12 +605,12 @@ watched_new(struct watch *w, struct cluster *cluster, uint32_t count)
 }
 
 void
-watched_free(struct watched *d)
+watch_list_free(struct watch_list *d)
 {
 	TAILQ_REMOVE(&d->watch->watched, d, link);
 	cluster_set_watch(d->cluster, NULL, NULL);
 	for (uint32_t i = 0; i < d->count; i++)
-		dedicated_fini(&d->of[i].conn);
+		dedicated_fini(&d->hosts[i].conn);
 	event_del(&d->timer);
 	close(d->timer_fd);
 	cluster_put(d->cluster);

@@ -236,7 +236,7 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 }
 
 uint64_t
-watch_strip(const struct watch_answer *a, uint64_t position)
+watch_before_header(const struct watch_answer *a, uint64_t position)
 {
 	uint64_t begin = a->block_len == 0 ? position : position - position % a->block_len;
 	bool is_first = a->segment_len != 0 && begin % a->segment_len == 0;

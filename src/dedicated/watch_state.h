@@ -5,7 +5,7 @@
  *   watch_host.c  one list of hosts: when to ask each host, and what follows from an answer
  *   watch_sql.c   the SQL of the questions, and the parser of the answers. Pure
  *
- * Owns:   struct watch owns the lists of hosts; a list (struct watched) owns its connections and a reference to its
+ * Owns:   struct watch owns the lists of hosts; a list (struct watch_list) owns its connections and a reference to its
  *         cluster.
  * Always: only set_use() writes a host's `use`; a host that has not answered WATCH_MEET is WATCH_AWAY.
  */
@@ -68,15 +68,15 @@ void watch_put_check(struct buf *b, const struct trial *trial);
 void watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len); /* adds the contents of a DataRow to *a */
 /* Returns `position`. If the page that ends there has only a header, returns where the header begins, because standbys
  * replay only up to there. */
-uint64_t watch_strip(const struct watch_answer *a, uint64_t position);
+uint64_t watch_before_header(const struct watch_answer *a, uint64_t position);
 
 /* --- watch_host.c --- */
 
-struct watched;
+struct watch_list;
 
 struct watch_host {
 	struct dedicated conn; /* must be first */
-	struct watched *list;
+	struct watch_list *list;
 	unsigned index; /* of the host in the list */
 	char name[264], zone[CONFIG_NAME_MAX + 1];
 	unsigned version; /* the major version of its PostgreSQL */
@@ -97,7 +97,7 @@ struct watch_host {
 	/* the longest time that a reading took: [0] since cost_since_us, [1] in the second before that */
 	uint64_t cost_us[2], cost_since_us;
 	uint64_t overdue_us; /* when the answer was first found to be overdue; 0 if no answer is overdue */
-	uint64_t met_us; /* only a trial that began later can prove this host's log */
+	uint64_t met_us; /* the last WATCH_MEET or doubt(): only a trial that began later can prove its log */
 	/* a position that the primary had not flushed when it was read, at unflushed_us; 0 if there is none */
 	uint64_t unflushed, unflushed_us;
 	uint64_t readings; /* how many readings the host has answered */
@@ -112,8 +112,8 @@ watch_is_proved(const struct watch_host *h)
 }
 
 /* A list of hosts. */
-struct watched {
-	TAILQ_ENTRY(watched) link;
+struct watch_list {
+	TAILQ_ENTRY(watch_list) link;
 	struct watch *watch;
 	struct cluster *cluster;
 	char database[CONFIG_NAME_MAX + 1];
@@ -122,7 +122,7 @@ struct watched {
 	uint64_t half_wait_us; /* the time between two readings of a standby in use, about half of reads_wait */
 	bool is_kept; /* true if the present configuration has the list */
 	uint32_t count, history; /* how many hosts there are; cluster_view.history, as last seen */
-	struct watch_host of[CLUSTER_HOSTS];
+	struct watch_host hosts[CLUSTER_HOSTS];
 	struct trial trial;
 	uint64_t wanted_us; /* when a client last wanted a position */
 	uint64_t used_us; /* when a standby was last used */
@@ -137,10 +137,10 @@ struct watch {
 	struct policy_commons *commons;
 	void (*wake)(void *owner);
 	void *owner;
-	TAILQ_HEAD(, watched) watched;
+	TAILQ_HEAD(, watch_list) watched;
 };
 
 /* Takes over the reference to `cluster`, even on failure. Returns NULL if there is no memory or descriptor. */
-struct watched *watched_new(struct watch *w, struct cluster *cluster, uint32_t count);
-void watched_free(struct watched *d);
-void watched_run(struct watched *d); /* does the work that is due, and sets the timer */
+struct watch_list *watch_list_new(struct watch *w, struct cluster *cluster, uint32_t count);
+void watch_list_free(struct watch_list *d);
+void watch_list_run(struct watch_list *d); /* does the work that is due, and sets the timer */

@@ -58,8 +58,8 @@ depart(struct deferred_entry *g)
 		return;
 	}
 	l = c->login;
-	if (!pool_workers_assign_shard(c->env->pool_workers, c->env->x.config, replication_database(c), c->login->user,
-				       transfer->to->number)) {
+	if (!pool_workers_check_shard(c->env->pool_workers, c->env->x.config, replication_database(c), c->login->user,
+				      transfer->to->number)) {
 		pool_workers_client_ended(c->env->pool_workers, transfer->to->number);
 		free(transfer);
 		login_conclude(c, login_go_to_worker, NULL);

@@ -27,7 +27,7 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 	return p->settings.on_outage != OUTAGE_FAIL || p->last_fail_kind == CF_TOO_MANY ||
 	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || server_lacks_memory(p) ||
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) ||
-	       shard_was_in_line(&p->shard, t->since_us);
+	       shard_waited_before_loss(&p->shard, t->since_us);
 }
 
 /* Returns when the first waiter of the queue is given up: 0 if now, NEVER_US if not at all. If the last attempt got no

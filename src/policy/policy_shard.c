@@ -221,7 +221,7 @@ policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now
 		p->is_replenish_held = was_held;
 		if (p->total != before)
 			policy_arm(p, now_us);
-		shard_answer(&p->shard, now_us);
+		shard_answer_none_idle(&p->shard, now_us);
 	}
 	p->shard.is_to_ask |= (o->what & ORDER_WAKE_IF_WAITING) != 0;
 	p->shard.asked_of &= ~o->answered_by;

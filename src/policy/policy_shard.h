@@ -87,9 +87,9 @@ struct policy_shard {
 	bool has_no_place; /* true if the pool or a cap had no place left when the shard last looked for one */
 	bool has_freed; /* true if the shard has freed a place, and has not told the others yet */
 	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
-	struct shard_counts *idle_counts;
+	struct shard_counts *counts_if_idle;
 	/* shared->counts of this shard while it has waiters and no idle connection; or NULL */
-	struct shard_counts *waiting_counts;
+	struct shard_counts *counts_if_waiting;
 	/* The next four fields are what this shard has last published. */
 	uint32_t waiting;
 	uint64_t since_us, presence_bits;
@@ -138,13 +138,13 @@ shard_pool_is_out(const struct policy_shard *m)
 	return m->shared != NULL && atomic_load_explicit(&m->shared->out_since_us, memory_order_relaxed) != 0;
 }
 
-/* Returns how many connections this shard may open at once if all shards together may open `of` at once. */
+/* Returns how many connections this shard may open at once if all shards together may open `total` at once. */
 static inline uint32_t
-shard_share_of_pace(const struct policy_shard *m, uint32_t of)
+shard_share_of_pace(const struct policy_shard *m, uint32_t total)
 {
 	uint32_t shards = m->shared == NULL ? 1 : atomic_load_explicit(&m->shared->shard_count, memory_order_relaxed);
 
-	return of > shards ? of / shards : 1;
+	return total > shards ? total / shards : 1;
 }
 
 /* If this shard has made a place for clients of other shards that still wait, returns the time until which it leaves
@@ -181,9 +181,9 @@ void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint
 static inline bool
 shard_publish_idle(struct policy_shard *m, uint32_t idle)
 {
-	if (idle == 0 || m->idle_counts == NULL)
+	if (idle == 0 || m->counts_if_idle == NULL)
 		return false;
-	atomic_store_explicit(&m->idle_counts->idle, idle, memory_order_relaxed);
+	atomic_store_explicit(&m->counts_if_idle->idle, idle, memory_order_relaxed);
 	return true;
 }
 
@@ -192,11 +192,11 @@ shard_publish_idle(struct policy_shard *m, uint32_t idle)
 static inline bool
 shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t free_soon, uint64_t since_us)
 {
-	if (m->waiting_counts == NULL || waiting == 0)
+	if (m->counts_if_waiting == NULL || waiting == 0)
 		return false;
 	atomic_store_explicit(&m->shared->since_us[m->number], since_us, memory_order_relaxed);
-	atomic_store_explicit(&m->waiting_counts->waiting, waiting, memory_order_relaxed);
-	atomic_store_explicit(&m->waiting_counts->free_soon, free_soon, memory_order_relaxed);
+	atomic_store_explicit(&m->counts_if_waiting->waiting, waiting, memory_order_relaxed);
+	atomic_store_explicit(&m->counts_if_waiting->free_soon, free_soon, memory_order_relaxed);
 	if (waiting > m->waiting)
 		atomic_thread_fence(memory_order_seq_cst); /* the same fence as in shard_publish() */
 	m->since_us = since_us;
@@ -281,7 +281,7 @@ void shard_ask(struct policy_shard *m, uint64_t now_us);
 /* Returns how many idle connections the shards that were asked may still give. m->asked_us is not 0. */
 uint32_t shard_count_expected(const struct policy_shard *m);
 /* Tells shards with waiters that this shard has no idle connection left. m->shared is not NULL. */
-void shard_answer(struct policy_shard *m, uint64_t now_us);
+void shard_answer_none_idle(struct policy_shard *m, uint64_t now_us);
 /* Call when an outage has begun in this shard. Returns true if no other shard was in an outage, so the outage of the
  * whole pool begins; always true without a shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
@@ -292,11 +292,11 @@ bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_
 /* Call when a lent connection is lost, before shard_note_state(). */
 void shard_note_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if since_us, when a client began to wait, is before the last shard_note_lost() of any shard. */
-bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
+bool shard_waited_before_loss(const struct policy_shard *m, uint64_t since_us);
 /* Returns true if this shard has the lowest number, and so reports the sums of all; or if there is no shared policy. */
 bool shard_is_first(const struct policy_shard *m);
-/* Returns this shard's part of the number `of` that all shards keep in sum; without a shared policy, all of it. */
-uint32_t shard_share(const struct policy_shard *m, uint32_t of);
+/* Returns this shard's part of the number `total` that all shards keep in sum; without a shared policy, all of it. */
+uint32_t shard_share(const struct policy_shard *m, uint32_t total);
 /* Call when PostgreSQL has refused a connection: until until_us, the pool has `limit` connections at most. */
 void shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 

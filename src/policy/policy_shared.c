@@ -233,16 +233,16 @@ shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 }
 
 uint32_t
-shard_share(const struct policy_shard *m, uint32_t of)
+shard_share(const struct policy_shard *m, uint32_t total)
 {
 	uint32_t shards, me = 1u << m->number, count, rank;
 
 	if (m->shared == NULL)
-		return of;
+		return total;
 	shards = get(&m->shared->in_use_bits) | me;
 	count = (uint32_t)__builtin_popcount(shards);
 	rank = (uint32_t)__builtin_popcount(shards & (me - 1));
-	return of / count + (rank < of % count);
+	return total / count + (rank < total % count);
 }
 
 bool
@@ -304,8 +304,8 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 	return since_us != 0;
 }
 
-/* Uses fences and not the lock, because shard_was_in_line() is called for each waiting request. A thread that sees the
- * lower number of connections also sees lost_us. */
+/* Uses fences and not the lock, because shard_waited_before_loss() is called for each waiting request. A thread that
+ * sees the lower number of connections also sees lost_us. */
 void
 shard_note_lost(struct policy_shard *m, uint64_t now_us)
 {
@@ -316,7 +316,7 @@ shard_note_lost(struct policy_shard *m, uint64_t now_us)
 }
 
 bool
-shard_was_in_line(const struct policy_shard *m, uint64_t since_us)
+shard_waited_before_loss(const struct policy_shard *m, uint64_t since_us)
 {
 	if (m->shared == NULL)
 		return false;
@@ -345,8 +345,8 @@ shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t 
 	m->since_us = since_us;
 	m->waiting = waiting;
 	m->presence_bits = bits;
-	m->idle_counts = idle > 0 && waiting == 0 ? own : NULL;
-	m->waiting_counts = idle == 0 && waiting > 0 ? own : NULL;
+	m->counts_if_idle = idle > 0 && waiting == 0 ? own : NULL;
+	m->counts_if_waiting = idle == 0 && waiting > 0 ? own : NULL;
 }
 
 /* Returns how many clients wait in the shard, less the connections that are in transfer to it. */
@@ -560,7 +560,7 @@ shard_count_expected(const struct policy_shard *m)
 }
 
 void
-shard_answer(struct policy_shard *m, uint64_t now_us)
+shard_answer_none_idle(struct policy_shard *m, uint64_t now_us)
 {
 	struct policy_shared *w = m->shared;
 	uint32_t shards = shard_get_waiting_others(m);

@@ -93,7 +93,7 @@ cluster_put(struct cluster *c)
 /* --- For clients that read from standbys. --- */
 
 const struct cluster_view *
-cluster_lock_unused(struct cluster *c)
+cluster_lock_without_use(struct cluster *c)
 {
 	pthread_mutex_lock(&c->lock);
 	return &c->view;
@@ -102,7 +102,7 @@ cluster_lock_unused(struct cluster *c)
 const struct cluster_view *
 cluster_lock(struct cluster *c)
 {
-	const struct cluster_view *v = cluster_lock_unused(c);
+	const struct cluster_view *v = cluster_lock_without_use(c);
 
 	c->is_used = true;
 	return v;

@@ -30,7 +30,7 @@ void cluster_put(struct cluster *c); /* NULL is fine */
  * 20 ms or reads_wait / 2, whichever is shorter. At other times, the watch begins a reading of each host every second
  * or reads_max_lag / 2, whichever is shorter. */
 const struct cluster_view *cluster_lock(struct cluster *c);
-const struct cluster_view *cluster_lock_unused(struct cluster *c); /* does not count as a use of the view */
+const struct cluster_view *cluster_lock_without_use(struct cluster *c); /* does not count as a use of the view */
 void cluster_unlock(struct cluster *c);
 /* Returns view.history without taking the lock. Counts as a use of the view. */
 uint32_t cluster_history(struct cluster *c);

@@ -97,8 +97,8 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 		config_compute_settings(set->config, db, NULL, &s);
 		if (s.min_idle == 0 || db->upstream->user[0] == '\0' || strcmp(db->name, "*") == 0 ||
 		    (set->s.pool_workers != NULL &&
-		     !pool_workers_assign_shard(set->s.pool_workers, set->config, db->name, db->upstream->user,
-						set->s.number)))
+		     !pool_workers_check_shard(set->s.pool_workers, set->config, db->name, db->upstream->user,
+					       set->s.number)))
 			continue;
 		e = pool_set_get(set, db->name, db->upstream->user, now_us, &why);
 		if (e != NULL)

@@ -20,7 +20,7 @@ struct pool_workers {
 	uint64_t seed;
 	struct known_pool *table;
 	struct pool_split split;
-	uint32_t away;
+	uint32_t moved_clients;
 	uint32_t silent; /* a bit for each worker that does not answer */
 	bool is_full; /* no pool is added any more */
 	struct load loads[]; /* of each worker; the caller of pool_workers_choose() counts worker 0's clients */
@@ -163,8 +163,8 @@ pool_workers_choose(struct pool_workers *h, const struct config *config, const c
 }
 
 bool
-pool_workers_assign_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-			  uint32_t number)
+pool_workers_check_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+			 uint32_t number)
 {
 	struct known_pool unknown, *one;
 	struct fail why;
@@ -181,21 +181,21 @@ pool_workers_client_moved(struct pool_workers *h, uint32_t number)
 {
 	assert(number < h->split.workers);
 	h->loads[number].clients++;
-	h->away++;
+	h->moved_clients++;
 }
 
 void
 pool_workers_client_ended(struct pool_workers *h, uint32_t number)
 {
-	assert(h->away > 0 && h->loads[number].clients > 0);
+	assert(h->moved_clients > 0 && h->loads[number].clients > 0);
 	h->loads[number].clients--;
-	h->away--;
+	h->moved_clients--;
 }
 
 uint32_t
 pool_workers_count_moved_clients(const struct pool_workers *h)
 {
-	return h->away;
+	return h->moved_clients;
 }
 
 void

@@ -34,8 +34,8 @@ uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config
 			     const char *user, uint32_t clients, struct fail *why);
 /* Returns true if that worker has, or is to have, a shard of this pool. If no worker has a shard of the pool yet,
  * chooses one first, as pool_workers_choose() does. */
-bool pool_workers_assign_shard(struct pool_workers *h, const struct config *config, const char *database,
-			       const char *user, uint32_t number);
+bool pool_workers_check_shard(struct pool_workers *h, const struct config *config, const char *database,
+			      const char *user, uint32_t number);
 /* Counts one more client on that worker. Call when a client is about to leave worker 0 for that worker, or is made
  * there. */
 void pool_workers_client_moved(struct pool_workers *h, uint32_t number);

@@ -265,7 +265,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	walk_note_bind(w);
 	/* These two messages, if they come next, are handled together with the Bind. */
 	if (m->have - m->total >= RUN_ALL_LEN && memcmp(m->message + m->total, run_all, RUN_ALL_LEN) == 0 &&
-	    !statements_expect_describe(x)) {
+	    !statements_describe_is_slow(x)) {
 		x->srv->loan.statements_run++;
 		ledger_push_both(&x->srv->ledger, OWED_DESCRIBE_PORTAL, OWED_EXECUTE);
 		forward += RUN_ALL_LEN;
@@ -279,7 +279,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 static enum walk_result
 fast_describe(struct request_walk *w, const struct frame *f)
 {
-	if (f->body_len == 0 || walk_message(w)[FRAME_HEAD_LEN] != 'P' || statements_expect_describe(w->x))
+	if (f->body_len == 0 || walk_message(w)[FRAME_HEAD_LEN] != 'P' || statements_describe_is_slow(w->x))
 		return WALK_SLOWLY;
 	return forward_extended(w, f, OWED_DESCRIBE_PORTAL);
 }

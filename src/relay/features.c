@@ -172,5 +172,5 @@ inline bool
 features_release(struct exchange *x)
 {
 	/* State is last, because its questions are about the final state. */
-	return (x->listen == NULL || !listen_hold_server(x)) && state_settle(x, statements_hold_server(x));
+	return (x->listen == NULL || !listen_hold_server(x)) && state_settle(x, statements_need_server(x));
 }

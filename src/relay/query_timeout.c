@@ -8,7 +8,7 @@
 #define OWN_CANCEL_US US_PER_S /* after a cancel request was answered, PostgreSQL acts on it within this time */
 
 static const struct {
-	const char *sqlstate, *what, *setting, *theirs, *remedy;
+	const char *sqlstate, *what, *setting, *pgbouncer_text, *remedy;
 } words[] = {
 	[LATE_QUERY] = { "57014", "the query was canceled after it had run for", "query_timeout", "query timeout",
 			 "Make the query faster (EXPLAIN)" },
@@ -50,7 +50,7 @@ late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, struct f
 		     : words[late].what,
 		 duration_format(lasted_us).text, words[late].setting, duration_format(limit_us).text);
 	fail_hint(why, "%s, or raise %s for this database or user.", words[late].remedy, words[late].setting);
-	fail_pgbouncer_text(why, "%s", words[late].theirs);
+	fail_pgbouncer_text(why, "%s", words[late].pgbouncer_text);
 }
 
 bool
@@ -67,7 +67,7 @@ query_timeout_ends_wait(const struct exchange *x, struct fail *why)
 }
 
 void
-query_timeout_begin_cancel(struct exchange *x, uint64_t since_us)
+query_timeout_note_cancel(struct exchange *x, uint64_t since_us)
 {
 	x->srv->loan.late_since_us = since_us;
 	x->srv->loan.cancelled_us = *x->env->now_us;
@@ -76,10 +76,10 @@ query_timeout_begin_cancel(struct exchange *x, uint64_t since_us)
 }
 
 void
-query_timeout_await_cancel(struct exchange *x)
+query_timeout_note_other_cancel(struct exchange *x)
 {
 	if (x->srv->loan.late_since_us == 0)
-		query_timeout_begin_cancel(x, 0);
+		query_timeout_note_cancel(x, 0);
 }
 
 void

@@ -47,10 +47,10 @@ bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);
 /* Records that the client's query, which began at since_us, is being cancelled, and stops reading from the client.
  * since_us: 0 if a late probe of the client's session is being cancelled instead, or a query for a client that has
  * asked for that. */
-void query_timeout_begin_cancel(struct exchange *x, uint64_t since_us);
+void query_timeout_note_cancel(struct exchange *x, uint64_t since_us);
 /* Call when a CancelRequest for the client's query is sent, for whatever reason: stops reading from the client until
  * the cancel has ended. */
-void query_timeout_await_cancel(struct exchange *x);
+void query_timeout_note_other_cancel(struct exchange *x);
 /*
  * Returns true while a late query of srv's borrower, or a late probe, is being cancelled. This ends when no reply is
  * owed and the CancelRequest has ended, even if the Sync of the late request was not read from the client yet. It is

@@ -177,14 +177,14 @@ static unsigned
 line_of_value(const struct config *config, const char *text)
 {
 	const struct {
-		const char *key, *path;
-	} files[] = { { "key_file", config->tls_key_file }, { "certificate_file", config->tls_certificate_file },
-		      { "ca_file", config->tls_ca_file },   { "crl_file", config->tls_crl_file },
-		      { "ciphers", config->tls_ciphers },   { "tls13_ciphers", config->tls13_ciphers } };
+		const char *key, *value;
+	} settings[] = { { "key_file", config->tls_key_file }, { "certificate_file", config->tls_certificate_file },
+			 { "ca_file", config->tls_ca_file },   { "crl_file", config->tls_crl_file },
+			 { "ciphers", config->tls_ciphers },   { "tls13_ciphers", config->tls13_ciphers } };
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		if (files[i].path[0] != '\0' && strstr(text, files[i].path) != NULL)
-			return config_line_of(config, "tls_client", files[i].key);
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		if (settings[i].value[0] != '\0' && strstr(text, settings[i].value) != NULL)
+			return config_line_of(config, "tls_client", settings[i].key);
 	return 0;
 }
 

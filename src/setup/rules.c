@@ -59,7 +59,7 @@ check_needs(struct rules *r)
 		    &sink, 0,
 		    "its hostssl rules match nobody: there is no TLS without certificate_file and key_file in "
 		    "[tls_client]");
-	if (needs.certificates && has_tls && c->tls_ca_file[0] == '\0')
+	if (needs.client_ca && has_tls && c->tls_ca_file[0] == '\0')
 		problem_warning(
 		    &sink, 0,
 		    "it has rules that demand clients' certificates, which none can show without ca_file in "

@@ -52,7 +52,7 @@ state_note_setting_name(struct client_session *s, struct server *srv, const char
 }
 
 enum feature_step
-state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
+state_suspect(struct exchange *x, uint32_t flags, const struct scan *scan)
 {
 	struct client_session *s;
 
@@ -70,8 +70,8 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 		s->may_be_reset = true;
 	if (flags & SCAN_LOAD)
 		s->is_tainted = true;
-	for (uint32_t i = 0; names != NULL && i < names->name_count; i++)
-		state_note_setting_name(s, x->srv, names->names[i]);
+	for (uint32_t i = 0; scan != NULL && i < scan->name_count; i++)
+		state_note_setting_name(s, x->srv, scan->names[i]);
 	return STEP_FORWARD;
 }
 

@@ -124,9 +124,9 @@ unsigned state_seal_plans(const struct loan *l);
 void state_audit(struct exchange *x, uint32_t flags); /* with session_state = warn, counts SQL with these flags */
 void state_note_setting_name(struct client_session *s, struct server *srv,
 			     const char *name); /* name: a custom setting's */
-/* Records a suspicion: SQL with these flags, whose effect is unknown, is about to run. names: the scan with the names
- * of settings in the SQL, or NULL. Returns STEP_FORWARD or STEP_FAILED. */
-enum feature_step state_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
+/* Records a suspicion: SQL with these flags, whose effect is unknown, is about to run. scan: has the names of
+ * settings in the SQL, or is NULL. Returns STEP_FORWARD or STEP_FAILED. */
+enum feature_step state_suspect(struct exchange *x, uint32_t flags, const struct scan *scan);
 /* Records an EXECUTE of a statement that SQL PREPARE has made. Returns STEP_FORWARD or STEP_FAILED. */
 enum feature_step state_note_execute(struct exchange *x, const char *name);
 /* Fills the values of a Bind's body into each SELECT set_config($1, $2, $3) of the text. Returns false if that can't be

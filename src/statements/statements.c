@@ -206,7 +206,7 @@ statements_is_taken(const struct exchange *x, const char *name)
 }
 
 bool
-statements_hold_server(const struct exchange *x)
+statements_need_server(const struct exchange *x)
 {
 	const struct client_statements *s = x->statements;
 
@@ -391,7 +391,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 }
 
 bool
-statements_expect_describe(const struct exchange *x)
+statements_describe_is_slow(const struct exchange *x)
 {
 	return x->statements != NULL && x->statements->to_describe != NULL;
 }

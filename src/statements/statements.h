@@ -38,7 +38,7 @@ bool statements_pass_through(const struct exchange *x);
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
 /* Returns true if a Describe of a portal that comes next must take the slow lane, not that of relay/fast.c. */
-bool statements_expect_describe(const struct exchange *x);
+bool statements_describe_is_slow(const struct exchange *x);
 /* Handles a Close of a client without a server. The caller answers the Close. Returns false if it is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
 void statements_request_done(struct exchange *x); /* call at each ReadyForQuery */
@@ -46,7 +46,7 @@ void statements_request_done(struct exchange *x); /* call at each ReadyForQuery 
 void statements_note_sync(struct exchange *x);
 /* Returns true if the client must keep its server, because only that server has one of the client's statements, which
  * is too large to be stored. */
-bool statements_hold_server(const struct exchange *x);
+bool statements_need_server(const struct exchange *x);
 /* Returns true if `name` is not "" and the client has a statement of this name, so a Parse of this name must fail. */
 bool statements_is_taken(const struct exchange *x, const char *name);
 

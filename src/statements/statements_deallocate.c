@@ -27,7 +27,7 @@ has_others(const struct exchange *x)
 {
 	const uint32_t makes_some = SCAN_PREPARE | SCAN_CODE | SCAN_EXECUTE | SCAN_FUNCTION;
 
-	return statements_hold_server(x) || (x->pins & 1u << PIN_STATEMENT) != 0 ||
+	return statements_need_server(x) || (x->pins & 1u << PIN_STATEMENT) != 0 ||
 	       (x->srv != NULL && (x->srv->loan.suspected & makes_some) != 0);
 }
 

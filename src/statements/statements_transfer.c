@@ -27,7 +27,7 @@ may_be_transferred(const struct client_statements *s)
 bool
 statements_ties(const struct exchange *x, enum feature_tie to)
 {
-	return (to == TIE_SERVER && statements_hold_server(x)) ||
+	return (to == TIE_SERVER && statements_need_server(x)) ||
 	       (to == TIE_PROCESS && x->statements != NULL && !may_be_transferred(x->statements));
 }
 

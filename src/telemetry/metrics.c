@@ -369,9 +369,9 @@ put_family(const struct metric_family *f, const struct render_context *from)
 	else if (f->scope <= OF_BUDGET)
 		put_items(&r, &from->items[f->scope]);
 	else
-		put_one(&r, f->scope == OF_MODULE   ? (const void *)from->numbers
-			    : f->scope == OF_SYSTEM ? (const void *)&from->system
-						    : from->snapshot);
+		put_one(&r, f->scope == OF_MODULE    ? (const void *)from->numbers
+			    : f->scope == OF_PROCESS ? (const void *)&from->system
+						     : from->snapshot);
 }
 
 void

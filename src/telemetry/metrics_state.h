@@ -26,7 +26,7 @@ enum metric_scope {
 	OF_BUDGET = SNAPSHOT_BUDGETS,
 	OF_LOOP = SNAPSHOT_WORKERS,
 	OF_ALL, /* numbers of struct snapshot itself */
-	OF_SYSTEM, /* numbers of struct metrics_process */
+	OF_PROCESS, /* numbers of struct metrics_process */
 	OF_MODULE /* numbers of a module: config/module.h */
 };
 

@@ -15,7 +15,7 @@
 #define DATABASE(field) .scope = OF_DATABASE, .at = offsetof(struct snapshot_database, field)
 #define BACKEND(field) .scope = OF_BACKEND, .at = offsetof(struct snapshot_backend, field)
 #define BUDGET(field) .scope = OF_BUDGET, .at = offsetof(struct snapshot_budget, field)
-#define SYSTEM(field) .scope = OF_SYSTEM, .at = offsetof(struct metrics_process, field)
+#define PROCESS(field) .scope = OF_PROCESS, .at = offsetof(struct metrics_process, field)
 
 /* Fields that are shown as one array must be neighbours. */
 #define NEIGHBOURS(type, a, b)                                                                                         \
@@ -249,12 +249,12 @@ const struct metric_family metric_families[] = {
 	    .help = "Pools beyond metrics_max_pools, summed up in database and user _other." },
 	{ GAUGE("process_start_time_seconds"), ALL(start_wall_us), .decimals = 6,
 	    .help = "When the process was started, in seconds since 1970." },
-	{ COUNTER("process_cpu_seconds_total"), SYSTEM(cpu_us), .decimals = 6,
+	{ COUNTER("process_cpu_seconds_total"), PROCESS(cpu_us), .decimals = 6,
 	    .help = "Processor time, user and system." },
-	{ GAUGE("process_resident_memory_bytes"), SYSTEM(resident_bytes), .help = "Resident memory." },
-	{ GAUGE("process_virtual_memory_bytes"), SYSTEM(virtual_bytes), .help = "Virtual memory." },
-	{ GAUGE("process_open_fds"), SYSTEM(open_fds), .help = "Open file descriptors." },
-	{ GAUGE("process_max_fds"), SYSTEM(max_fds),
+	{ GAUGE("process_resident_memory_bytes"), PROCESS(resident_bytes), .help = "Resident memory." },
+	{ GAUGE("process_virtual_memory_bytes"), PROCESS(virtual_bytes), .help = "Virtual memory." },
+	{ GAUGE("process_open_fds"), PROCESS(open_fds), .help = "Open file descriptors." },
+	{ GAUGE("process_max_fds"), PROCESS(max_fds),
 	    .help = "The limit on open file descriptors." },
 };
 /* clang-format on */

@@ -72,7 +72,7 @@ struct host {
 
 enum asking { ASKING_NOT, ASKING_BEGUN, ASKING_HALF, ASKING_WHOLE };
 
-struct watched {
+struct watch_list {
 	uint32_t life; /* of the host that it is connected to; 0: it is not */
 	bool is_primary;
 	unsigned timeline;
@@ -91,7 +91,7 @@ struct history {
 
 struct watch {
 	struct cluster_view view;
-	struct watched hosts[HOSTS];
+	struct watch_list hosts[HOSTS];
 	uint64_t lives;
 	struct history histories[HISTORIES]; /* by number */
 };

@@ -73,7 +73,7 @@ static void
 choose_primary(struct reads_sim *s)
 {
 	struct cluster_view *v = &s->watch.view;
-	const struct watched *w;
+	const struct watch_list *w;
 
 	v->primary = -1;
 	for (unsigned i = 0; i < HOSTS; i++)
@@ -93,7 +93,7 @@ static void
 away(struct reads_sim *s, unsigned host)
 {
 	*seen(s, host) = (struct host_view){ .role = HOST_AWAY };
-	s->watch.hosts[host] = (struct watched){ 0 };
+	s->watch.hosts[host] = (struct watch_list){ 0 };
 	choose_primary(s);
 	trace_line("watch: host %u is away", host);
 }
@@ -104,7 +104,7 @@ meet(struct reads_sim *s, unsigned host)
 	const struct host *h = &s->hosts[host];
 
 	s->watch.hosts[host] =
-	    (struct watched){ .life = h->life, .is_primary = h->is_primary, .timeline = h->timeline };
+	    (struct watch_list){ .life = h->life, .is_primary = h->is_primary, .timeline = h->timeline };
 	*seen(s, host) =
 	    (struct host_view){ .role = h->is_primary ? HOST_PRIMARY : HOST_STANDBY, .life = ++s->watch.lives };
 	trace_line("watch: host %u is there, life %u", host, (unsigned)s->watch.lives);
@@ -117,7 +117,7 @@ static bool
 is_there(const struct reads_sim *s, unsigned host)
 {
 	const struct host *h = &s->hosts[host];
-	const struct watched *w = &s->watch.hosts[host];
+	const struct watch_list *w = &s->watch.hosts[host];
 
 	return h->is_up && w->life == h->life && w->is_primary == h->is_primary;
 }
@@ -125,7 +125,7 @@ is_there(const struct reads_sim *s, unsigned host)
 static void
 ask(struct reads_sim *s, unsigned host)
 {
-	struct watched *w = &s->watch.hosts[host];
+	struct watch_list *w = &s->watch.hosts[host];
 	const struct reading *primary =
 	    s->watch.view.primary < 0 ? NULL : &seen(s, (unsigned)s->watch.view.primary)->last;
 
@@ -163,7 +163,7 @@ take_primary_snapshot(const struct reads_sim *s, unsigned host, struct reading *
 }
 
 static void
-take_standby_snapshot(const struct reads_sim *s, const struct host *h, struct watched *w)
+take_standby_snapshot(const struct reads_sim *s, const struct host *h, struct watch_list *w)
 {
 	w->reading.xmax = s->records[h->at].xmax;
 	for (uint32_t i = 0; i < w->listed_count; i++)
@@ -175,7 +175,7 @@ static void
 look(struct reads_sim *s, unsigned host, bool is_first)
 {
 	const struct host *h = &s->hosts[host];
-	struct watched *w = &s->watch.hosts[host];
+	struct watch_list *w = &s->watch.hosts[host];
 
 	if (h->is_primary && is_first) {
 		take_primary_snapshot(s, host, &w->reading);
@@ -193,7 +193,7 @@ look(struct reads_sim *s, unsigned host, bool is_first)
 static void
 answer(struct reads_sim *s, unsigned host)
 {
-	struct watched *w = &s->watch.hosts[host];
+	struct watch_list *w = &s->watch.hosts[host];
 	struct history *h = &s->watch.histories[s->watch.view.history];
 
 	w->asking = ASKING_NOT;
@@ -231,7 +231,7 @@ watch_left(struct reads_sim *s, unsigned host)
 static void
 step_connected(struct reads_sim *s, unsigned host)
 {
-	struct watched *w = &s->watch.hosts[host];
+	struct watch_list *w = &s->watch.hosts[host];
 	bool is_gone = !is_there(s, host);
 
 	if (reads_chance(s, is_gone ? s->profile.noticing : s->profile.away)) {

@@ -103,7 +103,7 @@ NOTHING(state_request_failed, "state", struct exchange *x)
 NOTHING(state_request_done, "state", struct exchange *x)
 TRUTH(state_hint_at_returning, "hint", struct exchange *x, const struct error_fields *e, const uint8_t *message,
       size_t len)
-TRUTH(statements_hold_server, "long", const struct exchange *x)
+TRUTH(statements_need_server, "long", const struct exchange *x)
 TRUTH(state_settle, "state", struct exchange *x, bool has_long_statement)
 TRUTH(retry_begin, "retry", struct exchange *x, const struct error_fields *e)
 NOTHING(report_count_error, "report", struct pool *entry, enum error_origin origin, const char *sqlstate)

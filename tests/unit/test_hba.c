@@ -580,11 +580,11 @@ Test(hba, it_says_what_it_needs)
 	struct hba *hba = parse(some, strlen(some), &p);
 	struct hba_needs needs = hba_needs(hba);
 
-	cr_expect(!needs.secrets && needs.tls && needs.certificates && !needs.roles);
+	cr_expect(!needs.secrets && needs.tls && needs.client_ca && !needs.roles);
 	hba_unref(hba);
 	hba = parse(other, strlen(other), &p);
 	needs = hba_needs(hba);
-	cr_expect(needs.secrets && !needs.tls && !needs.certificates && needs.roles);
+	cr_expect(needs.secrets && !needs.tls && !needs.client_ca && needs.roles);
 	cr_expect_eq(hba_ref(hba), hba);
 	hba_unref(hba);
 	hba_unref(hba);

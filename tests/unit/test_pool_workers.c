@@ -123,8 +123,8 @@ Test(pool_workers, a_large_pool_has_a_shard_for_each_four_connections_where_the_
 	pool_workers_client_ended(h, 1);
 	pool_workers_client_ended(h, 1);
 	cr_expect_neq(come(h, config, "two", &at_main_worker), 1, "it has its two parts");
-	cr_expect(pool_workers_assign_shard(h, config, "two", "u", 2));
-	cr_expect_not(pool_workers_assign_shard(h, config, "two", "u", 1));
+	cr_expect(pool_workers_check_shard(h, config, "two", "u", 2));
+	cr_expect_not(pool_workers_check_shard(h, config, "two", "u", 1));
 	cr_expect_eq(come(h, config, "many", &at_main_worker), 1);
 	pool_workers_free(h);
 	config_unref(config);
@@ -154,7 +154,7 @@ shards_of(const struct config *config, const char *database)
 	for (unsigned i = 0; i < WORKERS; i++)
 		come(h, config, database, &at_main_worker);
 	for (uint32_t i = 0; i < WORKERS; i++)
-		count += pool_workers_assign_shard(h, config, database, "u", i);
+		count += pool_workers_check_shard(h, config, database, "u", i);
 	pool_workers_free(h);
 	return count;
 }

@@ -29,7 +29,7 @@ static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { 
 #define TAKEN(section, key) BOUNCER_TAKEN, section, key, NULL, NULL
 #define TAKEN_ZERO(section, key, zero) BOUNCER_TAKEN, section, key, zero, NULL
 #define TAKEN_WORDS(section, key, words) BOUNCER_TAKEN, section, key, NULL, words
-#define OWN(section, key) BOUNCER_COMBINED, section, key, NULL, NULL
+#define OWN(section, key) BOUNCER_SPECIAL, section, key, NULL, NULL
 #define PART(section, key) BOUNCER_PART, section, key, NULL, NULL
 #define IGNORED BOUNCER_IGNORED, NULL, NULL, NULL, NULL
 #define REFUSED BOUNCER_REFUSED, NULL, NULL, NULL, NULL

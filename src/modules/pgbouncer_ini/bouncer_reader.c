@@ -46,7 +46,7 @@ begin_section(struct reader *r, unsigned line, const char *name)
 			      name);
 	if (r->where != IN_PGBOUNCER)
 		return;
-	r->b->is_main = true;
+	r->b->has_pgbouncer_section = true;
 	for (size_t i = 0; i < BOUNCER_KEYS_MAX; i++) {
 		secret_free(r->b->values[i]);
 		r->b->values[i] = NULL;
@@ -227,7 +227,7 @@ bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *
 	struct reader r = { .b = b, .where = BEFORE_SECTIONS };
 
 	read_text(&r, text, len, source_add_file(b->sink->source, path));
-	if (!b->is_main)
+	if (!b->has_pgbouncer_section)
 		problem_error(b->sink, 0, "there is no [pgbouncer] section");
 }
 

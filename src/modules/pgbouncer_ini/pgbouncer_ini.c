@@ -33,7 +33,7 @@ is_their_value(const struct bouncer_key *theirs, const char *value)
 	struct fail why;
 	bool is;
 
-	if (theirs->fate > BOUNCER_COMBINED)
+	if (theirs->fate > BOUNCER_SPECIAL)
 		return false;
 	if (value == NULL)
 		return true;
@@ -48,7 +48,7 @@ take_foreign(const struct bouncer_key *theirs, struct load_setting *out, struct 
 {
 	const struct config_key *ours = bouncer_key_ours(theirs);
 
-	if (theirs->fate <= BOUNCER_COMBINED || !bouncer_key_is_changeable(theirs))
+	if (theirs->fate <= BOUNCER_SPECIAL || !bouncer_key_is_changeable(theirs))
 		return take_theirs(theirs, out, why);
 	fail_set(why, "0A000", "%.63s is PgBouncer's; no single setting here corresponds to it", theirs->name);
 	if (ours != NULL)
@@ -145,7 +145,7 @@ each(const struct config *config,
 	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++) {
 		const char *written = config_foreign_value(config, bouncer_key_row(theirs));
 		const struct config_key *ours = bouncer_key_ours(theirs);
-		bool is_read_back = theirs->fate <= BOUNCER_COMBINED && (written == NULL || !ours->is_reloadable);
+		bool is_read_back = theirs->fate <= BOUNCER_SPECIAL && (written == NULL || !ours->is_reloadable);
 		struct buf value = { 0 }, fallback = { 0 };
 
 		/* With a file of PgBouncer's, all values are shown as written. Only a setting that a reload can't

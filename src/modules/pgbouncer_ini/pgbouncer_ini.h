@@ -39,7 +39,7 @@ enum bouncer_type {
 /* The fate of a setting of [pgbouncer]. */
 enum bouncer_fate {
 	BOUNCER_TAKEN, /* becomes one setting of pgweir */
-	BOUNCER_COMBINED, /* becomes one setting of pgweir, by special code (bouncer_combine.c) */
+	BOUNCER_SPECIAL, /* becomes one setting of pgweir, by special code (bouncer_combine.c) */
 	BOUNCER_PART, /* becomes, together with others, one setting of pgweir, from which its value can't be restored */
 	BOUNCER_IGNORED, /* not needed; note says why */
 	/* asks for something that pgweir does not have, so only the default is accepted; note says why */
@@ -106,7 +106,7 @@ struct bouncer {
 	const struct problem_sink *sink;
 	char *values[BOUNCER_KEYS_MAX]; /* indexed by bouncer_key_row(); NULL if not in the file */
 	unsigned lines[BOUNCER_KEYS_MAX];
-	bool is_main; /* true if there was a [pgbouncer] section */
+	bool has_pgbouncer_section; /* true if there was a [pgbouncer] section */
 	struct bouncer_entries databases, users, peers;
 	struct bouncer_setting *settings;
 	size_t setting_count;
