@@ -53,6 +53,7 @@ def add_column(postgres, table, name="w"):
     postgres.query(f"ALTER TABLE {table} ADD COLUMN {name} int DEFAULT 7")
 
 
+@pytest.mark.alone      # on a slow machine pgweir, which looks every second, sees that the table has changed, and prepares anew
 @pytest.mark.weir_only
 def test_a_client_that_describes_its_portal_sees_the_new_rows_and_no_error(weir, postgres, rows):
     with weir.start(pool_size=1, max_overflow=0).raw() as wire:      # a new connection would have no outdated plan

@@ -396,10 +396,11 @@ ASK_CLUSTER, ASK_MARK, ASK_STATUS = b"pg_control_system", b"pgweir */ pg_catalog
 
 def assert_has_written_nothing(client, cut, asks, commit, place):
     """A lost COMMIT is one for a client that has only read. While it is not known what code the database has, which is for a moment
-    every 2 s, whether it has only read is in doubt."""
+    every 2 s, whether it has only read is in doubt. PostgreSQL is asked about its code on a connection that is given back."""
     answers = []
 
     def commits():
+        client.ask(query("SELECT 1"))
         client.ask(query("BEGIN"))
         client.ask(*asks)
         cut.append(place)
