@@ -47,7 +47,7 @@ no_why(struct server *srv, const struct fail *why)
 {
 }
 
-/* --- Connections for pgweir's own questions: the keeper is both owner and borrower. --- */
+/* --- Connections for pgweir's own questions: struct dedicated is both owner and borrower of its server. --- */
 
 static struct dedicated *
 dedicated_of(const struct server *srv)

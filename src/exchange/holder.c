@@ -136,8 +136,8 @@ holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_
 	return out;
 }
 
-/* Returns the longest queue since moved_us, when a connection was last lent or returned: processes whose requests have
- * timed out since then still need connections. waiting: the length of the queue now. */
+/* Returns the longest queue since moved_us, when a connection was last lent, or last had nothing to do in its loan:
+ * processes whose requests have timed out since then still need connections. waiting: the length of the queue now. */
 static uint32_t
 most_waiting(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
 {

@@ -1,11 +1,11 @@
 /*
- * src/listen/sender_pid.c - gives notifications the PID by which their sender's driver knows itself.
+ * src/listen/sender_pid.c - gives notifications the PID that their sender was given in BackendKeyData.
  *
  * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification, and a client compares it with the PID in
- * its BackendKeyData ("is it my own?"). In transaction mode, pgweir has made up the PID in BackendKeyData. So the
- * listener puts the sender's PID of that kind into notifications whose sender is certain (src/listen/README.md, 6).
- * Where the SQL doesn't show that it notifies (a trigger does), the notification keeps the PID of its server. This is
- * done only while a client listens through pgweir.
+ * its BackendKeyData ("is it my own?"). In transaction mode, pgweir has made up the PID in BackendKeyData. So
+ * where the sender is certain (src/listen/README.md, 6), the listener replaces the server's PID in the notification
+ * with the PID that pgweir has made up for the sender. If the SQL doesn't show that it notifies (a trigger may run
+ * NOTIFY), the server's PID stays. This is done only while a client listens through pgweir.
  */
 #include "listen/listen_state.h"
 

@@ -45,7 +45,7 @@ is_for_module(enum auth_method demand)
 	return config_is_external(demand) && auth_modules[demand - AUTH_MODULES_FIRST]->token_request == 0;
 }
 
-/* Accepts a password in clear text only where no third party can listen: over TLS or from this host. */
+/* Accepts a password in clear text only over TLS or from this host; under COMPAT_TAKES_CLEARTEXT modules take any. */
 static int
 check_password_is_safe(const struct client *c, struct fail *why)
 {

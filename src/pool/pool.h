@@ -91,7 +91,7 @@ struct pool_startups {
 
 /* The facts that show if clients wait while no connection is returned: exchange/holder.c. */
 struct pool_stall {
-	uint64_t moved_us; /* when a connection was last lent or returned */
+	uint64_t moved_us; /* when a connection was last lent, or last had nothing to do in its loan */
 	uint32_t waiting; /* the length of the longest queue since then */
 };
 

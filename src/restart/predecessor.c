@@ -245,7 +245,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	const char *refusal = NULL;
 	struct fail why;
 
-	/* The kernel gives the lowest free number. The highest numbers are for servers, as in net/listener.c. */
+	/* The kernel gives the lowest free descriptor. The highest ones are for servers, as in net/listener.c. */
 	if (fd < 0 || (setup_max_client_descriptors() > 0 && fd >= setup_max_client_descriptors()))
 		refusal = "no descriptor is left for it";
 	else if (number == 0 || n == NULL || client_record_parse(body, len, &record) < 0)
@@ -277,7 +277,7 @@ restart_advance_arrivals(struct restart *r)
 	if (r->predecessor == NULL)
 		return;
 	advance_all(r->predecessor);
-	restart_predecessor_tick(r); /* the old process may wait for no other client */
+	restart_predecessor_tick(r); /* this may have been the last client for which the old process waited */
 }
 
 void

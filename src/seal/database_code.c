@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_AGAIN_US (1 * US_PER_S) /* the shortest interval between questions */
-#define COST_SHARE 50u /* questions take at most 1 / COST_SHARE of one connection's time, even while DDL goes on */
-#define AWAITED_SHARE 3u /* the same while servers are held for the answer; one question a second is allowed then */
+#define ASK_AGAIN_US (1 * US_PER_S) /* the least between cheap questions; the most for an awaited one */
+#define COST_SHARE 50u /* questions take at most 1 / COST_SHARE of one connection's time, but for pause_us() */
+#define AWAITED_SHARE 3u /* in place of COST_SHARE while servers are held for the answer */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define CHEAP_US (250 * US_PER_MS) /* if reading takes less than this, it may take half of the time */
-#define SETTLES_US (2 * US_PER_S) /* the longest wait after DDL if the answer before was believed */
+#define SETTLES_US (2 * US_PER_S) /* after DDL that comes alone, if reading takes less than half of it */
 #define REFUSED_MAX_US (60 * US_PER_S) /* the longest pause after a question that failed */
-#define NO_REMOTE_US (1 * US_PER_S) /* how long it counts that a wash has found neither dblink nor postgres_fdw */
+#define NO_REMOTE_US (1 * US_PER_S) /* how long a wash that found neither dblink nor postgres_fdw counts */
 
 static void
 answer_free(struct code_answer *a)
@@ -74,8 +74,8 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	if (code->altered_us != 0)
 		return true;
 	/*
-	 * After DDL everything is washed off for a while, which is cheaper than to read all code again and again. DDL
-	 * that comes alone, after an answer that was believed, is followed by a question soon.
+	 * After DDL, pgweir resets all state of each server after its use for a while, which is cheaper than reading
+	 * all code again and again. If no DDL came before it for some time, a question follows soon.
 	 */
 	if (code->ddl_at_full_question != code->ddl_count)
 		return (code->is_outdated ? now_us - code->full_asked_us : age_us) > pause_us(code, false);
@@ -103,8 +103,8 @@ database_code_assumed_risk(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_of_opaque(code->answer->risks);
 
-	/* STATE_BACKEND is feared only after DDL that may have made such code: if an old answer or any DDL were enough,
-	 * each client that comes now and then would cost a connection. */
+	/* Code that touches STATE_BACKEND is assumed only after DDL that may have made some. If an old answer or any
+	 * DDL were enough, each client that comes now and then would cost a connection. */
 	if (code->ddl_at_full_question >= code->ddl_at_assumed)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
@@ -140,7 +140,8 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 	parts = risk_names_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);
-	/* Only SQL of a Parse is read for text here: text in a Query, and values, are read where they are sent. */
+	/* Only in a Parse are strings examined here as possible SQL; those in a Query, and values, when they are sent.
+	 */
 	if (types != NULL && ((feared | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
 		parts |= risk_names_of_text(risks, sql, len);
 	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_OWN_WORDS : 0u;
@@ -271,7 +272,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 						      read_risk(row.value, &end)) < 0;
 	} else if (row.kind == 'a') {
 		risk = read_risk(row.value, &end);
-		of_ddl = read_risk(end, &end); /* the second one is by_objects */
+		of_ddl = read_risk(end, &end); /* the parameter by_objects of risk_names_add_general() */
 		risk_names_add_general(a->risks, risk.always, risk.in_writes, of_ddl.always, of_ddl.in_writes);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
@@ -373,10 +374,10 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 	code->full_asked_us = code->asked_us;
 	code->full_cost_us = cost_us;
 	code->cheap_cost_us = 0;
-	/* New names may reach such code after DDL that was seen, or by another program. */
+	/* Names may newly reach code with STATE_BACKEND, after DDL that pgweir saw or that another program ran. */
 	if (before == NULL || code->is_outdated || code->ddl_at_assumed > code->ddl_at_full_question || has_new_keepers)
 		code->new_keepers_us = now_us;
-	/* If the same names reach such code as before, DDL that was only feared has not made any. */
+	/* If the names that reach such code are unchanged, the suspected DDL has made no code of that kind. */
 	database_code_lock(code);
 	if (!has_new_keepers && code->ddl_at_own_words <= code->ddl_at_question)
 		code->ddl_at_assumed = code->ddl_at_own_words;

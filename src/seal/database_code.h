@@ -88,7 +88,8 @@ struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *incoming; /* the answer that is being received, or NULL */
 	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry is for all other code */
-	uint32_t closes; /* servers closed since blamed[] was last logged; if 0, the counts in blamed[] are older */
+	uint32_t closes; /* servers closed since blamed[] was last logged; if 0, the counts in blamed[] were logged
+			    already */
 	uint64_t blame_logged_us; /* when blamed[] was last logged; 0 if never */
 	uint32_t number; /* the answer's number, which no other answer of any database has; 0 without an answer */
 	uint32_t question_number; /* the number of the last question; answers to earlier questions are ignored */

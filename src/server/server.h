@@ -343,7 +343,7 @@ struct server {
 	uint8_t end_log_line; /* enum server_end_log_line */
 	/* true if a reply was due to the borrower when the server ended; set by server_free_parts(), never cleared */
 	bool was_owing;
-	/* true if PostgreSQL has answered the startup packet, but not that it is starting up or shutting down. Set by
+	/* true if PostgreSQL has answered the startup packet with anything but "starting up" or "shutting down". Set by
 	 * server_login.c, cleared by redial(). */
 	bool has_answered_startup;
 	/* true if `owed` must not be filled again, because PostgreSQL's FATAL error has removed replies from the

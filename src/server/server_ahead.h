@@ -10,7 +10,7 @@
 /* Gives up the messages, if any, that were sent ahead: enters them into the ledger as OWED_TO_NOBODY, so their replies
  * are swallowed. Requests of clients that still wait are sent again. After this call, other messages may be sent. */
 void server_disown_ahead(struct server *srv);
-/* Does what server_disown_ahead() does, if the borrower's next messages are in the ledger already. The new entries
+/* Like server_disown_ahead(), but for when the borrower's next messages are in the ledger already. The new entries
  * precede those of the borrower's messages. */
 void server_disown_ahead_to_front(struct server *srv);
 /* Returns true if srv is lent and nothing was sent ahead to it, so all further bytes from it are for its borrower. */
