@@ -151,6 +151,7 @@ leaves(const struct gucs *gucs)
 	return timers | (encoding != NULL && !guc_encoding_is_scannable(encoding) ? GUCS_LEAVES_ANYTHING : 0u) |
 	       (options != NULL && strcmp(options, GUC_RESET) != 0 ? GUCS_LEAVES_OPTIONS : 0u) |
 	       (pin != NULL && text_is_one_of(pin, "on t tr tru true y ye yes 1") ? GUCS_PIN : 0u) |
+	       (gucs_get(gucs, "temp_buffers") != NULL ? GUCS_LEAVES_BUFFERS : 0u) |
 	       (path != NULL && scan_path_has_pg_temp(path, strlen(path)) ? GUCS_LEAVES_TEMP : 0u) |
 	       (limit != NULL && guc_is_short_limit(limit) ? GUCS_LEAVES_LATE : 0u);
 }

@@ -92,7 +92,9 @@ enum gucs_side_effect {
 	GUCS_LEAVES_LATE = 1u << 2, /* statement_timeout is short: see guc_is_short_limit() */
 	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_may_hit_next_client() */
 	GUCS_LEAVES_OPTIONS = 1u << 4, /* GUC_GDAL is set: GDAL remembers its options, and nothing resets them */
-	GUCS_PIN = 1u << 5 /* OWN_PIN (pgweir.pin) is on, so the client keeps its server */
+	GUCS_PIN = 1u << 5, /* OWN_PIN (pgweir.pin) is on, so the client keeps its server */
+	/* temp_buffers is set: its value at the first use of a temporary table is the session's until it ends */
+	GUCS_LEAVES_BUFFERS = 1u << 6
 };
 /* Returns a set of enum gucs_side_effect: what any SQL may leave in a session with these settings. */
 unsigned gucs_side_effects(const struct gucs *gucs);

@@ -47,6 +47,18 @@ state_is_tainted(const struct exchange *x)
 	return x->session != NULL && x->session->is_tainted;
 }
 
+/* If the session's temp_buffers has become its size for good, as a temporary table may have been used, notes that the
+ * server can't serve another client. */
+static inline void
+note_temp_buffers(struct exchange *x)
+{
+	struct loan *l = &x->srv->loan;
+
+	if ((gucs_side_effects(x->gucs) & GUCS_LEAVES_BUFFERS) != 0 &&
+	    (seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) & STATE_TEMP) != 0)
+		l->risk |= STATE_BACKEND;
+}
+
 __attribute__((always_inline)) inline unsigned
 state_parts_to_wash(struct exchange *x)
 {
@@ -55,6 +67,7 @@ state_parts_to_wash(struct exchange *x)
 
 	if (!exchange_is_followed(x) || x->gucs == NULL) /* gucs is NULL before the client's login */
 		return l->risk & WASH_LATE;
+	note_temp_buffers(x);
 	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
 	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unscannable))
 		parts |= STATE_WASHABLE;
@@ -190,6 +203,7 @@ settle_and_ask(struct exchange *x)
 		exchange_out_of_memory(x);
 		return false;
 	}
+	note_temp_buffers(x); /* now, as RESET ALL may be among the effects */
 	if (s->effect_count > 0) {
 		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || must_ask(x) ||
 		    apply_effects(x, &x->gucs) < 0 || apply_effects(x, &srv->gucs) < 0)

@@ -236,6 +236,18 @@ def test_temp_buffers_where_another_client_has_used_a_temporary_table(weir):
 
 
 @pytest.mark.weir_only
+@pytest.mark.parametrize("ending", ["DROP TABLE t", "DROP TABLE t; RESET ALL"])
+def test_temp_buffers_of_a_client_that_used_them_are_nobody_elses(weir, ending):
+    sized = weir.start(pool_size=1, max_overflow=0).raw()
+    sized.query("SET temp_buffers = '1MB'", "CREATE TEMP TABLE t AS SELECT 1 AS v", *ending.split("; "))
+    wait_until(lambda: weir.pool()["sv_active"] == 0, what="its server to be given back")
+    with weir.raw() as other:
+        other.query(BEGIN_NOW)
+        assert other.query("SET temp_buffers = '8MB'", "SHOW temp_buffers") == [["8MB"]]  # PostgreSQL's default
+        other.query("ROLLBACK")
+
+
+@pytest.mark.weir_only
 @pytest.mark.parametrize("pool_mode", ["transaction", "session"])
 def test_each_client_is_told_of_its_unknown_setting(weir, pool_mode):
     """Not only the first, after which pgweir knows the answer."""
