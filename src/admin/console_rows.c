@@ -173,7 +173,7 @@ next_char(const char *text)
 	return text;
 }
 
-/* After a mismatch, only the text for the last % is extended. This finds any match, so no pattern takes exponential
+/* After a mismatch, only the text for the last % is extended. That finds every match, so no pattern takes exponential
  * time. */
 bool
 console_like_matches(const char *text, const char *pattern)

@@ -67,8 +67,7 @@ stats_total(const struct database_counters *c)
 	return s;
 }
 
-/* Returns the STAT_ of the count by which a sum of times is divided for its average, or STATS if the average is per
- * second. */
+/* Returns the count (STAT_...) that divides a sum of times for its average, or STATS if the average is per second. */
 static unsigned
 divisor_of(unsigned stat)
 {

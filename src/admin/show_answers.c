@@ -1,6 +1,5 @@
 /*
- * src/admin/show_answers.c - answers to the SELECTs that drivers and health checks send on their own: one row with one
- * column, but no row for the lookup of a type.
+ * src/admin/show_answers.c - answers to SELECTs that drivers and health checks send on their own.
  */
 #include "admin/show.h"
 #include "base/text.h"

@@ -1,6 +1,5 @@
 /*
- * src/admin/show_databases.c - SHOW DATABASES and USERS: the configured databases and users, and others that are in
- * use.
+ * src/admin/show_databases.c - SHOW DATABASES and USERS: all that are configured, and others that are in use.
  *
  * The servers and clients of all pools are first added up by database or user, so the commands stay cheap with many
  * databases and many pools each.

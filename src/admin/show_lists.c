@@ -88,7 +88,7 @@ SHOW(show_state, state_columns, OF_MAIN_WORKER)
 
 SHOW_ROW(memory, (TEXT, name) (INT4, size) (INT4, used) (INT4, free) (INT4, memtotal));
 
-/* Of sets of session settings (images), only the number is known. */
+/* The memory of sets of session settings (images) is not known, only their number. */
 SHOW(show_mem, memory_columns, OF_ALL)
 {
 	uint64_t used, login, servers = show_count_servers(env), statements = 0, bytes = 0, gucs = 0;

@@ -16,8 +16,7 @@ static const struct column queries_columns[] = {
 		(MS, server_percent) (INT8, rows) (INT8, bytes_out) (INT8, plans_kept) (TIME, first_seen) (TIME, last_seen) (TEXT, query))
 };
 /* clang-format on */
-_Static_assert(offsetof(struct query_row, routes) == sizeof(queries_columns) / sizeof(struct column) * 8,
-	       "the columns of SHOW QUERIES are the first fields of struct query_row");
+_Static_assert(offsetof(struct query_row, routes) == sizeof(queries_columns) / sizeof(struct column) * 8, "query_row");
 
 /* Orders by a number, the largest first; `at` points to the number's offset in the row. */
 static int

@@ -206,15 +206,14 @@ struct rate {
 
 /* Returns how many bytes of a database's name are its key; all databases of a tenant count together, as "tenant/". */
 static size_t
-key_len_of_database(const struct config *config, const char *database)
+key_len_of(const struct config *config, const char *database)
 {
 	size_t tenant_len = config_tenant_len(config, database);
 
 	return tenant_len > 0 ? tenant_len + 1 : strlen(database);
 }
 
-/* Takes tokens from all rates or from none, so a login that one rate refuses costs the other rates nothing. Returns
- * false if the login was refused. */
+/* Takes tokens from all rates. If one rate refuses the login, takes none, and returns false. */
 static bool
 take_tokens(struct admission *a, struct admission_place *t, const struct rate *rates, size_t count)
 {
@@ -263,8 +262,7 @@ take_tokens_for_login(struct admission *a, struct admission_place *t, const char
 	if (of_user.user_login_rate != 0)
 		rates[1].entry = admission_table_get(a->users, user, strlen(user), now_us);
 	if (of_database.db_login_rate != 0)
-		rates[2].entry =
-		    admission_table_get(a->databases, database, key_len_of_database(config, database), now_us);
+		rates[2].entry = admission_table_get(a->databases, database, key_len_of(config, database), now_us);
 	return take_tokens(a, t, rates, sizeof(rates) / sizeof(rates[0]));
 }
 
@@ -300,17 +298,15 @@ admission_check_startup(struct admission *a, struct admission_place *t, const ch
 	return take_tokens_for_login(a, t, user, database);
 }
 
-/* Returns the entry of the database, or of all databases of its tenant together; makes the entry if there is none.
- * Returns NULL without memory. */
+/* Finds or makes the entry of the database, or of all databases of its tenant. Returns NULL without memory. */
 static struct admission_entry *
 find_or_add_database_entry(struct admission *a, const char *database)
 {
-	return admission_table_get(a->databases, database, key_len_of_database(admission_config(a), database),
+	return admission_table_get(a->databases, database, key_len_of(admission_config(a), database),
 				   *a->settings.now_us);
 }
 
-/* Refuses the client and returns false if `held`, the number of clients of `whose`, has reached limit. A limit of 0
- * means no limit. */
+/* Refuses the client and returns false if `held`, the clients of `whose`, has reached limit; 0 is no limit. */
 static bool
 enforce_client_limit(struct admission *a, struct admission_place *t, uint32_t held, uint32_t limit, const char *whose,
 		     enum reject_reason reason)

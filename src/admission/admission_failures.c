@@ -22,8 +22,7 @@ struct admission_hold {
 	TAILQ_ENTRY(admission_hold) next;
 	struct admission *a;
 	struct admission_place *place;
-	/* the entry in `guesses` of the client's address and user; NULL for a Unix socket, or without memory */
-	struct admission_entry *own;
+	struct admission_entry *own; /* the client's entry in `guesses`; NULL for a Unix socket, or without memory */
 	struct timer timer;
 	struct fail why;
 };

@@ -16,7 +16,7 @@ struct rule_parse {
 
 /* Reports a warning. */
 static void
-warn_of(const struct rule_parse *l, const char *text)
+warn(const struct rule_parse *l, const char *text)
 {
 	l->reading->report(false, l->line->path, l->line->number, text, l->reading->arg);
 }
@@ -44,8 +44,8 @@ hba_rule_fini(struct hba_rule *rule)
 	*rule = (struct hba_rule){ 0 };
 }
 
-/* Returns the only word of the next field. Returns NULL, with an error reported, if the field has not exactly one word,
- * or if the line has ended. `missing` is the field's name in errors. */
+/* Returns the only word of the next field. Returns NULL, with an error reported, unless the line has such a field with
+ * just one word. `missing` names the field in errors. */
 static const struct rule_word *
 next_single(struct rule_parse *l, const char *missing)
 {
@@ -90,7 +90,7 @@ take_type(struct rule_parse *l)
 				word->text);
 	l->rule->type = (enum hba_type)type;
 	if (l->rule->type == HBA_HOSTGSSENC)
-		warn_of(l, "pgweir has no GSSAPI encryption: a hostgssenc rule never matches");
+		warn(l, "pgweir has no GSSAPI encryption: a hostgssenc rule never matches");
 	return true;
 }
 
@@ -396,9 +396,9 @@ is_for_this_machine(const struct hba_rule *rule)
 }
 
 static void
-warn_of_options(void *line, const char *text)
+warn_option(void *line, const char *text)
 {
-	warn_of(line, text);
+	warn(line, text);
 }
 
 static void
@@ -407,19 +407,18 @@ warn_if_suspicious(struct rule_parse *l)
 	const struct hba_rule *rule = l->rule;
 
 	if (rule->method == HBA_TRUST && !is_for_this_machine(rule) && rule->clientcert != HBA_CLIENTCERT_FULL)
-		warn_of(l, "trust lets in anyone from these addresses, as any user it names, without a password");
+		warn(l, "trust lets in anyone from these addresses, as any user it names, without a password");
 	if (rule->method == HBA_PASSWORD && !is_for_this_machine(rule) && rule->type != HBA_HOSTSSL)
-		warn_of(l, "password is refused to clients without TLS that are not on this machine: use hostssl, or "
-			   "scram-sha-256");
+		warn(l, "password is refused to clients without TLS that are not on this machine: use hostssl, or "
+			"scram-sha-256");
 	if (rule->method == HBA_REJECT && rule->reach == HBA_REACH_NAME)
-		warn_of(l, "a client whose address could not be looked up in time is not rejected by a host name");
+		warn(l, "a client whose address could not be looked up in time is not rejected by a host name");
 	if (rule->module != NULL && rule->module->token_request == 0 && !is_for_this_machine(rule) &&
 	    rule->type != HBA_HOSTSSL)
-		warn_of(l,
-			"ldap and pam refuse clients without TLS that are not on this machine (with PgBouncer's file "
+		warn(l, "ldap and pam refuse clients without TLS that are not on this machine (with PgBouncer's file "
 			"they take their passwords in clear text): use hostssl");
 	if (rule->module != NULL && rule->module->warn != NULL)
-		rule->module->warn(rule->options, warn_of_options, l);
+		rule->module->warn(rule->options, warn_option, l);
 }
 
 bool

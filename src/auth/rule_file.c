@@ -308,7 +308,7 @@ take_fields(struct source *s, char *text)
 
 /* Appends a physical line to the logical line. Returns true if the next physical line continues the logical line. */
 static bool
-append_line(char *line, size_t *len, const char *more, size_t more_len)
+join_line(char *line, size_t *len, const char *more, size_t more_len)
 {
 	while (more_len > 0 && more[more_len - 1] == '\r')
 		more_len--;
@@ -337,8 +337,7 @@ take_lines(struct source *s, const char *text, size_t text_len)
 		while (is_continued && text < end) {
 			const char *newline = memchr(text, '\n', (size_t)(end - text));
 
-			is_continued =
-			    append_line(line, &len, text, (size_t)((newline != NULL ? newline : end) - text));
+			is_continued = join_line(line, &len, text, (size_t)((newline != NULL ? newline : end) - text));
 			text = newline != NULL ? newline + 1 : end;
 			number++;
 		}

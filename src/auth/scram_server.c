@@ -241,8 +241,7 @@ take_client_final(const struct scram_server *s, const char *in, size_t in_len, u
 	return 0;
 }
 
-/* Turns a right proof into the client's ClientKey, in place. A mock verifier takes the same arithmetic, and so the same
- * time. Returns 0, or -1 with *why set. */
+/* Turns a right proof into ClientKey, in place. A mock verifier takes the same arithmetic, and so the same time. */
 static int
 recover_client_key(const struct scram_server *s, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
 {

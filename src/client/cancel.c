@@ -43,8 +43,7 @@ struct client_cancel {
 	struct note note; /* must be first */
 	struct client_env *from, *to;
 	uint64_t asker_id; /* the id of the connection to close at the end, if it is still there; 0 if there is none */
-	/* the cancel's number in the other process that received it; 0 if this process received it */
-	uint64_t far_number;
+	uint64_t far_id; /* the cancel's number in the other process that received it; 0 if this process received it */
 	enum cancel_result result;
 	uint32_t pid;
 	size_t key_len;
@@ -53,8 +52,7 @@ struct client_cancel {
 	struct client *target; /* NULL if the client has gone */
 	struct client_cancel *next; /* the next cancel for the same target */
 	struct timer again; /* tries the cancel again */
-	/* how many requests of the target were answered before the request that is to be cancelled */
-	uint32_t answered_before;
+	uint32_t answered_before; /* how many requests of the target were answered before the one to cancel */
 	uint32_t retries;
 	uint8_t phase; /* enum cancel_phase */
 	uint8_t by; /* enum canceler: says who asked for the cancel */
@@ -108,8 +106,8 @@ finish_at_origin(struct note *n, void *owner, bool is_over)
 		close_asker(asker, cancel->result);
 	else
 		env->x.counters->cancels[cancel->result]++;
-	if (cancel->far_number != 0)
-		env->on_far_cancel_over(env->x.owner, cancel->far_number);
+	if (cancel->far_id != 0)
+		env->on_far_cancel_over(env->x.owner, cancel->far_id);
 	OPENSSL_cleanse(cancel->key, sizeof(cancel->key));
 	free(cancel);
 }
@@ -187,9 +185,8 @@ end_turn(struct client_cancel *cancel, enum cancel_result result)
 		begin_next_turn(target, answered_before, result);
 }
 
-/* Called after a cancel was sent for a request of pgweir's own, which runs ahead of the client's request. Waits for the
- * reply to pgweir's request, which shows which of these requests was hit; a second cancel could hit the client's next
- * request. */
+/* Called after a cancel of pgweir's own request, which runs ahead of the client's. Waits for the reply to pgweir's
+ * request, which shows which of these two was hit; a second cancel could hit the client's next request. */
 static void
 await_our_reply(struct client_cancel *cancel)
 {
@@ -426,7 +423,7 @@ cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const ui
 		env->on_far_cancel_over(env->x.owner, number);
 		return;
 	}
-	cancel->far_number = number;
+	cancel->far_id = number;
 	begin_cancel(cancel);
 }
 
