@@ -213,7 +213,7 @@ key_len_of(const struct config *config, const char *database)
 	return tenant_len > 0 ? tenant_len + 1 : strlen(database);
 }
 
-/* Takes tokens from all rates. If one rate refuses the login, takes none, and returns false. */
+/* Takes tokens from all rates. If one rate has none left, takes none, refuses the login, and returns false. */
 static bool
 take_tokens(struct admission *a, struct admission_place *t, const struct rate *rates, size_t count)
 {
@@ -306,7 +306,7 @@ find_or_add_database_entry(struct admission *a, const char *database)
 				   *a->settings.now_us);
 }
 
-/* Refuses the client and returns false if `held`, the clients of `whose`, has reached limit; 0 is no limit. */
+/* Refuses the client and returns false if held is limit or more; a limit of 0 is none. `whose` is for the error. */
 static bool
 enforce_client_limit(struct admission *a, struct admission_place *t, uint32_t held, uint32_t limit, const char *whose,
 		     enum reject_reason reason)

@@ -41,7 +41,7 @@ read_usage(void)
 	return (struct usage){ size * page, (data + shared - resident) * page };
 }
 
-/* Reserves a quarter of the free space below a hard limit (RESERVE_MAX at most). Returns the new soft limit. */
+/* Reserves a quarter of the free address space below a hard limit (RESERVE_MAX at most). Returns the new soft limit. */
 static rlim_t
 limit_addresses(size_t used)
 {
