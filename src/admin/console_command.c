@@ -2,13 +2,13 @@
 
 #define ANYBODY false
 #define ADMIN true
-#define SHOW_ROW(id, name, may, what, example)                                                                         \
-	{ COMMAND_SHOW_##id, "SHOW " #id, "SHOW", ARGUMENT_LIKE, may, what, example },
+#define ROW_OF_SHOW(id, name, needs_admin, what, example)                                                              \
+	{ COMMAND_SHOW_##id, "SHOW " #id, "SHOW", ARGUMENT_LIKE, needs_admin, what, example },
 #define UNDOCUMENTED NULL, NULL /* for SQL that drivers and tools send by themselves: SHOW HELP leaves it out */
 
 /* clang-format off */
 static const struct command_row rows[] = {
-	SHOW_LIST(SHOW_ROW)
+	SHOW_LIST(ROW_OF_SHOW)
 
 	{ COMMAND_SELECT_WAIT, "EXPLAIN WAIT", "EXPLAIN", ARGUMENT_CLIENT, ANYBODY,
 	  "what a client waits for, and who is in its way, in words", "EXPLAIN WAIT 17" },

@@ -7,21 +7,21 @@
 #include <stdio.h>
 
 #define TOKEN_TEXT_MAX 255
-#define TOKENS_MAX 24 /* tokens of one statement that are looked at */
+#define TOKENS_MAX 24 /* the most tokens of one statement that are kept */
 
 enum token_kind { TOKEN_END, TOKEN_WORD, TOKEN_NUMBER, TOKEN_NAME, TOKEN_STRING, TOKEN_SIGN };
 
 struct token {
 	enum token_kind kind;
 	bool is_cut; /* true if the text was longer than TOKEN_TEXT_MAX */
-	char text[TOKEN_TEXT_MAX + 1]; /* as written; for quoted tokens, what stands between the quotes */
+	char text[TOKEN_TEXT_MAX + 1]; /* as written; for a quoted token, the text within the quotes */
 };
 
-/* A statement's words, without its semicolon. */
-struct words {
+/* A statement's tokens, without the semicolon. */
+struct tokens {
 	struct token list[TOKENS_MAX];
 	size_t count;
-	bool is_cut; /* true if there were more */
+	bool is_cut; /* true if the statement had more than TOKENS_MAX tokens */
 };
 
 /* --- tokens: names, numbers, quoted names, strings, signs; they end as in PostgreSQL --- */
@@ -74,7 +74,7 @@ next_token(struct sql_lexer *lexer, struct token *out, struct fail *why)
 /* --- which row of the table --- */
 
 static bool
-command_is_word(const struct token *t, const char *word)
+is_word(const struct token *t, const char *word)
 {
 	return t->kind == TOKEN_WORD && strcasecmp(t->text, word) == 0;
 }
@@ -86,7 +86,7 @@ is_sign(const struct token *t, char sign)
 }
 
 static int
-read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
+read_tokens(struct sql_lexer *lexer, struct tokens *w, struct fail *why)
 {
 	struct token spare;
 
@@ -105,15 +105,15 @@ read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
 			w->count++;
 			/* pg_catalog.version() stands for version(). */
 			if (w->count >= 2 && is_sign(&w->list[w->count - 1], '.') &&
-			    command_is_word(&w->list[w->count - 2], "pg_catalog"))
+			    is_word(&w->list[w->count - 2], "pg_catalog"))
 				w->count -= 2;
 		}
 	}
 }
 
-/* Returns how many words make up the phrase, or 0 if w does not begin with the phrase. */
+/* Returns how many tokens make up the phrase, or 0 if w does not begin with the phrase. */
 static size_t
-match_phrase(const char *phrase, const struct words *w)
+match_phrase(const char *phrase, const struct tokens *w)
 {
 	size_t n = 0;
 
@@ -130,9 +130,9 @@ match_phrase(const char *phrase, const struct words *w)
 	return n;
 }
 
-/* Returns the row with the longest phrase that fits. */
+/* Returns the row with the longest phrase that w begins with, and sets *taken to the number of tokens in the phrase. */
 static const struct command_row *
-find_row(const struct words *w, size_t *taken)
+find_row(const struct tokens *w, size_t *taken)
 {
 	const struct command_row *row, *best = NULL;
 
@@ -158,9 +158,10 @@ make_upper(char *text)
 			*text -= 'a' - 'A';
 }
 
-/* Writes at most max words as they were written, up to the first token that is not a word or a number. */
+/* Writes at most max tokens as they were written, up to the first that is not a word or a number. If the first token of
+ * all is a sign, writes that sign alone. */
 static void
-write_words(const struct words *w, size_t max, char *out, size_t out_cap)
+write_tokens(const struct tokens *w, size_t max, char *out, size_t out_cap)
 {
 	size_t len = 0;
 
@@ -174,16 +175,16 @@ write_words(const struct words *w, size_t max, char *out, size_t out_cap)
 	}
 }
 
-/* Returns the phrase that is nearest to the first two words, or else to the first word alone. */
+/* Returns the phrase that is most similar to the first two tokens; if there is none, to the first token alone. */
 static const char *
-nearest_phrase(const struct words *w)
+find_nearest_phrase(const struct tokens *w)
 {
 	const struct command_row *row;
 	struct nearest nearest = { 0 };
 	char text[2 * TOKEN_TEXT_MAX];
 
 	for (size_t max = 2; max > 0 && nearest.name == NULL; max--) {
-		write_words(w, max, text, sizeof(text));
+		write_tokens(w, max, text, sizeof(text));
 		make_upper(text);
 		nearest = nearest_to(text);
 		for (size_t i = 0; (row = command_row(i)) != NULL; i++)
@@ -194,17 +195,17 @@ nearest_phrase(const struct words *w)
 }
 
 static int
-fail_unknown(const struct words *w, struct fail *why)
+fail_unknown(const struct tokens *w, struct fail *why)
 {
-	const char *near = nearest_phrase(w);
+	const char *near = find_nearest_phrase(w);
 	char text[2 * TOKEN_TEXT_MAX], first[2 * TOKEN_TEXT_MAX];
 
-	write_words(w, 3, text, sizeof(text));
+	write_tokens(w, 3, text, sizeof(text));
 	fail_set(why, "42601", "unknown command \"%.63s\"", text);
 	fail_pgbouncer_text(why, "invalid command '%.120s', use SHOW HELP;", text);
 	if (near != NULL)
 		return fail_hint(why, "Did you mean %s?", near);
-	write_words(w, 1, first, sizeof(first));
+	write_tokens(w, 1, first, sizeof(first));
 	make_upper(first);
 	return fail_hint(why, "SHOW HELP lists the commands.%s",
 			 text_is_one_of(first, "SELECT WITH INSERT UPDATE DELETE CREATE ALTER DROP")
@@ -239,7 +240,7 @@ take_name(const struct token *t, struct command *out, struct fail *why)
 	return 0;
 }
 
-/* Takes the second of these words as out->text. Returns false unless it is a string that fits. */
+/* Takes the second of these tokens as out->text. Returns false unless it is a string that fits. */
 static bool
 take_string(const struct token *t, size_t count, struct command *out)
 {
@@ -252,7 +253,7 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 {
 	if (count == 0)
 		return 0;
-	if (!command_is_word(&t[0], "LIKE"))
+	if (!is_word(&t[0], "LIKE"))
 		return fail_unexpected(out->row, &t[0], why);
 	if (!take_string(t, count, out))
 		return fail_set(why, "42601", "LIKE takes a pattern of at most %d bytes in single quotes",
@@ -276,7 +277,7 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 		t++;
 		count--;
 	}
-	if (is_queries && count > 1 && command_is_word(&t[0], "PER")) {
+	if (is_queries && count > 1 && is_word(&t[0], "PER")) {
 		while (++out->per < PER_COUNT && strcasecmp(pers[out->per], t[1].text) != 0)
 			;
 		if (out->per == PER_COUNT)
@@ -284,7 +285,7 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 		t += 2;
 		count -= 2;
 	}
-	if (is_queries && count > 1 && command_is_word(&t[0], "BY")) {
+	if (is_queries && count > 1 && is_word(&t[0], "BY")) {
 		const struct column *c = show_queries.columns, *end = c + show_queries.column_count;
 		size_t len = strlen(t[1].text); /* a column's name, with or without _ms */
 
@@ -304,7 +305,7 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 static int
 take_sql(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
-	if (count == 0 || !command_is_word(&t[0], "FOR"))
+	if (count == 0 || !is_word(&t[0], "FOR"))
 		return take_like(t, count, out, why);
 	if (count != 2 || !take_string(t, count, out))
 		return fail_set(why, "42601", "FOR takes SQL of at most %d bytes in single quotes", TOKEN_TEXT_MAX);
@@ -330,26 +331,25 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 /* Returns the name of the setting that has a phrase of its own in SQL (TIME ZONE), if t begins with that phrase, and
  * sets *taken to its length in tokens. Otherwise returns NULL and sets *taken to 1. */
 static const char *
-phrase_setting(const struct token *t, size_t count, size_t *taken)
+find_setting_of_phrase(const struct token *t, size_t count, size_t *taken)
 {
 	*taken = 2;
-	if (count >= 2 && command_is_word(&t[0], "TIME") && command_is_word(&t[1], "ZONE"))
+	if (count >= 2 && is_word(&t[0], "TIME") && is_word(&t[1], "ZONE"))
 		return "TimeZone";
 	*taken = 3;
-	if (count >= 3 && command_is_word(&t[0], "TRANSACTION") && command_is_word(&t[1], "ISOLATION") &&
-	    command_is_word(&t[2], "LEVEL"))
+	if (count >= 3 && is_word(&t[0], "TRANSACTION") && is_word(&t[1], "ISOLATION") && is_word(&t[2], "LEVEL"))
 		return "transaction_isolation";
 	*taken = 1;
-	if (count >= 1 && command_is_word(&t[0], "NAMES"))
+	if (count >= 1 && is_word(&t[0], "NAMES"))
 		return "client_encoding";
 	return NULL;
 }
 
 static int
-take_shown_setting(const struct words *w, const struct token *t, size_t count, struct command *out, struct fail *why)
+take_shown_setting(const struct tokens *w, const struct token *t, size_t count, struct command *out, struct fail *why)
 {
 	size_t taken = 1;
-	const char *name = phrase_setting(t, count, &taken);
+	const char *name = find_setting_of_phrase(t, count, &taken);
 
 	if (count == 0) {
 		out->row = command_find(COMMAND_SHOW_HELP);
@@ -361,13 +361,13 @@ take_shown_setting(const struct words *w, const struct token *t, size_t count, s
 	return out->setting == NULL || count != taken ? fail_unknown(w, why) : 0;
 }
 
-/* Takes a value as it is written; lists and signs are joined again. */
+/* Takes the value of SET: joins its tokens to one text, with a space after each comma. Takes nothing for DEFAULT. */
 static void
 take_value(const struct token *t, size_t count, struct command *out)
 {
 	size_t len = 0;
 
-	if (count == 1 && command_is_word(t, "DEFAULT"))
+	if (count == 1 && is_word(t, "DEFAULT"))
 		return;
 	out->has_text = true;
 	for (size_t i = 0; i < count && len < COMMAND_TEXT_MAX; i++) {
@@ -392,13 +392,13 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 {
 	size_t taken;
 
-	if (count > 1 && (command_is_word(&t[0], "SESSION") || command_is_word(&t[0], "LOCAL"))) {
+	if (count > 1 && (is_word(&t[0], "SESSION") || is_word(&t[0], "LOCAL"))) {
 		t++;
 		count--;
 	}
 	if (is_set_phrase(t, count))
 		return 0;
-	if (phrase_setting(t, count, &taken) != NULL && count > taken)
+	if (find_setting_of_phrase(t, count, &taken) != NULL && count > taken)
 		return 0;
 	if (count > 0 && take_name(&t[0], out, why) < 0)
 		return -1;
@@ -409,7 +409,7 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 		if (part->kind == TOKEN_SIGN || snprintf(out->name + len, room, ".%s", part->text) >= (int)room)
 			return fail_set(why, "42601", "syntax error at or near \"%.63s\"", part->text);
 	}
-	if (count < taken + 2 || !(is_sign(&t[taken], '=') || command_is_word(&t[taken], "TO"))) {
+	if (count < taken + 2 || !(is_sign(&t[taken], '=') || is_word(&t[taken], "TO"))) {
 		fail_set(why, "42601", "syntax error in SET");
 		return fail_hint(why, "Write SET name = value.");
 	}
@@ -419,7 +419,7 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 }
 
 static int
-take_argument(const struct words *w, size_t taken, struct command *out, struct fail *why)
+take_argument(const struct tokens *w, size_t taken, struct command *out, struct fail *why)
 {
 	const struct token *t = &w->list[taken];
 	size_t count = w->count - taken;
@@ -465,13 +465,13 @@ int
 command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why)
 {
 	struct sql_lexer lexer;
-	struct words w;
+	struct tokens w;
 	size_t taken;
 	int result;
 
 	memset(out, 0, sizeof(*out));
 	sql_lexer_init(&lexer, text, len);
-	result = read_words(&lexer, &w, why);
+	result = read_tokens(&lexer, &w, why);
 	*used = result < 0 ? len : lexer.pos;
 	if (result < 0 || w.count == 0)
 		return result;

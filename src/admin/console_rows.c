@@ -173,7 +173,8 @@ next_char(const char *text)
 	return text;
 }
 
-/* After a mismatch, only the text for the last % is extended. That is enough, so no pattern takes exponential time. */
+/* After a mismatch, only the text for the last % is extended. That finds every match, so no pattern takes exponential
+ * time. */
 bool
 console_like_matches(const char *text, const char *pattern)
 {

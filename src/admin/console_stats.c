@@ -5,16 +5,16 @@
 
 #include <inttypes.h>
 
-struct minute {
-	bool is_seen; /* true if the database was there in this minute's sums */
-	/* begun: the totals when this minute began; counted: what the previous minute has added */
-	struct stats begun, counted;
+struct database_minute {
+	bool is_seen; /* true if the sums have the database; used only within console_stats_renew() */
+	/* begin_totals: the totals when this minute began; last_counts: the counts that the previous minute added */
+	struct stats begin_totals, last_counts;
 	UT_hash_handle hh;
 	char name[]; /* the database's name */
 };
 
 struct console_stats {
-	struct minute *table; /* by the database's name */
+	struct database_minute *table; /* by the database's name */
 	uint64_t seed, begun_us, took_us; /* took_us: the length of the last full minute; 0 if there was none */
 };
 
@@ -67,9 +67,9 @@ stats_total(const struct database_counters *c)
 	return s;
 }
 
-/* Returns the count by which a time is divided for its average, or STATS if the average is per second. */
+/* Returns the count (STAT_...) that divides a sum of times for its average, or STATS if the average is per second. */
 static unsigned
-stats_per(unsigned stat)
+divisor_of(unsigned stat)
 {
 	switch (stat) {
 	case STAT_TRANSACTION_TIME:
@@ -83,8 +83,8 @@ stats_per(unsigned stat)
 	}
 }
 
-/* Returns now - begun, count by count. A count may have become smaller: a worker that has no pools of a database any
- * more has taken its counts along. */
+/* Returns now - begun, count by count. A count may have become smaller: a worker's counts are lost when its last pool
+ * of the database is freed. */
 static struct stats
 difference(const struct stats *begun, const struct stats *now)
 {
@@ -101,7 +101,7 @@ averages(const struct stats *counted, uint64_t took_us)
 	struct stats a = { { 0 } };
 
 	for (unsigned i = 0; took_us > 0 && i < STATS; i++) {
-		unsigned per = stats_per(i);
+		unsigned per = divisor_of(i);
 
 		if (per == STATS)
 			a.of[i] = (uint64_t)((double)counted->of[i] * (double)US_PER_S / (double)took_us);
@@ -111,10 +111,10 @@ averages(const struct stats *counted, uint64_t took_us)
 	return a;
 }
 
-static struct minute *
-minute_of(const struct console_stats *s, const char *database)
+static struct database_minute *
+find_minute(const struct console_stats *s, const char *database)
 {
-	struct minute *m;
+	struct database_minute *m;
 
 	TABLE_FIND(s->seed, s->table, database, strlen(database), m);
 	return m;
@@ -129,35 +129,35 @@ console_stats_is_due(const struct console_stats *s, uint64_t now_us)
 void
 console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us)
 {
-	struct minute *seen, *next;
+	struct database_minute *entry, *next;
 
 	s->took_us = now_us - s->begun_us;
 	s->begun_us = now_us;
 	for (; sums->name != NULL; sums++) {
-		struct minute *m = minute_of(s, sums->name);
+		struct database_minute *m = find_minute(s, sums->name);
 		struct stats now = stats_total(&sums->counters);
 
 		if (m == NULL && (m = TABLE_ADD_NEW(s->seed, s->table, name, sums->name, strlen(sums->name))) == NULL)
 			continue;
-		m->counted = difference(&m->begun, &now);
-		m->begun = now;
+		m->last_counts = difference(&m->begin_totals, &now);
+		m->begin_totals = now;
 		m->is_seen = true;
 	}
-	HASH_ITER(hh, s->table, seen, next) {
-		if (!seen->is_seen) {
-			HASH_DELETE(hh, s->table, seen);
-			free(seen);
+	HASH_ITER(hh, s->table, entry, next) {
+		if (!entry->is_seen) {
+			HASH_DELETE(hh, s->table, entry);
+			free(entry);
 		} else
-			seen->is_seen = false;
+			entry->is_seen = false;
 	}
 }
 
 struct stats
 stats_minute(const struct console_stats *s, const char *database)
 {
-	const struct minute *m = minute_of(s, database);
+	const struct database_minute *m = find_minute(s, database);
 
-	return m != NULL ? m->counted : (struct stats){ { 0 } };
+	return m != NULL ? m->last_counts : (struct stats){ { 0 } };
 }
 
 struct stats

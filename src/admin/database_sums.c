@@ -23,7 +23,7 @@ by_name(const void *a, const void *b)
 
 /* Returns all workers' databases in the order of their names, or NULL without memory. */
 static struct pool_database **
-sorted(struct client_env *const *client_envs, size_t count)
+list_sorted(struct client_env *const *client_envs, size_t count)
 {
 	struct pool_database **list = malloc((count + 1) * sizeof(struct pool_database *));
 	size_t n = 0;
@@ -38,7 +38,7 @@ sorted(struct client_env *const *client_envs, size_t count)
 }
 
 static uint64_t
-answered_us(const struct pool_database *d)
+asked_us(const struct pool_database *d)
 {
 	return d->code == NULL ? 0 : d->code->answer_asked_us;
 }
@@ -47,7 +47,7 @@ struct database_sum *
 database_sums(struct client_env *const *client_envs)
 {
 	size_t count = count_databases(client_envs), n = 0;
-	struct pool_database **list = sorted(client_envs, count);
+	struct pool_database **list = list_sorted(client_envs, count);
 	struct database_sum *sums = list == NULL ? NULL : calloc(count + 1, sizeof(*sums));
 
 	for (size_t i = 0; sums != NULL && i < count; i++) {
@@ -59,7 +59,7 @@ database_sums(struct client_env *const *client_envs)
 		}
 		to = &sums[n - 1];
 		counters_add(&to->counters, &list[i]->counters, sizeof(to->counters));
-		if (answered_us(list[i]) > answered_us(to->code_source))
+		if (asked_us(list[i]) > asked_us(to->code_source))
 			to->code_source = list[i];
 	}
 	free(list);

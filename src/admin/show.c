@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SHOW_OF(id, name, may, what, example) [COMMAND_SHOW_##id] = &show_##name,
+#define SHOW_OF(id, name, needs_admin, what, example) [COMMAND_SHOW_##id] = &show_##name,
 #define ANSWER_OF(id, name) [COMMAND_SELECT_##id] = &answer_##name,
 
 static const struct show *const shows[COMMAND_WITH_ROWS] = { SHOW_LIST(SHOW_OF) ANSWER_LIST(ANSWER_OF) };

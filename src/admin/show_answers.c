@@ -1,5 +1,5 @@
 /*
- * src/admin/show_answers.c - answers to what drivers and health checks SELECT on their own: one row of one column each.
+ * src/admin/show_answers.c - answers to SELECTs that drivers and health checks send on their own.
  */
 #include "admin/show.h"
 #include "base/text.h"
@@ -22,7 +22,7 @@ ANSWER(unlock, TEXT, "pg_advisory_unlock_all", "")
 
 static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 
-/* Drivers look for the first number after "PostgreSQL", which is that of server_version at login. */
+/* Drivers read the first number after "PostgreSQL". It must be the same as in server_version at login. */
 SHOW(answer_version, version_columns, OF_MAIN_WORKER)
 {
 	char text[128];
@@ -31,12 +31,12 @@ SHOW(answer_version, version_columns, OF_MAIN_WORKER)
 	rows_add(rows, &(struct show_text){ text });
 }
 
-/* psycopg2, for SQLAlchemy, asks pg_type for the type hstore: there is none here. */
+/* SQLAlchemy with psycopg2 looks up the type hstore in pg_type. The console has no such type. */
 static const struct column types_columns[] = { { "oid", COLUMN_INT4 }, { "typarray", COLUMN_INT4 } };
 
 const struct show answer_types = { SHOW_COLUMNS(types_columns), NULL, OF_MAIN_WORKER };
 
-/* psql's TAB after SHOW asks for the names of settings: here the answer is what can be shown. */
+/* psql's TAB after SHOW asks for the names of settings. The console answers with the words that may follow SHOW. */
 static const struct column completion_columns[] = { { "lower", COLUMN_TEXT } };
 
 SHOW(answer_completion, completion_columns, OF_MAIN_WORKER)

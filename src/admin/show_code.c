@@ -1,7 +1,7 @@
 /*
- * src/admin/show_code.c - SHOW DATABASE_CODE: the names through which SQL reaches code of a database that could touch
- * session state, and why; SHOW DATABASE_CODE FOR 'SELECT ...': which of these names this SQL contains
- * (seal/risk_names.h).
+ * src/admin/show_code.c - SHOW DATABASE_CODE: the names by which SQL can run the database's own code that may touch
+ * session state, and the reason for which pgweir lists each name. SHOW DATABASE_CODE FOR 'SELECT ...': the names among
+ * these that this SQL contains (seal/risk_names.h).
  */
 #include "admin/show.h"
 #include "seal/risk_names.h"
@@ -14,7 +14,7 @@ SHOW_ROW(code, (TEXT, database) (TEXT, name) (TEXT, kind) (TEXT, state) (TEXT, i
 
 struct code_fill {
 	struct rows *rows;
-	struct code_row row; /* what all rows of a database have in common */
+	struct code_row row; /* the fields that are the same in all rows of a database */
 	const char *sql; /* NULL if all names are shown */
 };
 
@@ -25,13 +25,13 @@ add_name(const char *name, enum risk_name_kind kind, struct risk risk, const cha
 						       "declared" };
 	struct code_fill *fill = arg;
 	struct code_row row = fill->row;
-	char always[SEAL_STATE_TEXT_MAX], in_writes[SEAL_STATE_TEXT_MAX];
+	char state[SEAL_STATE_TEXT_MAX], in_writes[SEAL_STATE_TEXT_MAX];
 	unsigned parts = risk.always;
 
 	if (fill->sql != NULL) {
 		struct risk_names *one = risk_names_new();
 
-		/* Without memory, the SQL counts as touching all that the name may touch. */
+		/* Without memory, shows all parts of the state that the name may touch. */
 		parts = risk.always | risk.in_writes;
 		if (one != NULL && risk_names_add(one, kind, name, risk, "") == 0)
 			parts = risk_names_of_sql(one, fill->sql, strlen(fill->sql)) & ~(unsigned)RISK_EFFECTS;
@@ -41,7 +41,7 @@ add_name(const char *name, enum risk_name_kind kind, struct risk risk, const cha
 		return;
 	row.name = strcmp(name, RISK_BEYOND_ASCII) == 0 ? "(any that is not ASCII)" : name;
 	row.kind = kinds[kind];
-	row.state = seal_state_text(parts, always);
+	row.state = seal_state_text(parts, state);
 	row.in_writes = seal_state_text(risk.in_writes, in_writes);
 	row.because = reason;
 	rows_add(fill->rows, &row);
@@ -73,7 +73,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		row = fill.row;
 		found = fill.sql == NULL ? risk_names_of_opaque(answer->risks) | RISK_OPAQUE
 					 : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql));
-		is_opaque = (found & RISK_OPAQUE) != 0; /* the words of the SQL may not show what it runs */
+		is_opaque = (found & RISK_OPAQUE) != 0; /* the SQL's words do not show all code that it may run */
 		if (fill.sql == NULL || !is_opaque)
 			risk_names_each(answer->risks, add_name, &fill);
 		row.kind = is_opaque ? "opaque SQL" : "this SQL";

@@ -23,13 +23,13 @@ static const struct column config_columns[] = {
 };
 
 static void
-add_theirs(void *arg, const char *name, const char *value, const char *fallback, bool is_changeable)
+add_foreign_setting(void *arg, const char *name, const char *value, const char *fallback, bool is_changeable)
 {
 	rows_add(arg, &(struct config_line){ name, value, fallback, is_changeable ? "yes" : "no" });
 }
 
 static void
-add_own(const struct config_row *row, void *arg)
+add_own_setting(const struct config_row *row, void *arg)
 {
 	struct rows *rows = arg;
 	char key[CONFIG_NAME_MAX + 128], changeable[256];
@@ -48,8 +48,8 @@ SHOW(show_config, config_columns, OF_MAIN_WORKER)
 	if (!buf_ok(rows->out))
 		return;
 	for (size_t i = 0; file_formats[i] != NULL; i++)
-		file_formats[i]->each(config, add_theirs, rows);
-	config_each(config, add_own, rows);
+		file_formats[i]->each(config, add_foreign_setting, rows);
+	config_each(config, add_own_setting, rows);
 }
 
 static const struct column problems_columns[] = { { "problem", COLUMN_TEXT } };

@@ -1,5 +1,5 @@
 /*
- * src/admin/show_databases.c - SHOW DATABASES and USERS: those that are configured, and those that are in use.
+ * src/admin/show_databases.c - SHOW DATABASES and USERS: all that are configured, and others that are in use.
  *
  * The servers and clients of all pools are first added up by database or user, so the commands stay cheap with many
  * databases and many pools each.
@@ -31,7 +31,7 @@ struct sums {
 };
 
 static struct sum *
-get_sum(struct sums *sums, const char *name)
+find_or_add_sum(struct sums *sums, const char *name)
 {
 	struct sum *s;
 
@@ -83,7 +83,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	config_compute_settings(env->clients->x.config, scope, NULL, &settings);
 	upstream = upstream_fill_in(scope->upstream, name, "", NULL);
 	if (upstream == NULL)
-		return; /* there was no memory; or, since a reload, the name can't be filled into the upstream */
+		return; /* there was no memory, or a reload has made an upstream that the name can't be filled into */
 	hosts[0] = '\0';
 	for (size_t i = 0; i < upstream->host_count && len < HOSTS_TEXT_MAX; i++)
 		len += (size_t)snprintf(hosts + len, HOSTS_TEXT_MAX - len, "%s%s", i > 0 ? "," : "",
@@ -158,7 +158,7 @@ SHOW(show_databases, database_columns, OF_ALL)
 		return;
 	}
 	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
-		add_pool(get_sum(&sums, pool->database->name), pool);
+		add_pool(find_or_add_sum(&sums, pool->database->name), pool);
 	n = list_databases(env, names_in_use, list);
 	for (size_t i = 0; i < n; i++)
 		if (list[i].scope == NULL) {
@@ -193,7 +193,7 @@ SHOW_ROW(user, (TEXT, name) (TEXT, pool_size) (TEXT, reserve_pool_size) (TEXT, p
 static void
 add_known_user(const char *name, void *arg)
 {
-	get_sum(arg, name);
+	find_or_add_sum(arg, name);
 }
 
 static bool
@@ -204,7 +204,7 @@ has_own_key(const struct config_scope *scope, const char *name)
 	return scope != NULL && config_scope_key_find(name, &bit) != NULL && (scope->set & UINT64_C(1) << bit) != 0;
 }
 
-/* Adds a user, with sizes and a mode if the user has some of its own. */
+/* Adds a user; sizes and mode are shown only if the user's own section sets them. */
 static void
 add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 {
@@ -241,10 +241,10 @@ SHOW(show_users, user_columns, OF_ALL)
 	for (size_t i = 0; i < config->user_count; i++)
 		add_known_user(config->users[i].name, &sums);
 	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
-		add_pool(get_sum(&sums, pool->user), pool);
+		add_pool(find_or_add_sum(&sums, pool->user), pool);
 	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c))
 		if (exchange_is_relayed(&c->x))
-			/* the client's servers may log in as another user */
+			/* the user may have no pool, because servers may log in as another user than their clients */
 			add_known_user(exchange_user(&c->x), &sums);
 	HASH_ITER(hh, sums.table, s, next)
 		add_user(env, rows, s);

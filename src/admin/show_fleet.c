@@ -1,6 +1,6 @@
 /*
- * src/admin/show_fleet.c - SHOW BUDGET: what pgweir processes use of a common limit; SHOW FLEET: the list of these
- * processes.
+ * src/admin/show_fleet.c - SHOW BUDGET: the limits on connections that several pgweir processes share, and the use of
+ * these limits; SHOW FLEET: the processes.
  */
 #include "admin/show.h"
 #include "base/clock.h"

@@ -12,13 +12,14 @@
 
 #define FIGURE_MAX 24
 
-/* query is the whole time that the client sees; wait is for a server; server is PostgreSQL's time until its first
- * reply. The figures are texts, because a time beyond a histogram's last bound has no number. */
+/* In the names of columns, query is the whole time that the client sees, wait the time until a server is free, and
+ * server PostgreSQL's time until its first reply. The figures are texts, because a time beyond a histogram's last bound
+ * has no number. */
 SHOW_ROW(latency, (TEXT, database) (INT8, requests) (TEXT, query_p50_ms) (TEXT, query_p95_ms) (TEXT, query_p99_ms)
 	(TEXT, wait_p50_ms) (TEXT, wait_p95_ms) (TEXT, wait_p99_ms) (TEXT, server_p50_ms) (TEXT, server_p95_ms)
 	(TEXT, server_p99_ms));
 
-/* Returns a quantile in milliseconds, with three decimals; a histogram is no more exact. */
+/* Returns a quantile in milliseconds, rounded to three decimals; NaN if h is empty, infinity beyond the last bound. */
 static double
 quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
 {

@@ -15,12 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHAIN_MAX 32 /* the longest chain of clients that wait for each other */
+#define CHAIN_MAX 32 /* how many blockers of a chain are followed */
 
 /* --- which clients hold servers, and which wait for which --- */
 
-/* Returns true if a logged-in client holds the server. A server for replication is in no pool, and the server of a
- * client that is logging in counts for no client yet. */
+/* Returns true if a logged-in client holds the server. A server for replication is in no pool, and a server counts as
+ * held only after its client has logged in. */
 static bool
 is_held(const struct server *srv)
 {
@@ -48,7 +48,7 @@ find_holding(struct holding *list, const char *address, uint32_t pid)
 	return NULL;
 }
 
-/* As blocking_get_blockers(), of all workers. */
+/* Does what blocking_get_blockers() does; asks all workers' answers in turn. */
 static int
 find_blockers(const struct show_env *env, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX])
 {
@@ -59,10 +59,10 @@ find_blockers(const struct show_env *env, const char *address, uint32_t pid, uin
 	return n;
 }
 
-/* Follows the chain from a waiter to its first blocker, and on from there while the blocker waits, too. A process that
- * is not pgweir's may be a link of the chain. */
+/* Sets the waiter's root: follows the chain to the waiter's first blocker, and on while that blocker waits, too. Counts
+ * the waiter in `blocks` of each holding on the way. Links of the chain may be processes that are not pgweir's. */
 static void
-find_root(const struct show_env *env, struct holding *list, struct holding *waiter)
+follow_chain(const struct show_env *env, struct holding *list, struct holding *waiter)
 {
 	const char *address = waiter->srv->address;
 	uint32_t pids[BLOCKING_PIDS_MAX];
@@ -90,8 +90,8 @@ add_holding(const struct show_env *env, const struct pool *pool, const struct se
 	h->blocker_count = h->use == USE_RUNNING ? find_blockers(env, srv->address, srv->pid, h->blockers) : 0;
 }
 
-/* Stores in each pool's index how many clients wait for places that its connections have. Returns false without
- * memory. */
+/* Stores in pool->index of each pool how many clients wait for the places of that pool's connections. Returns false
+ * without memory. */
 static bool
 count_waiting(const struct show_env *env, struct rows *rows)
 {
@@ -129,7 +129,7 @@ show_holdings(const struct show_env *env, struct rows *rows)
 				add_holding(env, pool, srv, &list[n++]);
 	qsort(list, n, sizeof(*list), by_age);
 	for (size_t i = 0; i < n; i++)
-		find_root(env, list, &list[i]);
+		follow_chain(env, list, &list[i]);
 	return list;
 }
 
@@ -163,8 +163,7 @@ show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX])
 				  : 0;
 }
 
-/* Names the client of a process, or the process if it belongs to no client of pgweir's; pid 0 is a prepared
- * transaction. */
+/* Appends the client of h and the PID; if h is NULL, appends the PID alone. PID 0 stands for a prepared transaction. */
 static int
 put_process(const struct holding *h, uint32_t pid, const char *before, char *out, size_t cap)
 {

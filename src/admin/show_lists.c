@@ -1,6 +1,6 @@
 /*
- * src/admin/show_lists.c - small commands: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and those that
- * never have rows; PEERS are in show_peers.c.
+ * src/admin/show_lists.c - small commands: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and the
+ * commands that never have rows. SHOW PEERS is in show_peers.c.
  */
 #include "admin/show.h"
 #include "config/compat.h"
@@ -88,7 +88,7 @@ SHOW(show_state, state_columns, OF_MAIN_WORKER)
 
 SHOW_ROW(memory, (TEXT, name) (INT4, size) (INT4, used) (INT4, free) (INT4, memtotal));
 
-/* For settings, only their number is known. */
+/* The memory of sets of session settings (images) is not known, only their number. */
 SHOW(show_mem, memory_columns, OF_ALL)
 {
 	uint64_t used, login, servers = show_count_servers(env), statements = 0, bytes = 0, gucs = 0;
@@ -115,8 +115,8 @@ SHOW(show_mem, memory_columns, OF_ALL)
 
 static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 
-/* The version is "PgBouncer" and numbers, nothing else: pgbouncer_fdw casts what follows the last point. pgweir's own
- * version is in SELECT version(). */
+/* The version is "PgBouncer" and numbers, nothing else: pgbouncer_fdw casts the text after the last point to a number.
+ * pgweir's own version is in SELECT version(). */
 SHOW(show_version, version_columns, OF_MAIN_WORKER)
 {
 	bool is_old = compat_is_1_25(env->clients->x.config);

@@ -6,7 +6,7 @@ SHOW_ROW(peer, (INT4, peer_id) (TEXT, host) (INT4, port) (INT4, pool_size));
 SHOW_ROW(peer_pool, (INT4, peer_id) (INT4, cl_active_cancel_req) (INT4, cl_waiting_cancel_req) (INT4, sv_active_cancel)
 	(INT4, sv_login));
 
-/* Each cancel request gets a connection of its own to the peer at once, so none waits, and a pool has no size. */
+/* Each cancel request gets its own connection to the peer at once, so no request waits, and a pool has no size. */
 static void
 fill_peers(const struct show_env *env, struct rows *rows)
 {
@@ -15,12 +15,12 @@ fill_peers(const struct show_env *env, struct rows *rows)
 	struct fail why;
 
 	while (config_next_peer(&at, &peer, &why) > 0) {
-		uint64_t passed = cancel_count_passing(env->clients, peer.id);
+		uint64_t passing = cancel_count_passing(env->clients, peer.id);
 
 		if (rows->columns == peer_columns)
 			rows_add(rows, &(struct peer_row){ peer.id, peer.host, peer.port, 0 });
 		else
-			rows_add(rows, &(struct peer_pool_row){ peer.id, passed, 0, passed, 0 });
+			rows_add(rows, &(struct peer_pool_row){ peer.id, passing, 0, passing, 0 });
 	}
 }
 

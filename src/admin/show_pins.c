@@ -1,6 +1,6 @@
 /*
  * src/admin/show_pins.c - SHOW PINS: the clients that keep a server connection between transactions, and why; SHOW
- * AUDIT: what each application does to its session (where session_state = warn).
+ * AUDIT: the kinds of SQL by which each application may change its session (if session_state = warn).
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -35,7 +35,7 @@ SHOW_ROW(audit_show, (TEXT, database) (TEXT, user) (TEXT, application_name) (TEX
 	(TIME, last_seen) (TEXT, in_transaction_mode));
 
 static void
-add_audited(const struct audit_row *audited, void *arg)
+add_audit(const struct audit_row *audited, void *arg)
 {
 	const struct show_fill *fill = arg;
 
@@ -55,6 +55,6 @@ add_audited(const struct audit_row *audited, void *arg)
 
 SHOW(show_audit, audit_show_columns, OF_MAIN_WORKER)
 {
-	if (audit_each(env->clients->x.audit, add_audited, &(struct show_fill){ env, rows }) < 0)
+	if (audit_each(env->clients->x.audit, add_audit, &(struct show_fill){ env, rows }) < 0)
 		rows->out->is_broken = true;
 }

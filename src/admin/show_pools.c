@@ -1,6 +1,6 @@
 /*
- * src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: the pools' servers, and the clients that wait for
- * one.
+ * src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: the pools' servers, and the clients that wait for a
+ * server.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -18,7 +18,7 @@ SHOW_ROW(pool, (TEXT, database) (TEXT, user) (INT4, cl_active) (INT4, cl_waiting
 	(INT4, sv_idle) (INT4, sv_used) (INT4, sv_tested) (INT4, sv_login) (INT4, maxwait) (INT4, maxwait_us)
 	(TEXT, pool_mode) (TEXT, load_balance_hosts));
 
-/* Adds pool's servers to *row, and those of its standby pools. */
+/* Counts the servers of the pool and of its standby pools in *row. */
 static void
 count_servers(const struct pool *pool, struct pool_row *row)
 {
@@ -93,7 +93,7 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		const struct pool *pool = pools[p];
 		const struct pool_counters *c = &pool->counters;
 		const struct delegator *owner = pool->target->server.delegator;
-		const struct delegated *by = owner != NULL ? owner->owner_credentials : NULL;
+		const struct delegated *credentials = owner != NULL ? owner->owner_credentials : NULL;
 		struct pool_more_row row = { .database = pool->database->name, .user = pool->user };
 		struct pool_row servers = { 0 };
 		struct policy_counts n;
@@ -119,9 +119,10 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		row.ahead = policy_count_ahead(pool->policy);
 		row.worker = show_worker_of(env, pool);
 		row.ticket_left_ms = ROWS_NULL;
-		if (by != NULL) {
-			row.principal = by->principal;
-			row.ticket_left_ms = by->until_us > env->now_us ? (by->until_us - env->now_us) / US_PER_MS : 0;
+		if (credentials != NULL) {
+			row.principal = credentials->principal;
+			row.ticket_left_ms =
+			    credentials->until_us > env->now_us ? (credentials->until_us - env->now_us) / US_PER_MS : 0;
 		}
 		for (size_t i = 0; i < RR_COUNT; i++)
 			row.recycles += c->recycles[i];

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define STATEMENT_COLUMNS (HASH, fingerprint)(TEXT, database)(TEXT, user)(TEXT, application_name)(INT8, calls)
-#define SEVERAL "(several)" /* a name in rows that PER has merged */
+#define SEVERAL "(several)" /* replaces a name that differs between rows that PER has merged */
 
 /* clang-format off */
 static const struct column queries_columns[] = {
@@ -16,9 +16,9 @@ static const struct column queries_columns[] = {
 		(MS, server_percent) (INT8, rows) (INT8, bytes_out) (INT8, plans_kept) (TIME, first_seen) (TIME, last_seen) (TEXT, query))
 };
 /* clang-format on */
-_Static_assert(offsetof(struct query_row, routes) == sizeof(queries_columns) / sizeof(struct column) * 8, "see there");
+_Static_assert(offsetof(struct query_row, routes) == sizeof(queries_columns) / sizeof(struct column) * 8, "query_row");
 
-/* Orders by a number, the largest first; at is its offset in the row. */
+/* Orders by a number, the largest first; `at` points to the number's offset in the row. */
 static int
 by_value(const void *a, const void *b, void *at)
 {
@@ -32,15 +32,15 @@ static int
 by_key(const void *a, const void *b, void *per)
 {
 	const struct query_row *one = a, *other = b;
-	unsigned what = *(const unsigned *)per;
+	unsigned key = *(const unsigned *)per;
 
-	return what == PER_STATEMENT ? memcmp(&one->fingerprint, &other->fingerprint, sizeof(one->fingerprint))
-	       : what == PER_USER    ? strcmp(one->user, other->user)
-				     : strcmp(one->application, other->application);
+	return key == PER_STATEMENT ? memcmp(&one->fingerprint, &other->fingerprint, sizeof(one->fingerprint))
+	       : key == PER_USER    ? strcmp(one->user, other->user)
+				    : strcmp(one->application, other->application);
 }
 
 static void
-add_query(struct query_row *to, const struct query_row *from)
+merge_query(struct query_row *to, const struct query_row *from)
 {
 	uint64_t max_us = to->max_us > from->max_us ? to->max_us : from->max_us;
 
@@ -60,7 +60,7 @@ add_query(struct query_row *to, const struct query_row *from)
 /* Drops the rows that do not match LIKE, and merges the others that have the same key. Returns how many rows are
  * left. */
 static size_t
-merge(struct query_row *list, size_t count, unsigned per, struct rows *rows)
+merge_rows(struct query_row *list, size_t count, unsigned per, struct rows *rows)
 {
 	size_t left = 0;
 
@@ -69,7 +69,7 @@ merge(struct query_row *list, size_t count, unsigned per, struct rows *rows)
 		if (!rows_like_matches(rows, &list[i]))
 			continue;
 		else if (left > 0 && by_key(&list[left - 1], &list[i], &per) == 0)
-			add_query(&list[left - 1], &list[i]);
+			merge_query(&list[left - 1], &list[i]);
 		else
 			list[left++] = list[i];
 	rows->like = NULL;
@@ -87,12 +87,12 @@ add_queries(struct query_row *list, size_t count, void *arg)
 	for (size_t i = 0; i < count; i++)
 		server_us += list[i].phase_us[PHASE_SERVER];
 	if (command->per != PER_NOTHING)
-		count = merge(list, count, command->per, fill->rows);
+		count = merge_rows(list, count, command->per, fill->rows);
 	for (struct query_row *q = list; q < list + count; q++) {
 		double us = histogram_quantile_us(&q->duration, &histogram_bounds_query, 0.95, q->max_us);
 
 		q->mean_us = q->total_us / q->calls;
-		/* a quantile is only as exact as its bucket */
+		/* interpolated within a bucket, the quantile may exceed the maximum */
 		q->p95_us = us < (double)q->max_us ? (uint64_t)(us + 0.5) : q->max_us;
 		q->server_share = server_us > 0 ? q->phase_us[PHASE_SERVER] * 100000 / server_us : 0;
 	}
@@ -106,7 +106,7 @@ add_queries(struct query_row *list, size_t count, void *arg)
 #define ROUTE_COLUMN(id, name) { name, COLUMN_INT8 },
 
 struct reads_row {
-	/* calls: only those made while standbys could be read */
+	/* `calls` has only the calls that were made while standbys could be read */
 	ROW_FIELDS(STATEMENT_COLUMNS)
 	uint64_t routes[ROUTE_COUNT - 1];
 	ROW_FIELDS((TEXT, query))
@@ -138,9 +138,9 @@ add_reads(struct query_row *list, size_t count, void *arg)
 static void
 fill_from_table(const struct show_env *env, struct rows *rows)
 {
-	bool is_all = rows->columns == queries_columns;
+	bool is_queries = rows->columns == queries_columns;
 
-	rows->out->is_broken |= query_table_read(env->host->queries, is_all ? add_queries : add_reads,
+	rows->out->is_broken |= query_table_read(env->host->queries, is_queries ? add_queries : add_reads,
 						 &(struct show_fill){ env, rows }) < 0;
 }
 

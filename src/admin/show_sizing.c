@@ -17,22 +17,23 @@
 #define HEADROOM 1.5 /* bursts need this many times the average */
 #define LONG_ENOUGH_US (60 * US_PER_S) /* the shortest time after which a pool is called too large */
 #define QUEUES_SAID 3
-#define MANY_UNNAMED 1000 /* requests; enough to say what most of them are like */
-/* a client that should have sent or read something for so long is named even if no client waits */
+#define MANY_UNNAMED 1000 /* this many requests are enough for advice on keep_plans */
+/* a client that has owed its next message, or left replies unread, for this long is named even if no client waits */
 #define STUCK_US (1 * US_PER_S)
 
-/* Returns the use of a pool. Adds to *closes how many of its connections were ever closed because of unknown code. */
+/* Computes sizes from the use of all shards of a pool. Adds to *closes how many of the pool's connections were closed
+ * because of unknown code. */
 static struct policy_sizing
-use_of(const struct show_env *env, const struct pool *pool, uint64_t *closes)
+compute_sizing(const struct show_env *env, const struct pool *pool, uint64_t *closes)
 {
 	struct policy_use all = { 0 };
 	uint32_t shards = 0;
 
 	for (const struct pool *shard = pool; shard != NULL; shard = show_next_shard(env, pool, shard), shards++) {
-		const struct policy_use_sample look = pool_use_now(shard);
+		const struct policy_use_sample sample = pool_use_now(shard);
 		struct policy_use use = shard->use;
 
-		policy_use_record_sample(&use, &look, env->now_us);
+		policy_use_record_sample(&use, &sample, env->now_us);
 		policy_use_add(&all, &use);
 		*closes += shard->counters.recycles[RR_UNKNOWN_CODE];
 	}
@@ -40,7 +41,7 @@ use_of(const struct show_env *env, const struct pool *pool, uint64_t *closes)
 }
 
 static double
-percent(const struct policy_sizing *u, enum server_use of)
+percent_of(const struct policy_sizing *u, enum server_use of)
 {
 	return u->in_use > 0 ? u->in_use_by_party[of] / u->in_use * 100 : 0;
 }
@@ -126,7 +127,7 @@ advise(const struct show_env *env, const struct pool *pool, const struct policy_
 }
 
 /* Returns the client that has waited longest for a connection of the pool. If no client waits for one, returns the
- * client that has waited longest for room under a cap that the pool is under; NULL if there is no such client. */
+ * client that has waited longest for room in a limit that the pool counts in; NULL if there is no such client. */
 static const struct client *
 find_first_in_queue(const struct show_env *env, const struct pool *pool)
 {
@@ -167,7 +168,7 @@ static void
 say_pool(const struct show_env *env, const struct pool *pool, const struct holding *list, struct rows *rows)
 {
 	uint64_t closes = 0;
-	struct policy_sizing u = use_of(env, pool, &closes);
+	struct policy_sizing u = compute_sizing(env, pool, &closes);
 	const struct client *first = find_first_in_queue(env, pool);
 	uint64_t stuck_us = env->now_us > STUCK_US ? env->now_us - STUCK_US : 0;
 
@@ -183,8 +184,8 @@ say_pool(const struct show_env *env, const struct pool *pool, const struct holdi
 	show_say(env, rows,
 		 "Lent %" PRIu64 " time%s, for %s on average; of the time that connections were in use %.0f %% went by "
 		 "idle in transaction, %.0f %% waiting for the client, %.0f %% between transactions.",
-		 u.loans, u.loans == 1 ? "" : "s", duration_format((uint64_t)u.hold_us).text, percent(&u, USE_IDLE),
-		 percent(&u, USE_CLIENT), percent(&u, USE_KEPT));
+		 u.loans, u.loans == 1 ? "" : "s", duration_format((uint64_t)u.hold_us).text, percent_of(&u, USE_IDLE),
+		 percent_of(&u, USE_CLIENT), percent_of(&u, USE_KEPT));
 	show_say(env, rows,
 		 "Waits for a connection (including waits for a new one to open): %" PRIu64
 		 ", of %s on average; timed out: %" PRIu64 ".",
@@ -206,7 +207,7 @@ say_pool(const struct show_env *env, const struct pool *pool, const struct holdi
 		advise(env, pool, &u, rows);
 }
 
-/* Explains the longest queues, with what EXPLAIN WAIT says of the first client in each. */
+/* Explains the longest queues by the sentences of EXPLAIN WAIT about the first client in each. */
 static void
 say_queues(const struct show_env *env, const struct holding *list, struct rows *rows)
 {
@@ -221,9 +222,8 @@ say_queues(const struct show_env *env, const struct holding *list, struct rows *
 
 /*
  * Says how many of the database's requests ran with a plan that PostgreSQL had kept because of keep_plans. If none did,
- * and most of at least MANY_UNNAMED requests had an unnamed statement, says so, because PostgreSQL plans such a
- * statement anew each time. A request by the extended protocol counts as one with an unnamed statement if it has no
- * Bind of a named one.
+ * and at least MANY_UNNAMED requests, more than half of all, had an unnamed statement, says so, because PostgreSQL
+ * plans such a statement anew each time. Each Bind of a named statement counts as one request with a named statement.
  */
 static void
 say_plans(const struct show_env *env, const char *name, struct rows *rows)

@@ -44,7 +44,7 @@ struct socket_row {
 };
 
 static uint64_t
-local_address(int fd, char out[SHOW_ADDRESS_MAX])
+write_local_address(int fd, char out[SHOW_ADDRESS_MAX])
 {
 	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(ss);
@@ -65,16 +65,16 @@ peer_pid(const struct client *c)
 	return (uint64_t)cred.pid;
 }
 
-/* Writes the client's `ptr`. PgBouncer shows an address there; here the number is made of the id, so it is unique among
- * clients and servers, and the same in all commands. */
+/* Writes the client's `ptr`. PgBouncer shows an address there; pgweir makes a number from the id, so the number is
+ * unique among clients and servers, and the same in all commands. */
 static void
-client_pointer(const struct client *c, char out[POINTER_MAX])
+write_client_pointer(const struct client *c, char out[POINTER_MAX])
 {
 	snprintf(out, POINTER_MAX, "0xc%010" PRIx64, c->x.waiter.id);
 }
 
 static void
-server_pointer(const struct server *srv, char out[POINTER_MAX])
+write_server_pointer(const struct server *srv, char out[POINTER_MAX])
 {
 	snprintf(out, POINTER_MAX, "0x5%010" PRIx64, srv->id);
 }
@@ -106,7 +106,7 @@ fill_stream(const struct stream *s, struct socket_row *row)
 }
 
 static const char *
-client_state(const struct client *c)
+client_state_text(const struct client *c)
 {
 	int activity = client_activity(c);
 
@@ -119,9 +119,10 @@ client_state(const struct client *c)
 	return activity == CLIENT_IS_ACTIVE ? "active" : activity == CLIENT_IS_IDLE ? "idle" : "login";
 }
 
-/* Returns the server that a client has, or to which its request was sent ahead; NULL if there is neither. */
+/* Returns the client's server. If the client has none, returns the server to which its request was sent ahead
+ * (policy_ahead.h); NULL if there is none. */
 static const struct server *
-client_server(const struct client *c)
+find_server_of_client(const struct client *c)
 {
 	const struct server *srv = c->x.srv;
 
@@ -144,9 +145,9 @@ client_database(const struct show_env *env, const struct client *c)
 }
 
 static void
-client_row(const struct show_env *env, const struct client *c, struct socket_row *row)
+fill_client_row(const struct show_env *env, const struct client *c, struct socket_row *row)
 {
-	const struct server *srv = client_server(c);
+	const struct server *srv = find_server_of_client(c);
 	uint64_t wait_us = c->x.waiter.waits != WAITS_NOT ? show_age_us(env->now_us, c->x.waiter.since_us) : 0;
 
 	row_init(row, "C");
@@ -154,20 +155,20 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->database = client_database(env, c);
 	if (c->x.replication != REPLICATION_NONE)
 		row->replication = c->x.replication == REPLICATION_LOGICAL ? "logical" : "physical";
-	row->state = client_state(c);
+	row->state = client_state_text(c);
 	if (c->is_unix)
 		snprintf(row->addr_text, sizeof(row->addr_text), "unix");
 	else
 		row->port = show_address_and_port(&c->peer.any, row->addr_text);
-	row->local_port = local_address(c->x.stream.fd, row->local_text);
+	row->local_port = write_local_address(c->x.stream.fd, row->local_text);
 	row->connect_time = show_wall_us(env, c->connected_us);
-	row->request_time =
-	    show_wall_us(env, c->x.request_us > 0 ? c->x.request_us : c->connected_us); /* as in PgBouncer */
+	/* As in PgBouncer, request_time is connect_time before the first request. */
+	row->request_time = show_wall_us(env, c->x.request_us > 0 ? c->x.request_us : c->connected_us);
 	row->wait = wait_us / US_PER_S;
 	row->wait_us = wait_us % US_PER_S;
-	client_pointer(c, row->ptr_text);
+	write_client_pointer(c, row->ptr_text);
 	if (srv != NULL)
-		server_pointer(srv, row->link_text);
+		write_server_pointer(srv, row->link_text);
 	row->remote_pid = peer_pid(c);
 	row->application_name = exchange_application(&c->x);
 	row->prepared_statements = statements_count(&c->x);
@@ -199,7 +200,7 @@ server_state_text(const struct server *srv)
 }
 
 static void
-server_row(const struct show_env *env, const struct pool *pool, const struct server *srv, struct socket_row *row)
+fill_server_row(const struct show_env *env, const struct pool *pool, const struct server *srv, struct socket_row *row)
 {
 	const char *application = srv->gucs != NULL ? gucs_get(srv->gucs, "application_name") : NULL;
 
@@ -210,11 +211,11 @@ server_row(const struct show_env *env, const struct pool *pool, const struct ser
 		row->replication = strcmp(srv->target->replication, "database") == 0 ? "logical" : "physical";
 	row->state = server_state_text(srv);
 	row->port = show_address_and_port((const struct sockaddr *)&srv->peer, row->addr_text);
-	row->local_port = local_address(srv->stream.fd, row->local_text);
+	row->local_port = write_local_address(srv->stream.fd, row->local_text);
 	row->connect_time = show_wall_us(env, srv->created_us);
 	row->request_time = show_wall_us(env, srv->loan.lent_us > 0 ? srv->loan.lent_us : srv->created_us);
 	row->close_needed = srv->fitness != SERVER_FIT || (srv->conn != NULL && srv->conn->is_recycle_due);
-	server_pointer(srv, row->ptr_text);
+	write_server_pointer(srv, row->ptr_text);
 	row->remote_pid = srv->pid;
 	row->application_name = application != NULL ? application : "";
 	row->prepared_statements = srv->statements.count;
@@ -229,7 +230,7 @@ static void
 add_socket(struct rows *rows, struct socket_row *row)
 {
 	if (rows->columns == common_columns)
-		row->recv_pos = row->worker; /* common_columns has worker where recv_pos is */
+		row->recv_pos = row->worker; /* common_columns has `worker` in the place of recv_pos */
 	rows_add(rows, row);
 }
 
@@ -242,7 +243,7 @@ add_clients(const struct show_env *env, struct rows *rows, bool is_active_only)
 	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c)) {
 		if (is_active_only && c->x.srv == NULL && c->x.state != CL_CONSOLE)
 			continue;
-		client_row(env, c, &row);
+		fill_client_row(env, c, &row);
 		add_socket(rows, &row);
 	}
 }
@@ -256,9 +257,9 @@ add_servers(const struct show_env *env, struct rows *rows, const struct pool *po
 	TAILQ_FOREACH(srv, &pool->servers, all) {
 		if (is_active_only && srv->state != SV_LENT)
 			continue;
-		server_row(env, pool, srv, &row);
+		fill_server_row(env, pool, srv, &row);
 		if (srv->borrower != NULL)
-			client_pointer(srv->borrower, row.link_text);
+			write_client_pointer(srv->borrower, row.link_text);
 		add_socket(rows, &row);
 	}
 }
@@ -274,7 +275,7 @@ add_listeners(const struct show_env *env, struct rows *rows, const struct pool *
 
 		if (srv == NULL)
 			continue;
-		server_row(env, pool, srv, &row);
+		fill_server_row(env, pool, srv, &row);
 		if (srv->state == SV_LENT)
 			row.state = "listen";
 		add_socket(rows, &row);
@@ -282,7 +283,7 @@ add_listeners(const struct show_env *env, struct rows *rows, const struct pool *
 }
 
 static void
-fill(const struct show_env *env, struct rows *rows)
+fill_sockets(const struct show_env *env, struct rows *rows)
 {
 	enum command_id id = env->command->row->id;
 	bool is_active_only = id == COMMAND_SHOW_ACTIVE_SOCKETS;
@@ -297,10 +298,10 @@ fill(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), fill, OF_ALL };
-const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), fill, OF_ALL };
-const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill, OF_ALL };
-const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill, OF_ALL };
+const struct show show_clients = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_sockets, OF_ALL };
+const struct show show_servers = { SHOW_COLUMNS_AND_WORKER(common_columns), fill_sockets, OF_ALL };
+const struct show show_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill_sockets, OF_ALL };
+const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns), fill_sockets, OF_ALL };
 
 /* --- EXPLAIN RESTART --- */
 
@@ -320,7 +321,7 @@ SHOW(answer_restart, mover_columns, OF_ALL)
 
 			if ((why == NULL) != (moves == 1))
 				continue;
-			client_row(env, c, &of);
+			fill_client_row(env, c, &of);
 			rows_add(rows, &(struct mover_row){ of.id, of.database, of.user, of.application_name,
 							    of.addr_text, of.port, moves, why });
 		}

@@ -1,8 +1,8 @@
 /*
  * src/admin/show_stats.c - SHOW STATS, STATS_TOTALS, STATS_AVERAGES and TOTALS.
  *
- * The columns are those of the PgBouncer that SHOW VERSION names: 1.25 counts logins of clients in TOTALS only, 1.26 in
- * all four commands.
+ * The columns are those of the PgBouncer that SHOW VERSION names. PgBouncer 1.25 shows logins of clients in TOTALS
+ * only, 1.26 in all four commands.
  */
 #include "admin/show.h"
 

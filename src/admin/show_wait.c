@@ -1,7 +1,7 @@
 /*
- * src/admin/show_wait.c - EXPLAIN WAIT: explains, sentence by sentence, what a client waits for. It gives the
- * explanation that the pool's error would give after the timeout, while the client still waits, and names the clients
- * that have the servers.
+ * src/admin/show_wait.c - EXPLAIN WAIT: explains, sentence by sentence, the wait of a client that still waits. The
+ * sentences give the same explanation as the pool's error after the timeout, and name the clients that have the
+ * servers.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -39,7 +39,7 @@ show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
 }
 
 static const char *
-name_of(const struct client *c, char out[CLIENT_WORDS_MAX])
+write_name(const struct client *c, char out[CLIENT_WORDS_MAX])
 {
 	struct client_about about;
 
@@ -67,7 +67,7 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 	show_write_blockers(list, h, blocked);
 	/* show_say() is not used here: it would replace words of the SQL that look like names of settings. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
-		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid,
+		 write_name(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid,
 		 show_write_use(h, use), age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "",
 		 blocked, query[0] != '\0' ? ": " : "", query);
 	rows_add(rows, &(struct show_text){ text });
@@ -75,10 +75,10 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 
 /* --- what would end the wait --- */
 
-/* Writes how to end the client or process at the root of the chain for which h waits; or, if h is not blocked, how to
- * end h itself. */
+/* Writes how to end the client or process at the root of h's chain of blockers. If h is not blocked, writes how to end
+ * the client of h. */
 static const char *
-remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_REMEDY_MAX])
+write_remedy(const struct show_env *env, const struct holding *h, char out[HOLDER_REMEDY_MAX])
 {
 	bool is_outside = h->blocker_count > 0 && h->root == NULL;
 
@@ -89,16 +89,16 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 	return out;
 }
 
-/* Returns true if h has one of the places that clients of e wait for, or would wait for. */
+/* Returns true if h has one of the places that clients of the pool wait for, or would wait for. */
 static bool
 is_in_way(const struct pool *pool, const struct holding *h)
 {
 	return policy_may_get_place_of(pool->policy, h->pool->policy);
 }
 
-/* Returns how many of the places for which clients of e wait are kept because of one root: the place of h, and those of
- * all holdings that have the same root. The root is h itself or, if h is blocked, the process outside pgweir that
- * blocks h. */
+/* Returns how many of the places that the pool's clients wait for are kept because of one root: the place of h, and the
+ * places of all holdings that have the same root. The root is h itself or, if h is blocked, the process outside pgweir
+ * that blocks h. */
 static uint32_t
 count_kept(const struct holding *list, const struct pool *pool, const struct holding *h)
 {
@@ -113,8 +113,8 @@ count_kept(const struct holding *list, const struct pool *pool, const struct hol
 	return kept;
 }
 
-/* The connections that a pool's clients wait for. of: those that are not blocked; unknown: those of them that may be
- * blocked, as PostgreSQL has not said. */
+/* Counts of the connections that a pool's clients wait for. of: the connections that no lock is known to block, by use.
+ * unknown: the connections in `of` of which PostgreSQL has not said whether a lock blocks them. */
 struct uses {
 	uint32_t all, of[SERVER_USES], blocked, unknown;
 };
@@ -146,8 +146,8 @@ say_uses(const struct show_env *env, const struct pool *pool, const struct uses 
 			 "answered; run there: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity.");
 }
 
-/* Returns true if an end of h would let others go on. A client that is merely idle for milliseconds while others wait
- * for its row is in a healthy transaction: it must have been idle since before_us. */
+/* Returns true if other clients could go on if h ended. A client that was idle for milliseconds while others wait for
+ * its row is in a healthy transaction, so an idle client counts only if it was idle since before_us. */
 static bool
 helps_if_ended(const struct holding *h, uint64_t before_us)
 {
@@ -185,7 +185,7 @@ show_explain_usage(const struct show_env *env, const struct pool *pool, const st
 	if (worst == NULL || (uses.all < pool->settings.pool_size + pool->settings.max_overflow &&
 			      !policy_is_short_of_places(pool->policy)))
 		return false;
-	show_say(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, remedy_of(env, worst, remedy), most);
+	show_say(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, write_remedy(env, worst, remedy), most);
 	return true;
 }
 
@@ -205,7 +205,7 @@ show_explain_wait(const struct show_env *env, const struct client *c, const stru
 	limit = duration_format(end_us - c->x.waiter.since_us);
 	compat_reword(env->clients->x.config, &ours, &why);
 	show_count_shards(env, pool, &counts);
-	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
+	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", write_name(c, name), waited.text,
 		 pool->database->name, pool->user,
 		 end_us != UINT64_MAX ? "it gets an error after " : "it waits for as long as it takes",
 		 end_us != UINT64_MAX ? limit.text : "");
@@ -224,13 +224,13 @@ show_explain_wait(const struct show_env *env, const struct client *c, const stru
 static void
 say_waits(const struct show_env *env, const struct client *c, struct holding *list, struct rows *rows)
 {
-	int told = 0;
+	int named = 0;
 
 	show_explain_wait(env, c, list, rows);
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (is_in_way(c->x.pool, h) && ++told <= HOLDERS_NAMED)
+		if (is_in_way(c->x.pool, h) && ++named <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
-	if (told > HOLDERS_NAMED)
+	if (named > HOLDERS_NAMED)
 		show_say(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 }
 
@@ -250,18 +250,18 @@ say_root(const struct show_env *env, struct holding *list, const struct holding 
 	}
 }
 
-/* Names the clients that wait for root, which itself waits for none. */
+/* Names the clients that `root` blocks; nothing blocks `root` itself. */
 static void
 say_blocked(const struct show_env *env, struct holding *list, const struct holding *root, struct rows *rows)
 {
-	uint64_t told = 0;
+	uint64_t named = 0;
 
 	show_say(env, rows, "It blocks %s%s:", counted(root->blocks, "client", "clients").text,
 		 root->blocks == 1 ? "" : ", some behind each other");
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (h->blocker_count > 0 && h->root == root && ++told <= HOLDERS_NAMED)
+		if (h->blocker_count > 0 && h->root == root && ++named <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
-	if (told > HOLDERS_NAMED)
+	if (named > HOLDERS_NAMED)
 		show_say(env, rows, "SHOW BLOCKERS has the others.");
 }
 
@@ -288,14 +288,14 @@ say_with_server(const struct show_env *env, struct holding *list, const struct h
 		say_blocked(env, list, h, rows);
 	/* a deadlock needs no advice: PostgreSQL ends it */
 	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h)
-		show_say(env, rows, "What helps: %s.", remedy_of(env, h, remedy));
+		show_say(env, rows, "What helps: %s.", write_remedy(env, h, remedy));
 }
 
 #define LISTENS                                                                                                        \
 	"It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, pgweir_pool_listen_connections)"
 
 static const char *
-without_server(const struct client *c)
+text_without_server(const struct client *c)
 {
 	static const char *const words[CL_STATES] = {
 		[CL_CONSOLE] = "It is in this console",
@@ -336,6 +336,6 @@ SHOW(answer_wait, show_sentence_columns, OF_ALL_WITH_BLOCKERS)
 	else if (h != NULL && h->srv != NULL)
 		say_with_server(env, list, h, rows);
 	else
-		show_say(env, rows, "%s waits for no server. %s.", name_of(c, name), without_server(c));
+		show_say(env, rows, "%s waits for no server. %s.", write_name(c, name), text_without_server(c));
 	free(list);
 }

@@ -94,7 +94,7 @@ refuse_without_memory(struct admission *a, struct admission_place *t)
 
 /* Writes "10.0.0.7", "2001:db8:0:1::/64" or "unix". */
 static void
-address_text(const struct admission_place *t, char out[static ADDRESS_TEXT_MAX])
+write_address(const struct admission_place *t, char out[static ADDRESS_TEXT_MAX])
 {
 	uint8_t in6[16] = { 0 };
 	char text[INET6_ADDRSTRLEN] = "";
@@ -119,7 +119,7 @@ refuse_address(struct admission *a, struct admission_place *t)
 	char address[ADDRESS_TEXT_MAX];
 	struct fail why;
 
-	address_text(t, address);
+	write_address(t, address);
 	fail_set(&why, "53300", "too many connections from %s: more than %u (max_address_client_connections)", address,
 		 admission_config(a)->max_address_client_connections);
 	fail_hint(&why, "Close some, or raise max_address_client_connections in section [limits] of pgweir.ini.");
@@ -128,7 +128,7 @@ refuse_address(struct admission *a, struct admission_place *t)
 
 /* Connections that wait for the answer to a wrong password don't count here: they have a limit of their own. */
 static bool
-is_address_over(const struct admission *a, const struct admission_place *t, uint32_t spare)
+is_over_address_limit(const struct admission *a, const struct admission_place *t, uint32_t spare)
 {
 	uint32_t limit = admission_config(a)->max_address_client_connections;
 
@@ -148,7 +148,7 @@ is_exempt(const struct admission *a, const struct sockaddr *peer)
 	return false;
 }
 
-/* Returns false without memory. */
+/* Counts the connection in its address, and finds out if the address is exempt. Returns false without memory. */
 static bool
 count_address(struct admission *a, struct admission_place *t, const struct sockaddr *peer)
 {
@@ -172,9 +172,9 @@ admission_enter(struct admission *a, struct admission_place *t, const struct soc
 	admission_queue_join(a, t, ADMISSION_SILENT);
 	if (!count_address(a, t, peer))
 		return refuse_without_memory(a, t);
-	if (is_address_over(a, t, ADDRESS_SPARE))
+	if (is_over_address_limit(a, t, ADDRESS_SPARE))
 		return refuse_address(a, t);
-	t->is_above_limit = is_address_over(a, t, 0);
+	t->is_above_limit = is_over_address_limit(a, t, 0);
 	return true;
 }
 
@@ -204,16 +204,16 @@ struct rate {
 	enum reject_reason reason;
 };
 
-/* Returns how much of the name is the key: all databases of a tenant count together, under "tenant/". */
+/* Returns how many bytes of a database's name are its key; all databases of a tenant count together, as "tenant/". */
 static size_t
-counted_len(const struct config *config, const char *database)
+key_len_of(const struct config *config, const char *database)
 {
 	size_t tenant_len = config_tenant_len(config, database);
 
 	return tenant_len > 0 ? tenant_len + 1 : strlen(database);
 }
 
-/* Takes tokens from all rates or from none, so a login that one rate refuses costs the other rates nothing. */
+/* Takes tokens from all rates. If one rate has none left, takes none, refuses the login, and returns false. */
 static bool
 take_tokens(struct admission *a, struct admission_place *t, const struct rate *rates, size_t count)
 {
@@ -238,7 +238,7 @@ take_tokens(struct admission *a, struct admission_place *t, const struct rate *r
 }
 
 static bool
-is_within_rates(struct admission *a, struct admission_place *t, const char *user, const char *database)
+take_tokens_for_login(struct admission *a, struct admission_place *t, const char *user, const char *database)
 {
 	const struct config *config = admission_config(a);
 	uint64_t now_us = *a->settings.now_us;
@@ -249,7 +249,7 @@ is_within_rates(struct admission *a, struct admission_place *t, const char *user
 	if (database != NULL)
 		config_compute_settings(config, config_find_database(config, database), NULL, &of_database);
 	config_compute_settings(config, NULL, config_find_user(config, user), &of_user);
-	address_text(t, address);
+	write_address(t, address);
 	if (t->standing == ADMISSION_EXEMPT)
 		by_address = NULL;
 	else if (t->standing == ADMISSION_APART && t->address != NULL && config->address_login_rate != 0)
@@ -262,7 +262,7 @@ is_within_rates(struct admission *a, struct admission_place *t, const char *user
 	if (of_user.user_login_rate != 0)
 		rates[1].entry = admission_table_get(a->users, user, strlen(user), now_us);
 	if (of_database.db_login_rate != 0)
-		rates[2].entry = admission_table_get(a->databases, database, counted_len(config, database), now_us);
+		rates[2].entry = admission_table_get(a->databases, database, key_len_of(config, database), now_us);
 	return take_tokens(a, t, rates, sizeof(rates) / sizeof(rates[0]));
 }
 
@@ -283,33 +283,33 @@ admission_check_startup(struct admission *a, struct admission_place *t, const ch
 		fail_hint(&why, "Try again later, or raise max_memory in section [limits] of pgweir.ini.");
 		return refuse(a, t, &why, RJ_MAX_MEMORY);
 	}
-	if (t->is_above_limit && is_address_over(a, t, 0))
+	if (t->is_above_limit && is_over_address_limit(a, t, 0))
 		return refuse_address(a, t);
 	if (e != NULL && t->standing != ADMISSION_OF_MANY)
 		e = admission_guess_entry(a, t, user);
 	if (e != NULL && e->waiting >= ADMISSION_WAITING_MAX) {
 		char address[ADDRESS_TEXT_MAX];
 
-		address_text(t, address);
+		write_address(t, address);
 		fail_set(&why, "53300", "too many failed logins from %s are waiting for their answers", address);
 		fail_hint(&why, "Try again a few seconds later (login_failure_delay).");
 		return refuse(a, t, &why, RJ_FAILED_LOGINS);
 	}
-	return is_within_rates(a, t, user, database);
+	return take_tokens_for_login(a, t, user, database);
 }
 
-/* Returns the entry of the database, or of all databases of its tenant together. Returns NULL without memory. */
+/* Finds or makes the entry of the database, or of all databases of its tenant. Returns NULL without memory. */
 static struct admission_entry *
-database_entry(struct admission *a, const char *database)
+find_or_add_database_entry(struct admission *a, const char *database)
 {
-	return admission_table_get(a->databases, database, counted_len(admission_config(a), database),
+	return admission_table_get(a->databases, database, key_len_of(admission_config(a), database),
 				   *a->settings.now_us);
 }
 
-/* held: how many clients there are. whose: the user or database of these clients. limit: 0 for no limit. */
+/* Refuses the client and returns false if held is limit or more; a limit of 0 is none. `whose` is for the error. */
 static bool
-has_room(struct admission *a, struct admission_place *t, uint32_t held, uint32_t limit, const char *whose,
-	 enum reject_reason reason)
+enforce_client_limit(struct admission *a, struct admission_place *t, uint32_t held, uint32_t limit, const char *whose,
+		     enum reject_reason reason)
 {
 	const char *setting = reason == RJ_MAX_USER ? "max_user_client_connections" : "max_db_client_connections";
 	struct fail why;
@@ -323,8 +323,8 @@ has_room(struct admission *a, struct admission_place *t, uint32_t held, uint32_t
 }
 
 static bool
-database_has_room(struct admission *a, struct admission_place *t, const char *database,
-		  const struct admission_entry *entry)
+enforce_database_limit(struct admission *a, struct admission_place *t, const char *database,
+		       const struct admission_entry *entry)
 {
 	const struct config *config = admission_config(a);
 	size_t tenant_len = config_tenant_len(config, database);
@@ -334,11 +334,12 @@ database_has_room(struct admission *a, struct admission_place *t, const char *da
 	config_compute_settings(config, config_find_database(config, database), NULL, &s);
 	snprintf(whose, sizeof(whose), "%s \"%.*s\"", tenant_len > 0 ? "tenant" : "database",
 		 (int)(tenant_len > 0 ? tenant_len : strlen(database)), database);
-	return has_room(a, t, entry->held, s.max_db_client_connections, whose, RJ_MAX_DATABASE);
+	return enforce_client_limit(a, t, entry->held, s.max_db_client_connections, whose, RJ_MAX_DATABASE);
 }
 
 static bool
-user_has_room(struct admission *a, struct admission_place *t, const char *user, const struct admission_entry *entry)
+enforce_user_limit(struct admission *a, struct admission_place *t, const char *user,
+		   const struct admission_entry *entry)
 {
 	const struct config *config = admission_config(a);
 	char whose[CONFIG_DATABASE_MAX + 16];
@@ -346,7 +347,7 @@ user_has_room(struct admission *a, struct admission_place *t, const char *user, 
 
 	config_compute_settings(config, NULL, config_find_user(config, user), &s);
 	snprintf(whose, sizeof(whose), "user \"%.63s\"", user);
-	return has_room(a, t, entry->held, s.max_user_client_connections, whose, RJ_MAX_USER);
+	return enforce_client_limit(a, t, entry->held, s.max_user_client_connections, whose, RJ_MAX_USER);
 }
 
 static void
@@ -370,9 +371,9 @@ admission_admit_console(struct admission *a, struct admission_place *t, const ch
 
 	if (user_entry == NULL)
 		return refuse_without_memory(a, t);
-	if (!is_admin && !(has_room(a, t, clients, admission_config(a)->defaults.max_db_client_connections,
-				    "the console", RJ_MAX_DATABASE) &&
-			   user_has_room(a, t, user, user_entry)))
+	if (!is_admin && !(enforce_client_limit(a, t, clients, admission_config(a)->defaults.max_db_client_connections,
+						"the console", RJ_MAX_DATABASE) &&
+			   enforce_user_limit(a, t, user, user_entry)))
 		return false;
 	count_admitted(a, t, user_entry, NULL);
 	return true;
@@ -381,12 +382,12 @@ admission_admit_console(struct admission *a, struct admission_place *t, const ch
 bool
 admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database)
 {
-	struct admission_entry *entry = database_entry(a, database),
+	struct admission_entry *entry = find_or_add_database_entry(a, database),
 			       *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
 
 	if (entry == NULL || user_entry == NULL)
 		return refuse_without_memory(a, t);
-	if (!database_has_room(a, t, database, entry) || !user_has_room(a, t, user, user_entry))
+	if (!enforce_database_limit(a, t, database, entry) || !enforce_user_limit(a, t, user, user_entry))
 		return false;
 	count_admitted(a, t, user_entry, entry);
 	return true;
@@ -396,7 +397,7 @@ int
 admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		  const char *database)
 {
-	struct admission_entry *user_entry, *entry = database_entry(a, database);
+	struct admission_entry *user_entry, *entry = find_or_add_database_entry(a, database);
 
 	if (!count_address(a, t, peer))
 		return -1;

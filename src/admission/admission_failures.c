@@ -5,7 +5,7 @@
  * Users at an address in exempt_addresses, and users of the console, wait only because of their own wrong passwords.
  *
  * Only the connection with the wrong password waits, with a timer of its own. Meanwhile its input is dropped, it may
- * leave, and it counts as logging in. Above HELD_MAX delayed answers in all, further answers are sent at once. Above
+ * leave, and it counts as logging in. At HELD_MAX delayed answers in all, further answers are sent at once. At
  * ADMISSION_WAITING_MAX for one address (or one user of the console), further logins are refused before they can try a
  * password.
  */
@@ -22,7 +22,7 @@ struct admission_hold {
 	TAILQ_ENTRY(admission_hold) next;
 	struct admission *a;
 	struct admission_place *place;
-	struct admission_entry *own; /* the entry of its address and user; NULL for a Unix socket, or without memory */
+	struct admission_entry *own; /* the client's entry in `guesses`; NULL for a Unix socket, or without memory */
 	struct timer timer;
 	struct fail why;
 };
@@ -94,7 +94,7 @@ hold_answer(struct admission *a, struct admission_place *t, struct admission_ent
 	return hold;
 }
 
-/* Writes the key of t's address (it must have one) and this user, and returns its length. */
+/* Writes the key of t->address, which must not be NULL, and this user. Returns the key's length. */
 static size_t
 put_guess_key(const struct admission_place *t, const char *user, uint8_t key[static ADMISSION_KEY_MAX])
 {
@@ -115,8 +115,9 @@ admission_guess_entry(struct admission *a, const struct admission_place *t, cons
 	return admission_table_get(a->guesses, key, put_guess_key(t, user, key), *a->settings.now_us);
 }
 
+/* Counts a wrong password. Returns for how long to delay its answer. */
 static uint64_t
-delay_of(struct admission *a, struct admission_place *t, struct admission_entry *own)
+count_failure(struct admission *a, struct admission_place *t, struct admission_entry *own)
 {
 	const struct config *config = admission_config(a);
 	uint64_t base = config->login_failure_delay_us, max = config->login_failure_delay_max_us;
@@ -134,7 +135,7 @@ struct admission_hold *
 admission_delay_answer(struct admission *a, struct admission_place *t, const char *user, const struct fail *why)
 {
 	struct admission_entry *own = t->address == NULL ? NULL : admission_guess_entry(a, t, user);
-	uint64_t delay_us = delay_of(a, t, own);
+	uint64_t delay_us = count_failure(a, t, own);
 
 	return delay_us == 0 || a->held_count >= HELD_MAX ? NULL : hold_answer(a, t, own, why, delay_us);
 }

@@ -6,16 +6,16 @@
 #include "admission/admission_state.h"
 #include "base/clock.h"
 
-#define QUIET_US US_PER_S
+#define PERIOD_US US_PER_S
 #define LINES_PER_SECOND 20u
 
 static bool
-may_log(struct admission *a, struct admission_place *t, unsigned kind, uint32_t most)
+take_line(struct admission *a, struct admission_place *t, unsigned kind, uint32_t most)
 {
 	struct admission_log_limit *limit = &a->log_limits[kind];
 	uint64_t now_us = *a->settings.now_us;
 
-	if (limit->unlogged == 0 && now_us - limit->since_us >= QUIET_US) {
+	if (limit->unlogged == 0 && now_us - limit->since_us >= PERIOD_US) {
 		limit->since_us = now_us;
 		limit->written = 0;
 	}
@@ -31,13 +31,13 @@ may_log(struct admission *a, struct admission_place *t, unsigned kind, uint32_t 
 bool
 admission_take_reject_line(struct admission *a, struct admission_place *t, enum reject_reason reason)
 {
-	return may_log(a, t, reason, 1);
+	return take_line(a, t, reason, 1);
 }
 
 bool
 admission_take_log_line(struct admission *a, struct admission_place *t)
 {
-	return may_log(a, t, ADMISSION_LOG_OTHERS, LINES_PER_SECOND);
+	return take_line(a, t, ADMISSION_LOG_OTHERS, LINES_PER_SECOND);
 }
 
 void
@@ -47,7 +47,7 @@ admission_log_tick(struct admission *a, uint64_t now_us)
 		struct admission_log_limit *limit = &a->log_limits[kind];
 		const char *reason = kind < RJ_COUNT ? reject_reason_names[kind] : NULL;
 
-		if (limit->unlogged == 0 || now_us - limit->since_us < QUIET_US)
+		if (limit->unlogged == 0 || now_us - limit->since_us < PERIOD_US)
 			continue;
 		log_warning(a->settings.log, "%s refused%s%s%s",
 			    counted(limit->unlogged, "more login", "more logins").text, reason != NULL ? " (" : "",

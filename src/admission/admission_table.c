@@ -60,18 +60,18 @@ refill(struct admission_entry *e, uint64_t now_us)
 }
 
 static void
-fade(struct admission_entry *e, uint64_t now_us)
+forget_old_failures(struct admission_entry *e, uint64_t now_us)
 {
 	if (e->failures_forgotten_us != 0 && now_us >= e->failures_forgotten_us)
 		admission_entry_forgive(e, e->failures);
 }
 
-/* Brings the entry up to date. Returns true if it equals a new entry then, and so can be dropped. */
+/* Brings the entry up to date. Returns true if the entry now equals a new one, and so can be dropped. */
 static bool
-refill_and_fade(struct admission_entry *e, uint64_t now_us)
+refill_and_forget(struct admission_entry *e, uint64_t now_us)
 {
 	refill(e, now_us);
-	fade(e, now_us);
+	forget_old_failures(e, now_us);
 	return e->credit_ns == SECOND_NS && e->failures == 0;
 }
 
@@ -81,7 +81,7 @@ sweep(struct admission_table *t, uint32_t at_most, uint64_t now_us)
 	for (uint32_t i = 0; i < at_most && !TAILQ_EMPTY(&t->idle); i++) {
 		struct admission_entry *oldest = TAILQ_FIRST(&t->idle);
 
-		if (t->idle_count <= t->idle_max && !refill_and_fade(oldest, now_us))
+		if (t->idle_count <= t->idle_max && !refill_and_forget(oldest, now_us))
 			return;
 		table_entry_drop(t, oldest);
 	}
@@ -94,7 +94,7 @@ admission_table_sweep(struct admission_table *t, uint64_t now_us)
 }
 
 static size_t
-cut(size_t key_len)
+cut_len(size_t key_len)
 {
 	return key_len < ADMISSION_KEY_MAX ? key_len : ADMISSION_KEY_MAX;
 }
@@ -104,7 +104,7 @@ admission_table_find(const struct admission_table *t, const void *key, size_t ke
 {
 	struct admission_entry *e;
 
-	TABLE_FIND(t->seed, t->entries, key, cut(key_len), e);
+	TABLE_FIND(t->seed, t->entries, key, cut_len(key_len), e);
 	return e;
 }
 
@@ -139,7 +139,7 @@ admission_table_get(struct admission_table *t, const void *key, size_t key_len, 
 	struct admission_entry *e = admission_table_find(t, key, key_len);
 
 	if (e == NULL)
-		return table_entry_add(t, key, cut(key_len), now_us);
+		return table_entry_add(t, key, cut_len(key_len), now_us);
 	if (e->held == 0) {
 		TAILQ_REMOVE(&t->idle, e, idle);
 		TAILQ_INSERT_TAIL(&t->idle, e, idle);
@@ -195,9 +195,9 @@ admission_entry_count_failure(struct admission_entry *e, uint64_t base_us, uint6
 {
 	uint64_t delay_us = base_us;
 
-	fade(e, now_us);
+	forget_old_failures(e, now_us);
 	for (uint32_t i = 0; i < e->failures && delay_us != 0 && delay_us < max_us; i++)
-		delay_us *= 2; /* can't overflow: both are an hour at most */
+		delay_us *= 2; /* can't overflow, because base_us and max_us are at most an hour */
 	if (delay_us > max_us)
 		delay_us = max_us;
 	if (e->failures < UINT32_MAX)

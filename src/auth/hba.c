@@ -1,4 +1,4 @@
-/* src/auth/hba.c - the rules of an HBA file, and which of them fits. See hba.h. */
+/* src/auth/hba.c - loads the rules of an HBA file, and finds the rule that fits a login. See hba.h. */
 #include "auth/hba_rule.h"
 #include "base/alloc.h"
 #include "base/text.h"
@@ -32,7 +32,7 @@ hba_unref(struct hba *hba)
 	free(hba);
 }
 
-struct building {
+struct builder {
 	struct hba *hba;
 	struct rule_reading reading;
 };
@@ -40,7 +40,7 @@ struct building {
 static void
 add_rule(const struct rule_line *line, void *arg)
 {
-	struct building *b = arg;
+	struct builder *b = arg;
 	struct hba *hba = b->hba;
 	struct hba_rule rule;
 
@@ -54,7 +54,7 @@ add_rule(const struct rule_line *line, void *arg)
 struct hba *
 hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
-	struct building b = { .hba = xcalloc(1, sizeof(*b.hba)), .reading = { .report = report, .arg = arg } };
+	struct builder b = { .hba = xcalloc(1, sizeof(*b.hba)), .reading = { .report = report, .arg = arg } };
 	const struct rule_line whole = { .path = path };
 
 	atomic_init(&b.hba->ref_count, 1);
@@ -79,9 +79,9 @@ hba_host_fits(const char *word, const char *host)
 	return len >= word_len && strcasecmp(word, host + len - word_len) == 0;
 }
 
-/* Asks only if may_ask is true, because the answer may take time; else returns HBA_LATER. */
+/* If may_ask is true, calls ask(), which may need time for the answer; else returns HBA_LATER. */
 static enum hba_fit
-fits_asked(hba_lookup *ask, const char *name, const struct hba_question *q, bool may_ask)
+ask_if_allowed(hba_lookup *ask, const char *name, const struct hba_question *q, bool may_ask)
 {
 	if (ask == NULL)
 		return HBA_NO;
@@ -106,7 +106,7 @@ fits_name(const struct hba_name *name, const struct hba_question *q, bool is_dat
 
 /* Looks for a name of a database, or of a user, that fits. Roles are asked about only if no other name fits. */
 static enum hba_fit
-fits_one(const struct hba_names *names, const struct hba_question *q, bool is_database, bool may_ask)
+fits_any(const struct hba_names *names, const struct hba_question *q, bool is_database, bool may_ask)
 {
 	enum hba_fit fit = HBA_NO;
 
@@ -117,8 +117,8 @@ fits_one(const struct hba_names *names, const struct hba_question *q, bool is_da
 		const struct hba_name *name = &names->list[i];
 
 		if (name->kind == HBA_NAME_ROLE || (name->kind == HBA_NAME_SAMEROLE && !q->is_physical))
-			fit = fits_asked(q->is_member, name->kind == HBA_NAME_ROLE ? name->text : q->database, q,
-					 may_ask);
+			fit = ask_if_allowed(q->is_member, name->kind == HBA_NAME_ROLE ? name->text : q->database, q,
+					     may_ask);
 	}
 	return fit;
 }
@@ -131,7 +131,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may
 	if (rule->type == HBA_LOCAL || rule->reach == HBA_REACH_ALL)
 		return HBA_YES;
 	if (rule->reach == HBA_REACH_NAME)
-		return fits_asked(q->has_name, rule->host, q, may_ask);
+		return ask_if_allowed(q->has_name, rule->host, q, may_ask);
 	if (rule->reach == HBA_REACH_RANGE ? network_contains(&rule->range, q->address)
 					   : q->is_own_address != NULL && q->is_own_address(q->address, is_net))
 		return HBA_YES;
@@ -151,8 +151,8 @@ fits_type(const struct hba_rule *rule, const struct hba_question *q)
 	return fits[rule->type][q->over];
 }
 
-/* Without may_ask, returns HBA_LATER if all columns fit or must be asked about. With may_ask, begins to ask, and
- * returns HBA_LATER at the first column whose answer takes time. */
+/* Without may_ask, asks nothing, and returns HBA_LATER if a column needs an answer and all others fit. With may_ask,
+ * asks, and returns HBA_LATER at the first column whose answer takes time. */
 static enum hba_fit
 fits_columns(const struct hba_rule *rule, const struct hba_question *q, bool may_ask)
 {
@@ -160,8 +160,8 @@ fits_columns(const struct hba_rule *rule, const struct hba_question *q, bool may
 
 	for (int column = 0; column < 3; column++) {
 		enum hba_fit fit = column == 0	 ? fits_address(rule, q, may_ask)
-				   : column == 1 ? fits_one(&rule->databases, q, true, may_ask)
-						 : fits_one(&rule->users, q, false, may_ask);
+				   : column == 1 ? fits_any(&rule->databases, q, true, may_ask)
+						 : fits_any(&rule->users, q, false, may_ask);
 
 		if (fit == HBA_NO || (fit == HBA_LATER && may_ask))
 			return fit;

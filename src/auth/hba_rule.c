@@ -4,19 +4,19 @@
 
 #include <arpa/inet.h>
 
-/* A line being read: which of its fields is next, and where problems are reported. */
-struct line {
+/* The state of parsing a line into a rule. `at` is the index of the next field; problems are reported to `reading`. */
+struct rule_parse {
 	const struct rule_line *line;
 	size_t at;
 	struct hba_rule *rule;
 	struct rule_reading *reading;
 };
 
-#define bad_rule(l, ...) rule_report_error((l)->reading, (l)->line, __VA_ARGS__) /* false */
+#define bad_rule(l, ...) rule_report_error((l)->reading, (l)->line, __VA_ARGS__) /* always false */
 
 /* Reports a warning. */
 static void
-doubt(const struct line *l, const char *text)
+warn(const struct rule_parse *l, const char *text)
 {
 	l->reading->report(false, l->line->path, l->line->number, text, l->reading->arg);
 }
@@ -44,10 +44,10 @@ hba_rule_fini(struct hba_rule *rule)
 	*rule = (struct hba_rule){ 0 };
 }
 
-/* Returns the only word of the next field; NULL, with an error reported, if the field has several words, or if the line
- * has ended (`missing` names the field). */
+/* Returns the only word of the next field. Returns NULL, with an error reported, unless the line has such a field with
+ * just one word. `missing` names the field in errors. */
 static const struct rule_word *
-next_single(struct line *l, const char *missing)
+next_single(struct rule_parse *l, const char *missing)
 {
 	const struct rule_field *f = l->at < l->line->count ? &l->line->fields[l->at++] : NULL;
 
@@ -60,9 +60,9 @@ next_single(struct line *l, const char *missing)
 
 /* --- The type. --- */
 
-/* Returns the place of a word in a list, or -1. */
+/* Returns the index of a word in a list, or -1. */
 static int
-place_of(const char *word, const char *const *list, size_t count)
+index_of(const char *word, const char *const *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(word, list[i]) == 0)
@@ -71,7 +71,7 @@ place_of(const char *word, const char *const *list, size_t count)
 }
 
 static bool
-take_type(struct line *l)
+take_type(struct rule_parse *l)
 {
 	static const char *const types[] = {
 		[HBA_LOCAL] = "local",		 [HBA_HOST] = "host",
@@ -79,7 +79,7 @@ take_type(struct line *l)
 		[HBA_HOSTGSSENC] = "hostgssenc", [HBA_HOSTNOGSSENC] = "hostnogssenc",
 	};
 	const struct rule_word *word = next_single(l, "connection type");
-	int type = word == NULL ? -1 : place_of(word->text, types, sizeof(types) / sizeof(types[0]));
+	int type = word == NULL ? -1 : index_of(word->text, types, sizeof(types) / sizeof(types[0]));
 
 	if (word == NULL)
 		return false;
@@ -90,14 +90,14 @@ take_type(struct line *l)
 				word->text);
 	l->rule->type = (enum hba_type)type;
 	if (l->rule->type == HBA_HOSTGSSENC)
-		doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule never matches");
+		warn(l, "pgweir has no GSSAPI encryption: a hostgssenc rule never matches");
 	return true;
 }
 
 /* --- Databases and users. --- */
 
 static bool
-take_database(struct line *l, const struct rule_word *word, struct hba_name *name)
+take_database(struct rule_parse *l, const struct rule_word *word, struct hba_name *name)
 {
 	if (rule_word_is(word, "sameuser"))
 		name->kind = HBA_NAME_SAMEUSER;
@@ -109,7 +109,7 @@ take_database(struct line *l, const struct rule_word *word, struct hba_name *nam
 }
 
 static bool
-take_user(struct line *l, const struct rule_word *word, struct hba_name *name)
+take_user(struct rule_parse *l, const struct rule_word *word, struct hba_name *name)
 {
 	if (word->is_quoted || word->text[0] != '+')
 		return true;
@@ -119,8 +119,8 @@ take_user(struct line *l, const struct rule_word *word, struct hba_name *name)
 }
 
 static bool
-take_names(struct line *l, const char *missing, struct hba_names *names,
-	   bool (*take)(struct line *l, const struct rule_word *word, struct hba_name *name))
+take_names(struct rule_parse *l, const char *missing, struct hba_names *names,
+	   bool (*take)(struct rule_parse *l, const struct rule_word *word, struct hba_name *name))
 {
 	const struct rule_field *f = l->at < l->line->count ? &l->line->fields[l->at++] : NULL;
 	bool is_good = true;
@@ -153,7 +153,7 @@ has_bit(const struct network *n, unsigned i)
 }
 
 static bool
-take_mask(struct line *l)
+take_mask(struct rule_parse *l)
 {
 	const struct rule_word *word = next_single(l, "mask (write the address as in 10.0.0.0/8, or a mask behind it)");
 	unsigned bits = 0, ones = 0;
@@ -190,7 +190,7 @@ is_host_name(const char *text)
 }
 
 static bool
-take_host(struct line *l, const struct rule_word *word)
+take_host(struct rule_parse *l, const struct rule_word *word)
 {
 	if (!is_host_name(word->text))
 		return bad_rule(l,
@@ -203,7 +203,7 @@ take_host(struct line *l, const struct rule_word *word)
 }
 
 static bool
-take_range(struct line *l, const struct rule_word *word)
+take_range(struct rule_parse *l, const struct rule_word *word)
 {
 	struct network *range = &l->rule->range;
 	size_t len = strcspn(word->text, "/");
@@ -226,7 +226,7 @@ take_range(struct line *l, const struct rule_word *word)
 }
 
 static bool
-take_address(struct line *l)
+take_address(struct rule_parse *l)
 {
 	const struct rule_word *word;
 
@@ -252,7 +252,7 @@ take_address(struct line *l)
 #define LISTED(name, ...) #name ", "
 
 static bool
-take_module(struct line *l, const struct auth_module *module, const char *method)
+take_module(struct rule_parse *l, const struct auth_module *module, const char *method)
 {
 	if (module->token_request != 0 && l->rule->type == HBA_LOCAL)
 		return bad_rule(l, "%s is not for local rules: it needs the name of a host", method);
@@ -262,7 +262,7 @@ take_module(struct line *l, const struct auth_module *module, const char *method
 }
 
 static bool
-take_method(struct line *l)
+take_method(struct rule_parse *l)
 {
 	static const char *const foreign[] = { "gss", "sspi", "radius", "bsd", "ident", "oauth", "ldap", "pam" };
 	static const char *const methods[] = {
@@ -272,20 +272,20 @@ take_method(struct line *l)
 	};
 	const struct rule_word *word = next_single(l, "authentication method");
 	struct hba_rule *rule = l->rule;
-	int method = word == NULL ? -1 : place_of(word->text, methods, sizeof(methods) / sizeof(methods[0]));
+	int method = word == NULL ? -1 : index_of(word->text, methods, sizeof(methods) / sizeof(methods[0]));
 
 	if (word == NULL)
 		return false;
 	if (method >= 0)
 		rule->method = (enum hba_method)method;
 	else if (rule->type == HBA_LOCAL && strcmp(word->text, "ident") == 0)
-		rule->method = HBA_PEER; /* PostgreSQL takes ident for peer on a local line */
+		rule->method = HBA_PEER; /* in PostgreSQL, ident on a local line means peer */
 	else
 		return bad_rule(l,
 				"method \"%.100s\" %s; use scram-sha-256, md5, password, " AUTH_MODULES(
 				    LISTED) "cert, peer, trust or reject",
 				word->text,
-				place_of(word->text, foreign, sizeof(foreign) / sizeof(foreign[0])) >= 0
+				index_of(word->text, foreign, sizeof(foreign) / sizeof(foreign[0])) >= 0
 				    ? "is not available in this pgweir"
 				    : "is not known");
 	if (rule->method == HBA_PEER && rule->type != HBA_LOCAL)
@@ -301,7 +301,7 @@ take_method(struct line *l)
 /* --- Options. --- */
 
 static bool
-take_clientcert(struct line *l, const char *value)
+take_clientcert(struct rule_parse *l, const char *value)
 {
 	struct hba_rule *rule = l->rule;
 
@@ -319,7 +319,7 @@ take_clientcert(struct line *l, const char *value)
 }
 
 static bool
-take_module_option(struct line *l, const char *option, size_t len, const char *value)
+take_module_option(struct rule_parse *l, const char *option, size_t len, const char *value)
 {
 	struct fail why;
 	char name[32];
@@ -329,13 +329,13 @@ take_module_option(struct line *l, const char *option, size_t len, const char *v
 }
 
 static bool
-take_option(struct line *l, const char *option)
+take_option(struct rule_parse *l, const char *option)
 {
 	const char *value = strchr(option, '=');
 	size_t len = value == NULL ? 0 : (size_t)(value++ - option);
 	bool is_map = len == 3 && memcmp(option, "map", len) == 0;
 
-	/* the message leaves the word out, because it may be a part of a password */
+	/* the message leaves the word out, because the word may be a part of a password */
 	if (value == NULL && l->rule->module != NULL)
 		return bad_rule(l, "a word is not an option: write name=value, and a value with blanks in quotes");
 	if (value == NULL)
@@ -366,7 +366,7 @@ take_option(struct line *l, const char *option)
 }
 
 static bool
-take_options(struct line *l)
+take_options(struct rule_parse *l)
 {
 	const struct auth_module *module = l->rule->module;
 	bool is_good = true;
@@ -381,10 +381,10 @@ take_options(struct line *l)
 	return is_good;
 }
 
-/* --- What looks wrong. --- */
+/* --- Warnings. --- */
 
 static bool
-is_loopback(const struct hba_rule *rule)
+is_for_this_machine(const struct hba_rule *rule)
 {
 	if (rule->type == HBA_LOCAL || rule->reach == HBA_REACH_SAMEHOST)
 		return true;
@@ -396,34 +396,35 @@ is_loopback(const struct hba_rule *rule)
 }
 
 static void
-doubt_options(void *line, const char *text)
+warn_option(void *line, const char *text)
 {
-	doubt(line, text);
+	warn(line, text);
 }
 
 static void
-look_at(struct line *l)
+warn_if_suspicious(struct rule_parse *l)
 {
 	const struct hba_rule *rule = l->rule;
 
-	if (rule->method == HBA_TRUST && !is_loopback(rule) && rule->clientcert != HBA_CLIENTCERT_FULL)
-		doubt(l, "trust lets in anyone from these addresses, as any user it names, without a password");
-	if (rule->method == HBA_PASSWORD && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
-		doubt(l, "password is refused to clients without TLS that are not on this machine: use hostssl, or "
-			 "scram-sha-256");
+	if (rule->method == HBA_TRUST && !is_for_this_machine(rule) && rule->clientcert != HBA_CLIENTCERT_FULL)
+		warn(l, "trust lets in anyone from these addresses, as any user it names, without a password");
+	if (rule->method == HBA_PASSWORD && !is_for_this_machine(rule) && rule->type != HBA_HOSTSSL)
+		warn(l, "password is refused to clients without TLS that are not on this machine: use hostssl, or "
+			"scram-sha-256");
 	if (rule->method == HBA_REJECT && rule->reach == HBA_REACH_NAME)
-		doubt(l, "a client whose address could not be looked up in time is not rejected by a host name");
-	if (rule->module != NULL && rule->module->token_request == 0 && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
-		doubt(l, "ldap and pam refuse clients without TLS that are not on this machine (with PgBouncer's file "
-			 "they take their passwords in clear text): use hostssl");
+		warn(l, "a client whose address could not be looked up in time is not rejected by a host name");
+	if (rule->module != NULL && rule->module->token_request == 0 && !is_for_this_machine(rule) &&
+	    rule->type != HBA_HOSTSSL)
+		warn(l, "ldap and pam refuse clients without TLS that are not on this machine (with PgBouncer's file "
+			"they take their passwords in clear text): use hostssl");
 	if (rule->module != NULL && rule->module->warn != NULL)
-		rule->module->warn(rule->options, doubt_options, l);
+		rule->module->warn(rule->options, warn_option, l);
 }
 
 bool
 hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct rule_reading *reading)
 {
-	struct line l = { line, 0, rule, reading };
+	struct rule_parse l = { line, 0, rule, reading };
 
 	*rule = (struct hba_rule){ .line = line->number };
 	rule->path = xstrdup(line->path);
@@ -431,6 +432,6 @@ hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct rule_
 	    !take_names(&l, "user", &rule->users, take_user) || !take_address(&l) || !take_method(&l) ||
 	    !take_options(&l))
 		return false;
-	look_at(&l);
+	warn_if_suspicious(&l);
 	return true;
 }

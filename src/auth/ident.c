@@ -17,7 +17,7 @@ struct ident {
 	size_t count;
 };
 
-struct building {
+struct builder {
 	struct ident *ident;
 	struct rule_reading reading;
 };
@@ -56,7 +56,7 @@ ident_unref(struct ident *ident)
 /* --- Reading. --- */
 
 static bool
-take_entry(struct building *b, const struct rule_line *line, struct entry *e)
+take_entry(struct builder *b, const struct rule_line *line, struct entry *e)
 {
 	const struct rule_field *f = line->fields;
 
@@ -85,7 +85,7 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 static void
 add_entry(const struct rule_line *line, void *arg)
 {
-	struct building *b = arg;
+	struct builder *b = arg;
 	struct ident *ident = b->ident;
 	struct entry e = { 0 };
 
@@ -99,7 +99,7 @@ add_entry(const struct rule_line *line, void *arg)
 struct ident *
 ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
-	struct building b = { .ident = xcalloc(1, sizeof(*b.ident)), .reading = { .report = report, .arg = arg } };
+	struct builder b = { .ident = xcalloc(1, sizeof(*b.ident)), .reading = { .report = report, .arg = arg } };
 
 	atomic_init(&b.ident->ref_count, 1);
 	rule_read(text, text_len, path, add_entry, &b.reading, &b);

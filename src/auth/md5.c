@@ -9,7 +9,7 @@
 
 #define MD5_LEN 16
 
-/* out = "md5" + hex(MD5(first + second)). */
+/* Writes "md5" + hex(MD5(first + second)) to out, terminated. */
 static int
 md5_text(const void *first, size_t first_len, const void *second, size_t second_len,
 	 char out[static MD5_SECRET_LEN + 1], struct fail *why)

@@ -17,11 +17,11 @@
 /* A file that is being read. */
 struct source {
 	void (*on_line)(const struct rule_line *line, void *arg);
-	void *arg; /* for on_line */
+	void *arg; /* passed to on_line() */
 	struct rule_reading *reading;
 	size_t *bytes_left; /* for all files together */
 	const char *path;
-	unsigned line; /* the number of the line where the present logical line begins */
+	unsigned line_number; /* the number of the line where the present logical line begins */
 	unsigned depth;
 	bool opens_files;
 	bool is_bad; /* a problem of the present logical line was reported */
@@ -58,7 +58,7 @@ complain(struct source *s, const char *fmt, ...)
 
 	s->is_bad = true;
 	va_start(ap, fmt);
-	report_error(s->reading, s->path, s->line, fmt, ap);
+	report_error(s->reading, s->path, s->line_number, fmt, ap);
 	va_end(ap);
 }
 
@@ -110,15 +110,15 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Reads the next word and unquotes it in place (it can only become shorter). Returns false if there is no word, or if
- * the line is bad. Sets *is_listed if a comma follows, and so another word of the same field. */
+/* Reads the next word and unquotes it in place (it can only become shorter). Sets *has_comma to true if a comma
+ * follows, after which the same field has another word. Returns false if there is no word, or if the line is bad. */
 static bool
-next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
+next_word(struct source *s, char **at, struct rule_word *word, bool *has_comma)
 {
 	char *p = *at, *to;
 	bool is_in_quotes = false, has_quotes = false;
 
-	*is_listed = false;
+	*has_comma = false;
 	while (is_blank(*p) || *p == ',')
 		p++;
 	word->text = to = p;
@@ -137,7 +137,7 @@ next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
 		complain(s, "a quote is not closed on its line");
 		return false;
 	}
-	*is_listed = *p == ',';
+	*has_comma = *p == ',';
 	/* The word's terminator may overwrite the byte where reading would continue. So a comment is skipped here as a
 	 * whole, and any other byte is skipped. */
 	*at = *p == '#' ? p + strlen(p) : *p != '\0' ? p + 1 : p;
@@ -155,10 +155,10 @@ static bool
 next_field(struct source *s, char **at, struct rule_field *f)
 {
 	struct rule_word word;
-	bool is_listed = true;
+	bool has_comma = true;
 	bool has_any = false;
 
-	while (is_listed && next_word(s, at, &word, &is_listed)) {
+	while (has_comma && next_word(s, at, &word, &has_comma)) {
 		has_any = true;
 		if (!word.is_quoted && word.text[0] == '@' && word.text[1] != '\0')
 			read_list(s, word.text + 1, f);
@@ -185,7 +185,7 @@ path_beside(const char *path, const char *name)
 }
 
 static bool
-may_open(struct source *s, const char *name)
+check_may_open(struct source *s, const char *name)
 {
 	if (!s->opens_files)
 		complain(s, "other files are not read here: \"%.200s\"", name);
@@ -213,7 +213,7 @@ read_list(struct source *from, const char *name, struct rule_field *list)
 {
 	char *path;
 
-	if (!may_open(from, name))
+	if (!check_may_open(from, name))
 		return;
 	path = path_beside(from->path, name);
 	read_named(from, path, list, false);
@@ -273,7 +273,7 @@ include(struct source *s, const struct rule_line *line)
 		return true;
 	}
 	name = line->fields[1].words->text;
-	if (!may_open(s, name))
+	if (!check_may_open(s, name))
 		return true;
 	path = path_beside(s->path, name);
 	if (strcmp(what->words->text, "include_dir") == 0)
@@ -289,7 +289,7 @@ include(struct source *s, const struct rule_line *line)
 static void
 take_fields(struct source *s, char *text)
 {
-	struct rule_line line = { .path = s->path, .number = s->line };
+	struct rule_line line = { .path = s->path, .number = s->line_number };
 	struct rule_field f = { 0 };
 
 	while (next_field(s, &text, &f)) {
@@ -306,9 +306,9 @@ take_fields(struct source *s, char *text)
 	free(line.fields);
 }
 
-/* Appends a physical line to the logical one. Returns true if the next line continues it. */
+/* Appends a physical line to the logical line. Returns true if the next physical line continues the logical line. */
 static bool
-join_queue(char *line, size_t *len, const char *more, size_t more_len)
+join_line(char *line, size_t *len, const char *more, size_t more_len)
 {
 	while (more_len > 0 && more[more_len - 1] == '\r')
 		more_len--;
@@ -333,11 +333,11 @@ take_lines(struct source *s, const char *text, size_t text_len)
 		bool is_continued = true;
 
 		s->is_bad = false;
-		s->line = number + 1;
+		s->line_number = number + 1;
 		while (is_continued && text < end) {
 			const char *newline = memchr(text, '\n', (size_t)(end - text));
 
-			is_continued = join_queue(line, &len, text, (size_t)((newline != NULL ? newline : end) - text));
+			is_continued = join_line(line, &len, text, (size_t)((newline != NULL ? newline : end) - text));
 			text = newline != NULL ? newline + 1 : end;
 			number++;
 		}
@@ -357,7 +357,7 @@ take_lines(struct source *s, const char *text, size_t text_len)
 
 /* --- Files. --- */
 
-/* Reads a file. The present line of s names the file, and an error to read the file is reported for that line. */
+/* Reads a file. The present line of s names the file; an error in reading the file is reported for that line. */
 static void
 read_file(struct source *s, const char *path, bool is_optional)
 {

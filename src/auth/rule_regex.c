@@ -8,7 +8,7 @@
 
 #define BAD_REGEX "2201B" /* invalid_regular_expression */
 #define REPEAT_MAX 255u /* the largest count in one {...}, as in PostgreSQL */
-#define REPEAT_PRODUCT_MAX 1024u /* the largest product of all {...}: the C library copies what is repeated */
+#define REPEAT_PRODUCT_MAX 1024u /* the largest product of all {...}: the C library copies the repeated part */
 
 struct rule_regex {
 	regex_t compiled;
@@ -44,8 +44,8 @@ skip_brackets(const char *p, struct fail *why)
 	return p + 1;
 }
 
-/* p is after the { of {n}, {n,} or {n,m}. Returns the end of the bound and multiplies *repeats by its count; or returns
- * NULL with *why set. */
+/* p is after the { of {n}, {n,} or {n,m}. Returns the end of the bound, and multiplies *repeats by the bound's highest
+ * count; or returns NULL with *why set. */
 static const char *
 skip_bound(const char *p, unsigned *repeats, struct fail *why)
 {
@@ -75,7 +75,7 @@ skip_bound(const char *p, unsigned *repeats, struct fail *why)
 
 /* Returns 0 if PostgreSQL and the C library's regcomp() give the pattern the same meaning, or -1 with *why set. */
 static int
-check(const char *pattern, struct fail *why)
+check_syntax(const char *pattern, struct fail *why)
 {
 	const char *p = pattern;
 	unsigned repeats = 1;
@@ -119,7 +119,7 @@ rule_regex_new(const char *pattern, struct fail *why)
 		fail_set(why, BAD_REGEX, "longer than %zu bytes", RULE_REGEX_BYTES_MAX);
 		return NULL;
 	}
-	if (check(pattern, why) < 0)
+	if (check_syntax(pattern, why) < 0)
 		return NULL;
 	re = xcalloc(1, sizeof(*re));
 	error = regcomp(&re->compiled, pattern, REG_EXTENDED);

@@ -1,6 +1,6 @@
 /*
- * src/auth/scram_client.c - the client's side, for logging in to PostgreSQL: it proves that we have the keys,
- * and checks that the server does. See scram.h, and scram_state.h for the four messages.
+ * src/auth/scram_client.c - the client's side, for logging in to PostgreSQL: it proves that we have the keys, and
+ * checks that the server has them, too. See scram.h, and scram_state.h for the four messages.
  *
  * The exchange pauses between the server's salt and our proof: the caller may have keys for that salt, or need
  * milliseconds to derive them.
@@ -138,7 +138,7 @@ scram_client_first(struct scram_client *c, char out[static SCRAM_TEXT_MAX], stru
 	return 0;
 }
 
-/* Checks that `nonce` is our nonce followed by at least one character of the server's own. */
+/* Checks that `nonce` is our nonce followed by at least one character of the server's own, and keeps it in c->nonce. */
 static int
 take_whole_nonce(struct scram_client *c, struct scram_span nonce, struct fail *why)
 {

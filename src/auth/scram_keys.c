@@ -53,10 +53,10 @@ scram_decode_key(const char *text, size_t text_len, uint8_t out[static SCRAM_KEY
 	return base64_decode(text, text_len, out, SCRAM_KEY_LEN, &len) == 0 && len == SCRAM_KEY_LEN ? 0 : -1;
 }
 
-/* Derives SaltedPassword from the prepared password. */
+/* Derives SaltedPassword from the password, to which it applies saslprep(). */
 static int
-salted_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-		uint8_t out[static SCRAM_KEY_LEN], struct fail *why)
+derive_salted_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
+		       uint8_t out[static SCRAM_KEY_LEN], struct fail *why)
 {
 	char *prepared;
 	int result = 0;
@@ -84,7 +84,7 @@ scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_
 	    iterations > SCRAM_ITERATIONS_MAX)
 		return fail_set(why, "22023", "could not derive SCRAM keys with a salt of %zu bytes and %u iterations",
 				salt_len, (unsigned)iterations);
-	if (salted_password(password, salt, salt_len, iterations, salted, why) == 0 &&
+	if (derive_salted_password(password, salt, salt_len, iterations, salted, why) == 0 &&
 	    scram_hmac(salted, "Client Key", 10, out->client_key, why) == 0 &&
 	    scram_hmac(salted, "Server Key", 10, out->server_key, why) == 0)
 		result = 0;
@@ -143,7 +143,7 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t 
 	return 0;
 }
 
-/* Removes the text before the separator, and the separator, from the front of *rest, and puts that text into *part. */
+/* Sets *part to the text of *rest before the separator, and removes both from the front of *rest. */
 static int
 take_part(struct scram_span *rest, char separator, struct scram_span *part)
 {

@@ -3,7 +3,7 @@
  * logging in to PostgreSQL. See scram.h, and scram_state.h for the four messages.
  *
  * A right proof, XORed with the signature, is the client's ClientKey, whose hash must be our StoredKey. A verifier
- * alone can log in nowhere; together with ClientKey it makes keys that can, so pgweir needs no password.
+ * alone can log in nowhere; verifier and ClientKey together make keys for logging in, so pgweir needs no password.
  */
 
 #include "auth/scram_state.h"
@@ -89,7 +89,7 @@ scram_server_select(struct scram_server *s, const char *mechanism, struct fail *
 	return fail_set(why, "08P01", "client selected an invalid SASL authentication mechanism");
 }
 
-/* Takes "=type", which is sent by a client that binds its login to the channel. */
+/* Takes "p=type", which a client sends if it binds its login to the channel. */
 static int
 take_binding_type(struct scram_span *rest, struct fail *why)
 {
@@ -214,7 +214,7 @@ check_binding(const struct scram_server *s, struct scram_span binding, struct fa
 	return fail_set(why, "28000", "SCRAM channel binding check failed");
 }
 
-/* Sets *without_proof_len to the length of client-final without its proof. */
+/* Takes the proof of client-final. Sets *without_proof_len to the length of client-final without the proof. */
 static int
 take_client_final(const struct scram_server *s, const char *in, size_t in_len, uint8_t proof[static SCRAM_KEY_LEN],
 		  size_t *without_proof_len, struct fail *why)
@@ -241,9 +241,9 @@ take_client_final(const struct scram_server *s, const char *in, size_t in_len, u
 	return 0;
 }
 
-/* Turns a right proof into the client's ClientKey. A mock verifier takes the same arithmetic, and so the same time. */
+/* Turns a right proof into ClientKey, in place. A mock verifier takes the same arithmetic, and so the same time. */
 static int
-check_proof(const struct scram_server *s, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
+recover_client_key(const struct scram_server *s, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
 {
 	uint8_t signature[SCRAM_KEY_LEN], stored_key[SCRAM_KEY_LEN];
 	bool is_right;
@@ -277,7 +277,7 @@ scram_server_final(struct scram_server *s, const char *in, size_t in_len, char o
 	buf_put(&s->auth_message, in, without_proof_len);
 	if (!buf_ok(&s->auth_message))
 		return scram_no_memory(why);
-	if (check_proof(s, proof, why) == 0 &&
+	if (recover_client_key(s, proof, why) == 0 &&
 	    scram_hmac(s->verifier.server_key, s->auth_message.bytes, s->auth_message.len, signature, why) == 0) {
 		memcpy(out, "v=", 2);
 		base64_encode(signature, SCRAM_KEY_LEN, out + 2);

@@ -154,7 +154,7 @@ users_is_mock_scram(const struct users *users, const char *name, const uint8_t k
 	uint64_t draw;
 
 	if (users == NULL || users->secret_count == 0)
-		return true; /* without secrets to imitate, SCRAM is asked for, as PostgreSQL does by default */
+		return true; /* without secrets to imitate, asks for SCRAM, which is PostgreSQL's default */
 	if (HMAC(EVP_sha384(), key, 32, (const unsigned char *)name, strlen(name), mac, NULL) == NULL)
 		return false;
 	memcpy(&draw, mac, sizeof(draw));
@@ -293,7 +293,7 @@ users_check(const struct users *users, const char *path, bool needs_secrets, boo
 /* --- The file's grammar. --- */
 
 static int
-bad_line(const struct reader *r, struct fail *why, const char *what)
+fail_at_line(const struct reader *r, struct fail *why, const char *what)
 {
 	return fail_set(why, CONFIG_ERROR, "%.150s:%zu: %s", r->path, r->line, what);
 }
@@ -322,9 +322,9 @@ users_take_quoted(struct reader *r, const char **word, size_t *word_len, struct 
 
 	for (r->at++;; r->at++) {
 		if (r->at == r->end || *r->at == '\n')
-			return bad_line(r, why, "a quote is not closed on its line");
+			return fail_at_line(r, why, "a quote is not closed on its line");
 		if (*r->at == '\0')
-			return bad_line(r, why, "a zero byte within quotes");
+			return fail_at_line(r, why, "a zero byte within quotes");
 		if (*r->at == '"') {
 			r->at++;
 			if (r->at == r->end || *r->at != '"')
@@ -349,15 +349,15 @@ take_user(struct reader *r, struct user *u, struct fail *why)
 		return -1;
 	users_skip_blanks(r);
 	if (r->at == r->end || *r->at != '"')
-		return bad_line(r, why, "a secret in quotes must follow the name");
+		return fail_at_line(r, why, "a secret in quotes must follow the name");
 	if (users_take_quoted(r, &u->secret, &secret_len, why) < 0)
 		return -1;
 	if (u->name_len > NAME_LEN_MAX)
-		return bad_line(r, why, "the name is too long");
+		return fail_at_line(r, why, "the name is too long");
 	if (secret_len > SECRET_LEN_MAX)
-		return bad_line(r, why, "the secret is too long");
+		return fail_at_line(r, why, "the secret is too long");
 	u->kind = secret_kind_of(u->secret);
-	skip_line(r); /* PgBouncer ignores what follows */
+	skip_line(r); /* PgBouncer ignores the rest of the line */
 	return 0;
 }
 
@@ -369,7 +369,7 @@ take_line(struct reader *r, struct users *users, struct fail *why)
 	char *to = r->to;
 
 	if (*r->at != '"') {
-		bad_line(r, &bad, "a line must begin with a name in quotes");
+		fail_at_line(r, &bad, "a line must begin with a name in quotes");
 	} else if ((u = add_entry(users)) == NULL) {
 		return fail_set(why, "53200", "could not read %.150s: out of memory", r->path);
 	} else if (take_user(r, u, &bad) == 0) {

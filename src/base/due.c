@@ -2,12 +2,12 @@
 
 #include <assert.h>
 
-#define LEAST 16u
+#define CAP_MIN 16u
 
 bool
 due_reserve(struct due_heap *h, size_t count)
 {
-	size_t cap = h->cap < LEAST ? LEAST : h->cap;
+	size_t cap = h->cap < CAP_MIN ? CAP_MIN : h->cap;
 	struct due **items;
 
 	while (cap < count)
@@ -44,7 +44,7 @@ sift(struct due_heap *h, struct due *d)
 
 	for (; i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us; i = (i - 1) / 2)
 		put(h, i, h->items[(i - 1) / 2]);
-	while ((child = 2 * i + 1) < h->count) { /* this ends at once if d has moved up */
+	while ((child = 2 * i + 1) < h->count) { /* this loop ends at once if d has moved up */
 		if (child + 1 < h->count && h->items[child + 1]->at_us < h->items[child]->at_us)
 			child++;
 		if (h->items[child]->at_us >= d->at_us)

@@ -56,7 +56,7 @@ put_control(enum escape_style style, unsigned code, char *out)
 }
 
 static const char *
-short_escape(enum escape_style style, char c)
+find_short_escape(enum escape_style style, char c)
 {
 	static const char special[] = "\"\\\n\r\t", *const escapes[] = { "\\\"", "\\\\", "\\n", "\\r", "\\t" };
 	static const size_t counts[] = { [ESCAPE_TEXT] = 0, [ESCAPE_JSON] = 5, [ESCAPE_LABEL] = 3 };
@@ -70,7 +70,7 @@ escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESC
 {
 	unsigned char first = (unsigned char)bytes[0];
 	size_t n = escape_utf8_len(bytes, len);
-	const char *text = short_escape(style, bytes[0]);
+	const char *text = find_short_escape(style, bytes[0]);
 
 	*used = n > 0 ? n : 1;
 	if (n == 0)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNKNOWN_LEN ((size_t)64 << 10) /* most bytes that are read of a file whose size is given as 0 (in /proc) */
+#define UNSIZED_LEN_MAX ((size_t)64 << 10) /* the most bytes of a file whose size is given as 0 (in /proc) */
 
 static int
 read_open(int fd, const char *path, size_t max_len, struct file_content *out, struct fail *why)
@@ -22,7 +22,7 @@ read_open(int fd, const char *path, size_t max_len, struct file_content *out, st
 	if (!S_ISREG(out->st.st_mode))
 		return fail_set(why, "F0000", "%.150s is %s", path,
 				S_ISDIR(out->st.st_mode) ? "a directory" : "not a regular file");
-	room = out->st.st_size > 0 ? (size_t)out->st.st_size : UNKNOWN_LEN;
+	room = out->st.st_size > 0 ? (size_t)out->st.st_size : UNSIZED_LEN_MAX;
 	room = room < max_len ? room : max_len;
 	if ((out->text = malloc(room + 1)) == NULL)
 		return fail_set(why, "53200", "could not read %.150s: out of memory", path);

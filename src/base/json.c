@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TAIL_LEN sizeof("}\n") /* always fits */
+#define TAIL_LEN sizeof("}\n") /* line_put() keeps room for this end of the object and its terminator */
 
 /* Writes a time in UTC. Returns the length. */
 static size_t
-utc(uint64_t wall_us, const char *fmt, char *out)
+write_utc(uint64_t wall_us, const char *fmt, char *out)
 {
 	time_t t = (time_t)(wall_us / US_PER_S);
 	struct tm tm = { 0 };
@@ -22,7 +22,7 @@ utc(uint64_t wall_us, const char *fmt, char *out)
 void
 line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
 {
-	size_t n = utc(wall_us, "%Y-%m-%dT%H:%M:%S", out);
+	size_t n = write_utc(wall_us, "%Y-%m-%dT%H:%M:%S", out);
 
 	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%06lluZ", wall_us % US_PER_S);
 }
@@ -30,7 +30,7 @@ line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
 void
 line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
 {
-	size_t n = utc(wall_us, "%Y-%m-%d %H:%M:%S", out);
+	size_t n = write_utc(wall_us, "%Y-%m-%d %H:%M:%S", out);
 
 	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%03llu UTC", wall_us % US_PER_S / US_PER_MS);
 }
@@ -52,7 +52,7 @@ put_str(struct line *l, const char *text)
 	line_put(l, text, strlen(text));
 }
 
-/* Begins a field. Returns where it begins, so that end_field can go back. Keys are our own and need no escaping. */
+/* Begins a field. Returns the field's position, for end_field(). Keys are our own and need no escaping. */
 static size_t
 begin_field(struct line *l, const char *key)
 {

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define LARGE_MIN (256 << 10) /* bytes */
-#define KEPT_MAX ((rlim_t)64 << 20)
-#define TRIES 3
+#define RESERVE_MAX ((rlim_t)64 << 20)
+#define RETRIES_MAX 3
 
 /* Bytes of address space, and of mapped writable memory that was not touched. Both are 0 if the kernel doesn't tell. */
 struct usage {
@@ -23,7 +23,7 @@ struct usage {
 };
 
 static struct usage
-usage(void)
+read_usage(void)
 {
 	unsigned long size, resident, shared, data;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -41,19 +41,19 @@ usage(void)
 	return (struct usage){ size * page, (data + shared - resident) * page };
 }
 
-/* Reserves a quarter of the address space that a hard limit leaves (KEPT_MAX at most). Returns the new soft limit. */
+/* Reserves a quarter of the free address space below a hard limit (RESERVE_MAX at most). Returns the new soft limit. */
 static rlim_t
 limit_addresses(size_t used)
 {
 	struct rlimit r;
-	rlim_t kept;
+	rlim_t reserve;
 
 	if (getrlimit(RLIMIT_AS, &r) < 0)
 		return RLIM_INFINITY;
 	if (r.rlim_cur != r.rlim_max || r.rlim_max == RLIM_INFINITY || r.rlim_max <= used)
 		return r.rlim_cur;
-	kept = (r.rlim_max - used) / 4 < KEPT_MAX ? (r.rlim_max - used) / 4 : KEPT_MAX;
-	r.rlim_cur = r.rlim_max - kept;
+	reserve = (r.rlim_max - used) / 4 < RESERVE_MAX ? (r.rlim_max - used) / 4 : RESERVE_MAX;
+	r.rlim_cur = r.rlim_max - reserve;
 	setrlimit(RLIMIT_AS, &r);
 	return r.rlim_cur;
 }
@@ -67,7 +67,7 @@ memory_set_threads(unsigned count)
 size_t
 memory_set_limit(size_t max)
 {
-	struct usage now = usage();
+	struct usage now = read_usage();
 	rlim_t addresses = limit_addresses(now.addresses);
 	struct rlimit r;
 
@@ -136,15 +136,15 @@ memory_realloc(void *p, size_t size)
 {
 	struct rlimit before[2];
 
-	/* The first try is made within the limits. Later tries are repeated, because another thread may set the limits
-	 * again between lift_limits() and realloc(). */
+	/* The first try is made within the limits. Each retry lifts them, and there are several retries, because
+	 * another thread may set the limits again between lift_limits() and realloc(). */
 	for (int i = 0;; i++) {
 		bool is_lifted = i > 0 && lift_limits(before);
 		void *grown = realloc(p, size);
 
 		if (is_lifted)
 			set_limits(before);
-		if (grown != NULL || size == 0 || i == TRIES)
+		if (grown != NULL || size == 0 || i == RETRIES_MAX)
 			return grown;
 	}
 }

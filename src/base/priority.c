@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #define NICER_BY 10
-/* This is shorter than any slice that the kernel gives by itself (0.7 ms and more), so the loop preempts other threads
- * when it wakes. It is longer than most turns of the loop, because the loop is preempted when its slice is over: with
- * 0.1 ms, the minimum, this happened once or twice in each transaction of pgbench. */
+/* The slice of a loop's thread is shorter than any that the kernel gives by itself (0.7 ms and more), so the loop
+ * preempts other threads when it wakes. The slice is longer than most turns of the loop, because the end of the slice
+ * preempts the loop: with 0.1 ms, the minimum, that happened once or twice in each transaction of pgbench. */
 #define SHORT_SLICE_NS 500000
 
-/* The C library has no wrapper for sched_setattr(2), and no header of its own for this structure. */
+/* The C library has neither a wrapper for sched_setattr(2) nor a declaration of this struct. */
 struct sched_attributes {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -35,7 +35,7 @@ priority_set_urgent(bool is_urgent)
 void
 priority_background(void)
 {
-	/* Linux keeps this value per thread, unlike POSIX. NICER_BY is relative, so the unit's Nice= still counts. */
+	/* Linux keeps this value per thread, unlike POSIX. NICER_BY is relative, so systemd's Nice= still counts. */
 	id_t self = (id_t)syscall(SYS_gettid);
 
 	setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICER_BY);

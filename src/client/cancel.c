@@ -3,10 +3,10 @@
  *
  * cancel_keys.c finds the client that is meant. A cancel reaches only the query that runs for that client now: the
  * server is not lent to another client before PostgreSQL has taken the cancel. The connection that asks gets no reply;
- * it is closed when the cancel is done, so the client that asks can wait for that.
+ * it is closed when the cancel is done, so the client that asks can wait for the close.
  *
- * A client has at most one cancel under way. Further cancels wait for its end: cancels for the same request end with
- * it; cancels for a later request are then sent, if that request is still not answered.
+ * A client has at most one cancel under way. Further cancels wait until it ends. Then waiting cancels for the same
+ * request end, too, and one for a later request is sent, if that request is still not answered.
  */
 #include "client/cancel.h"
 #include "client/clients.h"
@@ -30,20 +30,20 @@
 enum cancel_phase {
 	CANCEL_WAITING, /* try_cancel() is to be called, or called again */
 	CANCEL_SENDING, /* on_sent has not been called yet */
-	/* on_sent has not been called yet, for a request of pgweir's own ahead of the client's */
+	/* on_sent has not been called yet; the cancel is for a request of pgweir's own, ahead of the client's */
 	CANCEL_SENDING_FOR_OURS,
 	CANCEL_OF_OURS_SENT /* the reply to pgweir's own request will show which request was hit */
 };
 
 /*
- * A cancel is a note. If the worker that was asked does not have the client, it posts the note to the worker that has,
- * which posts it back when the cancel is over. Only the worker that has the note uses it.
+ * A cancel is a note. If the worker that was asked does not have the client, it posts the note to the worker that has
+ * the client; that worker posts the note back when the cancel is over. Only the worker that has the note uses it.
  */
 struct client_cancel {
 	struct note note; /* must be first */
 	struct client_env *from, *to;
-	uint64_t asker; /* the id of the connection to close at the end, if it is still there; 0 if there is none */
-	uint64_t far; /* the cancel's number in the other process that received it; 0 if this process received it */
+	uint64_t asker_id; /* the id of the connection to close at the end, if it is still there; 0 if there is none */
+	uint64_t far_id; /* the cancel's number in the other process that received it; 0 if this process received it */
 	enum cancel_result result;
 	uint32_t pid;
 	size_t key_len;
@@ -52,12 +52,12 @@ struct client_cancel {
 	struct client *target; /* NULL if the client has gone */
 	struct client_cancel *next; /* the next cancel for the same target */
 	struct timer again; /* tries the cancel again */
-	uint32_t meant; /* the number of requests of the target that were answered before the request that is meant */
+	uint32_t answered_before; /* how many requests of the target were answered before the one to cancel */
 	uint32_t retries;
 	uint8_t phase; /* enum cancel_phase */
 	uint8_t by; /* enum canceler: says who asked for the cancel */
-	/* if nothing runs, the cancel ends without a second look; set by look_again() and cancel_later(), never cleared
-	 */
+	/* true if the cancel ends at once when nothing runs, without a second look; set by look_again() and
+	 * cancel_later(), never cleared */
 	bool has_looked;
 };
 
@@ -96,18 +96,18 @@ close_asker(struct client *asker, enum cancel_result result)
 
 /* Called on the worker that was asked, when the cancel is over. */
 static void
-come_back(struct note *n, void *owner, bool is_over)
+finish_at_origin(struct note *n, void *owner, bool is_over)
 {
 	struct client_cancel *cancel = (struct client_cancel *)n;
 	struct client_env *env = cancel->from;
-	struct client *asker = is_over || cancel->asker == 0 ? NULL : client_find_by_id(env, cancel->asker);
+	struct client *asker = is_over || cancel->asker_id == 0 ? NULL : client_find_by_id(env, cancel->asker_id);
 
 	if (asker != NULL && asker->x.state == CL_CANCEL)
 		close_asker(asker, cancel->result);
 	else
 		env->x.counters->cancels[cancel->result]++;
-	if (cancel->far != 0)
-		env->on_far_cancel_over(env->x.owner, cancel->far);
+	if (cancel->far_id != 0)
+		env->on_far_cancel_over(env->x.owner, cancel->far_id);
 	OPENSSL_cleanse(cancel->key, sizeof(cancel->key));
 	free(cancel);
 }
@@ -119,9 +119,9 @@ cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 	leave_target(cancel);
 	timer_stop(&cancel->again);
 	cancel->result = result;
-	cancel->note.read = come_back;
+	cancel->note.read = finish_at_origin;
 	if (cancel->from == cancel->to)
-		come_back(&cancel->note, NULL, false);
+		finish_at_origin(&cancel->note, NULL, false);
 	else
 		inbox_post(cancel->from->inbox, &cancel->note);
 }
@@ -141,7 +141,7 @@ cancel_client_closed(struct client *c)
 }
 
 static void try_cancel(struct client_cancel *cancel);
-static void after_ours(struct client_cancel *cancel);
+static void await_our_reply(struct client_cancel *cancel);
 
 static void
 on_again(void *arg)
@@ -149,7 +149,7 @@ on_again(void *arg)
 	struct client_cancel *cancel = arg;
 
 	if (cancel->phase == CANCEL_OF_OURS_SENT)
-		after_ours(cancel);
+		await_our_reply(cancel);
 	else
 		try_cancel(cancel);
 }
@@ -161,13 +161,13 @@ call_again(struct client_cancel *cancel, uint64_t us)
 	return timer_try_start(&cancel->again, us);
 }
 
-/* Called after a cancel has ended: ends the other cancels for the same request, and sends the next. */
+/* Called after a cancel has ended: ends the other cancels for the same request, and tries the next one. */
 static void
-turn_over(struct client *target, uint32_t meant, enum cancel_result result)
+begin_next_turn(struct client *target, uint32_t answered_before, enum cancel_result result)
 {
 	struct client_cancel *next;
 
-	while ((next = first_of(target)) != NULL && next->meant == meant && !is_sending(next) &&
+	while ((next = first_of(target)) != NULL && next->answered_before == answered_before && !is_sending(next) &&
 	       !timer_is_set(&next->again))
 		cancel_finish(next, result);
 	if (next != NULL && !is_sending(next) && !timer_is_set(&next->again))
@@ -178,23 +178,23 @@ static void
 end_turn(struct client_cancel *cancel, enum cancel_result result)
 {
 	struct client *target = cancel->target;
-	uint32_t meant = cancel->meant;
+	uint32_t answered_before = cancel->answered_before;
 
 	cancel_finish(cancel, result);
 	if (target != NULL)
-		turn_over(target, meant, result);
+		begin_next_turn(target, answered_before, result);
 }
 
-/* A cancel was sent for one of pgweir's own requests, ahead of the client's. Waits for the reply to pgweir's request,
- * which shows which of the two was hit; a second cancel could hit the client's next request. */
+/* Called after a cancel of pgweir's own request, which runs ahead of the client's. Waits for the reply to pgweir's
+ * request, which shows which of these two was hit; a second cancel could hit the client's next request. */
 static void
-after_ours(struct client_cancel *cancel)
+await_our_reply(struct client_cancel *cancel)
 {
 	const struct client *target = cancel->target;
 	struct server *srv = target->x.srv;
 	uint64_t since_us;
 
-	if (target->x.requests_done != cancel->meant) {
+	if (target->x.requests_done != cancel->answered_before) {
 		end_turn(cancel, CR_SENT);
 	} else if (srv == NULL || srv->loan.is_ours_cancelled) {
 		cancel->phase = CANCEL_WAITING;
@@ -212,13 +212,13 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 	assert(is_sending(cancel));
 	cancel->phase = cancel->phase == CANCEL_SENDING_FOR_OURS ? CANCEL_OF_OURS_SENT : CANCEL_WAITING;
 	if (cancel->target != NULL && is_confirmed && cancel->phase == CANCEL_OF_OURS_SENT)
-		after_ours(cancel);
+		await_our_reply(cancel);
 	else
 		end_turn(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
-/* Called if nothing runs. Looks once more, because the query may have been sent before the cancel, on a connection that
- * the loop handles after it. */
+/* Called if nothing runs. Tries once more a moment later, because the client may have sent the query before the cancel,
+ * on a connection that the loop reads after the one with the cancel. */
 static void
 look_again(struct client_cancel *cancel)
 {
@@ -232,19 +232,19 @@ static void
 note_sent(const struct client_cancel *cancel)
 {
 	cancel->target->x.rare->canceled_by = cancel->by;
-	cancel->target->x.rare->canceled_request = cancel->meant + 1;
+	cancel->target->x.rare->canceled_request = cancel->answered_before + 1;
 }
 
 static void
 refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct exchange *x))
 {
 	struct client *target = cancel->target;
-	uint32_t meant = cancel->meant;
+	uint32_t answered_before = cancel->answered_before;
 
 	note_sent(cancel);
 	cancel_finish(cancel, CR_SENT);
 	refuse(&target->x);
-	turn_over(target, meant, CR_SENT);
+	begin_next_turn(target, answered_before, CR_SENT);
 }
 
 static void
@@ -289,7 +289,7 @@ try_cancel(struct client_cancel *cancel)
 	struct server *srv = target->x.srv;
 	uint64_t since_us;
 
-	if (target->x.requests_done != cancel->meant)
+	if (target->x.requests_done != cancel->answered_before)
 		end_turn(cancel, CR_NO_QUERY);
 	else if (!exchange_is_relayed(&target->x))
 		look_again(cancel);
@@ -298,7 +298,7 @@ try_cancel(struct client_cancel *cancel)
 	else if (client_state_awaits_listener_or_flush((enum client_state)target->x.state))
 		refuse_waiting(cancel, listen_cancel);
 	else if (srv == NULL || !client_is_served(target, &since_us) ||
-		 srv->ledger.count == 0) /* the request may be held */
+		 srv->ledger.count == 0) /* possibly the request is still held here */
 		look_again(cancel);
 	else if (ledger_owes_us(&srv->ledger, &since_us))
 		cancel_ours(cancel, ledger_head(&srv->ledger));
@@ -315,7 +315,7 @@ join(struct client_cancel *cancel, struct client *target)
 	if (exchange_rare(&target->x) == NULL)
 		return -1;
 	cancel->target = target;
-	cancel->meant = target->x.requests_done;
+	cancel->answered_before = target->x.requests_done;
 	for (at = &target->x.rare->cancels; *at != NULL; at = &(*at)->next)
 		;
 	*at = cancel;
@@ -323,7 +323,7 @@ join(struct client_cancel *cancel, struct client *target)
 }
 
 static bool
-has_enough(const struct client *target)
+has_enough_cancels(const struct client *target)
 {
 	unsigned count = 0;
 
@@ -343,7 +343,7 @@ arrive(struct note *n, void *owner, bool is_over)
 	*env->x.now_us = clock_now_us();
 	if (target == NULL)
 		cancel_finish(cancel, CR_WRONG_KEY); /* the client has just gone */
-	else if (has_enough(target))
+	else if (has_enough_cancels(target))
 		cancel_finish(cancel, CR_SENT);
 	else if (join(cancel, target) < 0)
 		cancel_finish(cancel, CR_FAILED);
@@ -361,13 +361,14 @@ cancel_give_up(struct client_env *worker)
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
 		((struct client_cancel *)n)->result = CR_FAILED;
-		come_back(n, NULL, false);
+		finish_at_origin(n, NULL, false);
 	}
 }
 
-/* Returns a new cancel that is to arrive at worker `to`, or NULL without memory. */
+/* Returns a new cancel for a client of worker `to`, or NULL without memory. */
 static struct client_cancel *
-make(struct client_env *from, struct client_env *to, enum canceler by, uint32_t pid, const uint8_t *key, size_t key_len)
+make_cancel(struct client_env *from, struct client_env *to, enum canceler by, uint32_t pid, const uint8_t *key,
+	    size_t key_len)
 {
 	struct client_cancel *cancel = calloc(1, sizeof(*cancel));
 
@@ -384,7 +385,7 @@ make(struct client_env *from, struct client_env *to, enum canceler by, uint32_t 
 }
 
 static void
-begin(struct client_cancel *cancel)
+begin_cancel(struct client_cancel *cancel)
 {
 	if (cancel->from == cancel->to)
 		arrive(&cancel->note, NULL, false);
@@ -402,11 +403,11 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 		return;
 	if (worker == NULL)
 		close_asker(c, CR_WRONG_KEY);
-	else if ((cancel = make(c->env, worker, CANCELED_BY_CLIENT, pid, key, key_len)) == NULL)
+	else if ((cancel = make_cancel(c->env, worker, CANCELED_BY_CLIENT, pid, key, key_len)) == NULL)
 		close_asker(c, CR_FAILED);
 	else {
-		cancel->asker = c->x.waiter.id;
-		begin(cancel);
+		cancel->asker_id = c->x.waiter.id;
+		begin_cancel(cancel);
 	}
 }
 
@@ -415,14 +416,15 @@ cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const ui
 {
 	bool is_key = key_len == CANCEL_SECRET_SHORT || key_len == CANCEL_SECRET_MAX;
 	struct client_env *worker = is_key ? cancel_find_env(env, pid, key, key_len) : NULL;
-	struct client_cancel *cancel = worker == NULL ? NULL : make(env, worker, CANCELED_BY_CLIENT, pid, key, key_len);
+	struct client_cancel *cancel =
+	    worker == NULL ? NULL : make_cancel(env, worker, CANCELED_BY_CLIENT, pid, key, key_len);
 
 	if (cancel == NULL) {
 		env->on_far_cancel_over(env->x.owner, number);
 		return;
 	}
-	cancel->far = number;
-	begin(cancel);
+	cancel->far_id = number;
+	begin_cancel(cancel);
 }
 
 void
@@ -469,7 +471,7 @@ cancel_later(struct client *target, enum canceler by)
 	    !client_state_awaits_listener_or_flush((enum client_state)x->state) &&
 	    (x->srv == NULL || !client_is_served(target, &since_us)))
 		return 0; /* the client is idle */
-	if (has_enough(target))
+	if (has_enough_cancels(target))
 		return 0;
 	cancel = calloc(1, sizeof(*cancel));
 	if (cancel == NULL || join(cancel, target) < 0) {
@@ -498,8 +500,8 @@ cancel_by_pid(struct exchange *asker, uint32_t pid)
 
 	if (worker == c->env)
 		is_begun = cancel_later(cancel_find_key(worker, pid, key, len), CANCELED_BY_SERVER) == 0;
-	else if (worker != NULL && (cancel = make(c->env, worker, CANCELED_BY_SERVER, pid, key, len)) != NULL) {
-		begin(cancel);
+	else if (worker != NULL && (cancel = make_cancel(c->env, worker, CANCELED_BY_SERVER, pid, key, len)) != NULL) {
+		begin_cancel(cancel);
 		is_begun = true;
 	}
 	OPENSSL_cleanse(key, sizeof(key));

@@ -17,7 +17,7 @@
 #include <openssl/rand.h>
 #include <pthread.h>
 
-#define TRIES_MAX 100u /* tries to find a PID that no client has: with peers there are only 16384 */
+#define TRIES_MAX 100u /* tries to find a PID that no client has; with peers there are only 16384 PIDs */
 #define REST_LEN (CANCEL_SECRET_MAX - CANCEL_SECRET_SHORT)
 
 /* Allocated separately, because few clients have a long key. */
@@ -142,7 +142,7 @@ has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 
 /* Called with the lock held. */
 static struct client *
-find_key(const struct cancel_keys *keys, uint32_t pid, const uint8_t *secret, size_t len)
+find_client(const struct cancel_keys *keys, uint32_t pid, const uint8_t *secret, size_t len)
 {
 	struct client *c;
 
@@ -170,9 +170,9 @@ count_pid(const struct cancel_keys *keys, uint32_t pid, struct client **one)
 	return count;
 }
 
-/* Another loop's client may be freed at any moment, so a client is used only if it is this loop's own. */
+/* Returns c if it is a client of this worker; else NULL, because another worker may free its client at any moment. */
 static struct client *
-own(struct client *c, const struct client_env *env)
+keep_if_own(struct client *c, const struct client_env *env)
 {
 	return c != NULL && c->env == env ? c : NULL;
 }
@@ -183,7 +183,7 @@ cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, siz
 	struct client *c;
 
 	pthread_mutex_lock(&env->keys->lock);
-	c = own(find_key(env->keys, pid, secret, len), env);
+	c = keep_if_own(find_client(env->keys, pid, secret, len), env);
 	pthread_mutex_unlock(&env->keys->lock);
 	return c;
 }
@@ -195,7 +195,7 @@ cancel_find_env(const struct client_env *env, uint32_t pid, const uint8_t *secre
 	const struct client *c;
 
 	pthread_mutex_lock(&env->keys->lock);
-	c = find_key(env->keys, pid, secret, len);
+	c = find_client(env->keys, pid, secret, len);
 	worker = c != NULL ? c->env : NULL;
 	pthread_mutex_unlock(&env->keys->lock);
 	return worker;
@@ -216,8 +216,8 @@ cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[stati
 	return len;
 }
 
-/* Returns true if a client has this PID and short secret; in the first TRIES_MAX tries, also for a made-up PID alone.
- */
+/* Returns true if a client has this PID and short secret. In the first TRIES_MAX tries, also returns true if a client
+ * has this PID and it is made up. */
 static bool
 is_taken(const struct cancel_keys *keys, uint32_t pid, uint32_t secret, unsigned tries)
 {
@@ -227,7 +227,7 @@ is_taken(const struct cancel_keys *keys, uint32_t pid, uint32_t secret, unsigned
 	if (tries < TRIES_MAX && count_pid(keys, pid, &one) > 0)
 		return true;
 	wire_set_u32(bytes, secret);
-	return find_key(keys, pid, bytes, sizeof(bytes)) != NULL;
+	return find_client(keys, pid, bytes, sizeof(bytes)) != NULL;
 }
 
 /* Gives the client the rest of a long secret: a copy of rest, or random bytes if rest is NULL. Returns 0, or -1 without
@@ -320,7 +320,7 @@ cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len
 	if (len == CANCEL_SECRET_MAX && give_long_key(c, secret + CANCEL_SECRET_SHORT) < 0)
 		return -1;
 	pthread_mutex_lock(&keys->lock);
-	is_free = pid != 0 && find_key(keys, pid, secret, len) == NULL && make_room(keys) == 0;
+	is_free = pid != 0 && find_client(keys, pid, secret, len) == NULL && make_room(keys) == 0;
 	if (is_free)
 		enter_key(keys, c, pid, wire_u32(secret));
 	pthread_mutex_unlock(&keys->lock);

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define HOPS 3u
-#define PASSED_MAX 256u /* at a time; limited because anybody on the network can send cancel requests */
+#define PASSED_MAX 256u /* cancels passed on at a time; limited because any host can send cancel requests */
 #define PASSED_TO_ONE_MAX 64u /* a peer that hangs must not keep requests from the others */
 #define PASS_TIMEOUT_US 10000000u
 

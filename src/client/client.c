@@ -19,8 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* With glibc's header this is a block of 480 bytes. Each of thousands of idle clients takes such a block, so rarely
- * used fields are kept elsewhere. */
+/* A struct client and glibc's header make a block of 480 bytes. There may be thousands of idle clients, so rarely used
+ * fields are kept elsewhere. */
 _Static_assert(sizeof(struct client) <= 472, "struct client has grown");
 
 static void on_readable(struct stream *s);
@@ -56,7 +56,7 @@ read_last_note(struct note *n, void *owner, bool is_over)
 }
 
 static void
-client_free_later(struct deferred_entry *g)
+free_deferred_client(struct deferred_entry *g)
 {
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, deferred));
 	const struct exchange_rare *rare = c->x.rare;
@@ -79,9 +79,10 @@ client_free_later(struct deferred_entry *g)
 	inbox_post(main_env_of(c->env)->inbox, &c->end_note);
 }
 
-/* Completes client_new(). c is zeroed memory for the client, or NULL if there was no memory for it. */
+/* Makes c a client, and enters it in env. c is zeroed memory for the client, or NULL if there was none. Returns NULL,
+ * with fd closed, if memory is missing. */
 static struct client *
-begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
+open_client(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
 	static const struct stream_ops alone = { on_readable, on_drained, on_ended },
 				       beside_others = { on_readable_of_many_workers, on_drained, on_ended };
@@ -114,7 +115,7 @@ begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *p
 struct client *
 client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
-	return begin(calloc(1, sizeof(struct client)), env, fd, peer, is_unix);
+	return open_client(calloc(1, sizeof(struct client)), env, fd, peer, is_unix);
 }
 
 static void
@@ -166,9 +167,9 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 
 	if (c == NULL) /* most drivers read an error even before they have sent anything */
 		send(fd, out_of_memory, sizeof(out_of_memory), MSG_NOSIGNAL);
-	c = begin(c, env, fd, peer, is_unix);
+	c = open_client(c, env, fd, peer, is_unix);
 	if (c != NULL && env->login_ops->begin(c))
-		on_readable(&c->x.stream); /* most often its first packet is here already */
+		on_readable(&c->x.stream); /* most often the client's first packet is here already */
 }
 
 /* Removes the client from all counts that include it. */
@@ -272,8 +273,8 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	exchange_step(&c->x, CE_CLOSE);
 	leave_list(c);
 	stream_close(&c->x.stream);
-	c->deferred.free_it = NULL; /* the client's address overlays this field */
-	deferred_free(env->x.deferred_frees, &c->deferred, client_free_later);
+	c->deferred.free_it = NULL; /* this field overlays the client's address */
+	deferred_free(env->x.deferred_frees, &c->deferred, free_deferred_client);
 	if (env == main_env_of(env))
 		give_back_admission(env, c);
 }
@@ -324,7 +325,7 @@ handle_otherwise(struct client *c, uint8_t *bytes, size_t len)
 		handle_with_pending(&c->x, bytes, len);
 	else
 		handle(&c->x, bytes, len);
-	if (is_login) /* otherwise a password, or a part of one, would stay there until it is overwritten */
+	if (is_login) /* otherwise a password, or a part of one, would stay in the buffer until the next read */
 		OPENSSL_cleanse(bytes, len);
 }
 
@@ -389,8 +390,8 @@ on_drained(struct stream *s)
 	exchange_ignore_result(listen_flush(&c->x));
 }
 
-/* Called when the client has closed its side. A client that has only closed its sending side stays, and so does a
- * client whose requests are still to be read. */
+/* Called when the client has closed its side. is_gone: it has closed both directions. A client stays if it has closed
+ * only its sending direction, or if its requests are still to be read. */
 static void
 on_ended(struct stream *s, bool is_gone)
 {

@@ -23,7 +23,7 @@ port_of(const struct config *config)
 }
 
 static void
-put_names(const struct client *c, const char **database, const char **user)
+get_names(const struct client *c, const char **database, const char **user)
 {
 	*database = *user = NULL;
 	if (c->x.state == CL_CONSOLE || c->x.pool != NULL) {
@@ -46,7 +46,7 @@ log_line(const struct client *c, enum log_level level, const char *fmt, ...)
 	socklen_t len = sizeof(who);
 	va_list ap;
 
-	put_names(c, &database, &user);
+	get_names(c, &database, &user);
 	if (c->is_unix) {
 		getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
 		snprintf(peer, sizeof(peer), "unix(%ld):%u", (long)who.pid, port_of(c->x.env->config));

@@ -1,4 +1,4 @@
-/* src/client/client_log.c - log lines about a client: who it is, and why it was disconnected. */
+/* src/client/client_log.c - log lines about a client: its name and address, and the reason why it was disconnected. */
 #include "client/client.h"
 #include "base/clock.h"
 #include "exchange/holder.h"
@@ -87,7 +87,7 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 {
 	struct client_about about;
 	char does[CLIENT_USE_TEXT_MAX];
-	const struct server *with = c->env->x.ending;
+	const struct server *srv = c->env->x.ending;
 	struct duration lasted;
 	/* A stop, a KILL and the like are intended by an operator; every other reason may need attention. */
 	enum log_level level = why != NULL && strcmp(why->sqlstate, "57P01") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
@@ -97,15 +97,15 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 	about.log.duration_us = *c->env->x.now_us - c->connected_us;
 	about.log.why = why;
 	lasted = duration_format(about.log.duration_us);
-	if (with != NULL) {
-		client_describe_use(&c->x, with,
-				    with->was_owing   ? USE_RUNNING
-				    : with->tx != 'I' ? USE_IDLE
-						      : USE_KEPT,
+	if (srv != NULL) {
+		client_describe_use(&c->x, srv,
+				    srv->was_owing   ? USE_RUNNING
+				    : srv->tx != 'I' ? USE_IDLE
+						     : USE_KEPT,
 				    does);
 		lost = does;
 	}
-	if (with != NULL && why != NULL && with->end_log_line == END_LOG_LINE_OF_MANY) {
+	if (srv != NULL && why != NULL && srv->end_log_line == END_LOG_LINE_OF_MANY) {
 		note_lost(c->env, why, about.words, does);
 		return;
 	}

@@ -3,13 +3,13 @@
 #include "client/client.h"
 #include "client/clients.h"
 
-#define LARGE ((size_t)16 << 10) /* bytes of input not yet handled */
+#define LARGE_INPUT ((size_t)16 << 10) /* a message is large if more bytes of input than this are not handled yet */
 #define RELIEF_MIN ((size_t)32 << 10)
 
 void
 client_pause_if_large(struct client *c)
 {
-	if (c->x.is_closing || c->x.pending_len <= LARGE)
+	if (c->x.is_closing || c->x.pending_len <= LARGE_INPUT)
 		return;
 	c->is_read_paused = true;
 	stream_set_reading(&c->x.stream, false);
@@ -23,14 +23,14 @@ clients_read_again(struct client_env *env)
 	TAILQ_FOREACH(c, &env->clients, all)
 		if (c->is_read_paused) {
 			c->is_read_paused = false;
-			/* If the client is not read for another reason, too, the end of that reason resumes reading. */
+			/* If the client is unread for another reason, too, reading resumes when that reason ends. */
 			if (c->x.reading != EXCHANGE_STALLED && !client_state_waits((enum client_state)c->x.state))
 				stream_set_reading(&c->x.stream, true);
 		}
 }
 
 static size_t
-taken_by(const struct client *c)
+memory_of(const struct client *c)
 {
 	const struct server *srv = c->x.srv;
 
@@ -46,9 +46,9 @@ clients_close_largest(struct client_env *const *client_envs)
 	struct fail why;
 
 	for (struct client *c = clients_walk(client_envs, NULL); c != NULL; c = clients_walk(client_envs, c))
-		if (taken_by(c) > taken) {
+		if (memory_of(c) > taken) {
 			largest = c;
-			taken = taken_by(c);
+			taken = memory_of(c);
 		}
 	if (largest == NULL)
 		return 0;

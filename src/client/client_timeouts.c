@@ -1,13 +1,14 @@
 /*
  * src/client/client_timeouts.c - limits on time, checked about ten times a second: login, query, transaction, idle in a
- * transaction, idle between transactions; also closes all clients when pgweir is asked to stop.
+ * transaction, idle between transactions.
  *
- * A client's time counts from its request, even if pgweir sends requests of its own ahead of it. PostgreSQL must answer
- * a request of pgweir's own within OWN_REQUEST_TIMEOUT_US; otherwise pgweir gives up the server. The time in which the
- * client does not read earlier replies does not count, nor does the time in which the loop stood still and read
- * nothing. A probe of the session (state/ask.c) is cancelled earlier, after half of OWN_REQUEST_TIMEOUT_US or when the
- * client's own time is over, so no probe costs a client its server. A late query is cancelled, and its client goes on;
- * client and server are closed only if PostgreSQL does not react to the cancel within OWN_REQUEST_TIMEOUT_US.
+ * A client's time counts from the client's request, even if pgweir sends requests of its own ahead of that request.
+ * PostgreSQL must answer a request of pgweir's own within OWN_REQUEST_TIMEOUT_US; otherwise pgweir gives up the server.
+ * The time in which the client does not read earlier replies does not count, nor does the time in which the loop stood
+ * still and read nothing. A probe of the session (state/ask.c) is cancelled earlier, after half of
+ * OWN_REQUEST_TIMEOUT_US or when the client's own time is over, so no probe costs a client its server. A late query is
+ * cancelled, and its client goes on; client and server are closed only if PostgreSQL does not react to the cancel
+ * within OWN_REQUEST_TIMEOUT_US.
  *
  * All clients are walked while client_idle_timeout or server_fast_close is set, while a client is in a transaction
  * block without a server, and while a client waits for long; while clients log in, the walk goes as far as these
@@ -45,16 +46,16 @@ is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 	return limit_us > 0 && since_us > 0 && now_us > since_us && now_us - since_us >= limit_us;
 }
 
-/* Returns true if no answer has come within limit_us. An answer that came while the loop stood still may not have been
- * read yet. */
+/* Returns true if no answer has come within limit_us. After a standstill of the loop, which may have left an answer
+ * unread, limit_us counts from the end of the standstill. */
 static bool
 is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 {
 	return is_late(now_us, since_us, limit_us) && now_us - c->env->woke_us >= limit_us;
 }
 
-/* Returns true if the client has done too little within limit_us, and had time for it: what it sent while the loop
- * stood still, or pgweir was suspended, may not have been read yet. */
+/* Returns true if limit_us is over and the loop has run for STANDS_STILL_US since its last standstill. So messages that
+ * the client sent during a standstill or a SUSPEND are read first. */
 static bool
 is_slow(const struct client *c, uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 {
@@ -97,7 +98,7 @@ send_notice(struct client *c, const struct fail *what)
 	buf_fini(&out);
 }
 
-/* The client may have no server. */
+/* c may be a client without a server. */
 static enum late
 lateness_of_transaction(const struct client *c, uint64_t now_us)
 {
@@ -127,7 +128,7 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 }
 
 /* Returns true if PostgreSQL runs a request of pgweir's own, which has a limit of its own. To cancel that request would
- * not end the client's, which comes after it. */
+ * not end the client's request, which comes after that one. */
 static bool
 is_own_request_running(const struct server *srv)
 {
@@ -180,21 +181,21 @@ give_up_server(struct server *srv)
 /* Returns false if nothing is cancelled: the server has no cancel key, the query was cancelled before, the client does
  * not take the answer, or there is no memory. */
 static bool
-cancel_query(struct client *c, uint64_t lasted)
+cancel_query(struct client *c, uint64_t lasted_us)
 {
 	struct server *srv = c->x.srv;
 
 	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
 	    cancel_later(c, CANCELED_BY_QUERY_TIMEOUT) < 0)
 		return false;
-	query_timeout_note_cancel(&c->x, *c->env->x.now_us - lasted);
+	query_timeout_note_cancel(&c->x, *c->env->x.now_us - lasted_us);
 	return true;
 }
 
 static void
-end_late(struct client *c, enum late late)
+act_on_late(struct client *c, enum late late)
 {
-	uint64_t since_us = late == LATE_IDLE ? report_idle_since(&c->x) : c->x.tx_started_us, lasted;
+	uint64_t since_us = late == LATE_IDLE ? report_idle_since(&c->x) : c->x.tx_started_us, lasted_us;
 	struct fail why;
 
 	if (late == LATE_PROBE) {
@@ -222,11 +223,12 @@ end_late(struct client *c, enum late late)
 	}
 	if (late == LATE_QUERY)
 		client_is_served(c, &since_us);
-	lasted = *c->env->x.now_us - since_us;
-	if (late == LATE_QUERY && !compat_does(c->env->x.config, COMPAT_ENDS_LATE_QUERIES) && cancel_query(c, lasted))
+	lasted_us = *c->env->x.now_us - since_us;
+	if (late == LATE_QUERY && !compat_does(c->env->x.config, COMPAT_ENDS_LATE_QUERIES) &&
+	    cancel_query(c, lasted_us))
 		return;
-	late_fail(&c->x, late, lasted, &why);
-	/* ends the server, after which PostgreSQL is asked for the outcome of the COMMIT */
+	late_fail(&c->x, late, lasted_us, &why);
+	/* once the server is lost, pgweir asks PostgreSQL for the outcome of the COMMIT */
 	if (c->x.srv != NULL && commit_check_is_in_doubt(&c->x, c->x.srv)) {
 		server_fail(c->x.srv, &why);
 		return;
@@ -265,7 +267,7 @@ probe_unread_backend(const struct client *c, struct server *srv, uint64_t now_us
 }
 
 static size_t
-find_late(const struct pool *pool, struct client *late[static LATE_AT_ONCE], uint64_t now_us)
+probe_and_collect_late(const struct pool *pool, struct client *late[static LATE_AT_ONCE], uint64_t now_us)
 {
 	struct server *srv;
 	size_t count = 0;
@@ -285,22 +287,22 @@ find_late(const struct pool *pool, struct client *late[static LATE_AT_ONCE], uin
 	return count;
 }
 
-/* Collects the late clients before it ends any, because ending one may move or end others. No client is freed before
- * the loop's next turn. */
+/* Collects late clients before it acts on any of them, because to end a client may move or end others. No client is
+ * freed before the loop's next turn. */
 static void
-end_late_ones(const struct pool *pool, uint64_t now_us)
+act_on_late_ones(const struct pool *pool, uint64_t now_us)
 {
 	struct client *late[LATE_AT_ONCE];
 	size_t count;
 
 	do {
-		count = find_late(pool, late, now_us);
+		count = probe_and_collect_late(pool, late, now_us);
 		for (size_t i = 0; i < count; i++) {
 			struct client *c = late[i];
 			enum late how = c->x.is_closing || c->x.srv == NULL ? LATE_NOT : lateness(c, c->x.srv, now_us);
 
 			if (how != LATE_NOT)
-				end_late(c, how);
+				act_on_late(c, how);
 		}
 	} while (count == LATE_AT_ONCE);
 }
@@ -319,7 +321,7 @@ idle_since(const struct client *c)
 	return srv->loan.last_done_us > c->x.waiter.idle_since_us ? srv->loan.last_done_us : c->x.waiter.idle_since_us;
 }
 
-/* Returns true if any client has waited longer than wait_notify, or may have waited longer than query_timeout. */
+/* Returns true if a client has waited longer than wait_notify, or possibly longer than query_timeout. */
 static bool
 is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 {
@@ -338,7 +340,7 @@ is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 }
 
 static void
-tell_that_it_waits(struct client *c, uint64_t now_us)
+send_wait_notice(struct client *c, uint64_t now_us)
 {
 	struct fail what, shown;
 
@@ -352,17 +354,17 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	send_notice(c, &shown);
 }
 
-/* Checks a client that may be idle, waiting for a server, or in a transaction that has no server. A client that waits
- * for a server within a transaction is treated like any client that waits. */
+/* Checks a client for its limits while it is idle, waits for a server, or is in a transaction that has no server. A
+ * client that waits for a server within a transaction is treated like any client that waits. */
 static void
-check_ready(struct client *c, uint64_t now_us)
+check_relayed(struct client *c, uint64_t now_us)
 {
 	struct fail why;
 	enum late late;
 
 	if (c->x.state == CL_IN_LINE && !c->x.waiter.is_wait_logged &&
 	    is_late(now_us, c->x.waiter.since_us, c->env->x.config->wait_notify_us))
-		tell_that_it_waits(c, now_us);
+		send_wait_notice(c, now_us);
 	if (c->x.state == CL_IN_LINE && query_timeout_ends_wait(&c->x, &why)) {
 		client_close(c, &why);
 		return;
@@ -371,7 +373,7 @@ check_ready(struct client *c, uint64_t now_us)
 		c->env->x.blocks_without_server++;
 		client_watch(c, now_us);
 		if (c->x.state == CL_READY && (late = lateness_of_transaction(c, now_us)) != LATE_NOT)
-			end_late(c, late);
+			act_on_late(c, late);
 	} else if (is_slow(c, now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
 		fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
 		fail_detail(&why, "The limit is %s.", duration_format(c->x.settings->client_idle_timeout_us).text);
@@ -402,7 +404,7 @@ check_all(struct client_env *env, uint64_t now_us)
 			logins -= logins > 0;
 			env->login_ops->check_time(c, now_us);
 		} else if (exchange_is_relayed(&c->x) && c->x.reading != EXCHANGE_IN_TRANSFER)
-			check_ready(c, now_us);
+			check_relayed(c, now_us);
 	}
 }
 
@@ -430,7 +432,7 @@ clients_end_late(struct client_env *env, uint64_t now_us)
 		env->woke_us = now_us;
 	env->looked_us = now_us;
 	for (struct pool *pool = NULL; (pool = pool_use_next_active(env->x.pools, pool)) != NULL;)
-		end_late_ones(pool, now_us);
+		act_on_late_ones(pool, now_us);
 }
 
 void

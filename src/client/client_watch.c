@@ -13,22 +13,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOLD_EVERY_US (10 * US_PER_S)
-#define HOLDERS_TOLD 3
-#define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + CLIENT_USE_TEXT_MAX))
+#define LOG_EVERY_US (10 * US_PER_S)
+#define HOLDERS_LOGGED 3
+#define LONGEST_TEXT_MAX (HOLDERS_LOGGED * (CLIENT_WORDS_MAX / 2 + CLIENT_USE_TEXT_MAX))
 
-/* Requests of one shard of a pool that got no connection within pool_timeout since this was last logged. */
+/* Requests of one shard of a pool that have timed out (pool_timeout) since the last log line about such requests. */
 struct timeouts {
-	uint64_t count, told_us;
+	uint64_t count, logged_us;
 	/* The fields below show the moment of the last of these timeouts. */
 	uint64_t last_us, last_wall_us;
 	uint32_t in_use, limit, uses[SERVER_USES];
-	char longest[LONGEST_TOLD];
-	char detail[FAIL_TEXT_MAX], hint[FAIL_TEXT_MAX]; /* what the client was told */
+	char longest_holders[LONGEST_TEXT_MAX];
+	char detail[FAIL_TEXT_MAX], hint[FAIL_TEXT_MAX]; /* DETAIL and HINT of the client's error */
 };
 
 static bool
-has_longer(const struct server *a, const struct server *b)
+is_lent_longer(const struct server *a, const struct server *b)
 {
 	return a->loan.lent_us != b->loan.lent_us ? a->loan.lent_us < b->loan.lent_us : a->id < b->id;
 }
@@ -36,27 +36,27 @@ has_longer(const struct server *a, const struct server *b)
 /* Returns the server that has been lent longest, among the servers that the pool's clients wait for and that were lent
  * later than `before`; NULL if there is none. */
 static const struct server *
-next_longest(const struct pool *pool, const struct server *before)
+find_next_longest(const struct pool *pool, const struct server *before)
 {
 	const struct server *srv = NULL, *found = NULL;
 
 	while ((srv = holder_next(pool, srv)) != NULL)
-		if ((before == NULL || has_longer(before, srv)) && (found == NULL || has_longer(srv, found)))
+		if ((before == NULL || is_lent_longer(before, srv)) && (found == NULL || is_lent_longer(srv, found)))
 			found = srv;
 	return found;
 }
 
 static void
-say_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
+write_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 {
 	char does[CLIENT_USE_TEXT_MAX];
 	struct client_about about;
 	uint64_t since_us;
 	size_t len = 0;
-	const struct server *srv = next_longest(pool, NULL);
+	const struct server *srv = find_next_longest(pool, NULL);
 
 	out[0] = '\0';
-	for (unsigned i = 0; i < HOLDERS_TOLD && srv != NULL && len < cap; i++, srv = next_longest(pool, srv)) {
+	for (unsigned i = 0; i < HOLDERS_LOGGED && srv != NULL && len < cap; i++, srv = find_next_longest(pool, srv)) {
 		client_about(srv->borrower, &about);
 		client_describe_use(srv->borrower, srv, pool_use_of(srv, &since_us), does);
 		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s", i == 0 ? "" : "; for ",
@@ -64,7 +64,7 @@ say_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 	}
 }
 
-/* Counts the timeout, and records what the holders of servers do now: they may be gone when the line is logged. */
+/* Counts the timeout, and records the present uses of servers, which may have ended when the line is logged. */
 void
 client_timed_out(struct exchange *x, const struct fail *why)
 {
@@ -80,7 +80,7 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	pool->is_watched = true;
 	pool_use_activate(pool);
 	if (t->last_us == now_us)
-		return; /* if many clients time out at once, the first one has recorded it */
+		return; /* if many clients time out at once, the first of these calls has recorded the uses */
 	t->last_us = now_us;
 	t->last_wall_us = clock_wall_us();
 	t->in_use = policy_busy(pool->policy);
@@ -89,14 +89,14 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	TAILQ_FOREACH(srv, &pool->servers, all)
 		if (pool_server_is_lent(srv))
 			t->uses[pool_use_of(srv, &since_us)]++;
-	say_longest(pool, now_us, t->longest, sizeof(t->longest));
+	write_longest(pool, now_us, t->longest_holders, sizeof(t->longest_holders));
 	snprintf(t->detail, sizeof(t->detail), "%s", why->detail);
 	snprintf(t->hint, sizeof(t->hint), "%s", why->hint);
 }
 
-/* Writes "is exhausted", or "was exhausted until 23:48:24 UTC" if no client has timed out since. */
+/* Writes "is exhausted", or "was exhausted until 23:48:24 UTC" if no client waits or has just timed out. */
 static void
-say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char *out, size_t cap)
+write_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char *out, size_t cap)
 {
 	char time[LINE_TIMESTAMP_LEN];
 
@@ -111,7 +111,7 @@ say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char
 /* Logs the timeouts. If the pool has connections left, or could open some, it is not exhausted; the line then has the
  * error that the clients got. */
 static void
-tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
+log_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {
 	const struct timeouts *t = pool->timeouts;
 	bool is_full = t->in_use >= t->limit;
@@ -128,7 +128,7 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 					    { "waiting_for_client", NULL, uses[USE_CLIENT] },
 					    { "idle_in_transaction", NULL, uses[USE_IDLE] },
 					    { "pinned", NULL, uses[USE_KEPT] },
-					    { "holders", t->longest, 0 },
+					    { "holders", t->longest_holders, 0 },
 					    { NULL, NULL, 0 } };
 	const struct log_about about = { .event = is_full ? "pool_exhausted" : "pool_timeout",
 					 .database = pool->database->name,
@@ -141,7 +141,7 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 		 t->count == 1 ? "" : "s", duration_format(pool->settings.pool_timeout_us).text);
 	if (policy_is_split(pool->policy))
 		snprintf(where, sizeof(where), "on worker %" PRIu32 " ", env->number);
-	say_since_when(t, waiting, now_us, since_when, sizeof(since_when));
+	write_since_when(t, waiting, now_us, since_when, sizeof(since_when));
 	if (is_full)
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about,
 			  "pool %s/%s %s: %s, %" PRIu32 " still waiting; %" PRIu32 " of %" PRIu32
@@ -149,12 +149,12 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 			  " idle in transaction, %" PRIu32 " %s%s%s; hint: %s",
 			  pool->database->name, pool->user, since_when, waited, waiting, t->in_use, t->limit, where,
 			  uses[USE_RUNNING], uses[USE_CLIENT], uses[USE_IDLE], uses[USE_KEPT],
-			  holder_word(USE_KEPT, is_session), t->longest[0] != '\0' ? "; longest, for " : "", t->longest,
-			  t->hint);
+			  holder_word(USE_KEPT, is_session), t->longest_holders[0] != '\0' ? "; longest, for " : "",
+			  t->longest_holders, t->hint);
 	else
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s, %" PRIu32 " still waiting. %s %s%s%s",
 			  pool->database->name, pool->user, waited, waiting, t->detail, t->hint,
-			  t->longest[0] != '\0' ? " Longest, for " : "", t->longest);
+			  t->longest_holders[0] != '\0' ? " Longest, for " : "", t->longest_holders);
 }
 
 /* Logs the transaction once, after limit_us, and once more after a reload. word is "open" or "idle". */
@@ -186,10 +186,10 @@ void
 client_watch(const struct client *c, uint64_t now_us)
 {
 	const struct config *config = c->env->x.config;
-	bool is_between = c->x.srv == NULL || c->x.srv->loan.clock.since_us == 0;
+	bool is_between_requests = c->x.srv == NULL || c->x.srv->loan.clock.since_us == 0;
 
 	watch_since(c, "long_transaction", "open", c->x.tx_started_us, config->log_long_transaction_us, now_us);
-	watch_since(c, "idle_transaction", "idle", is_between ? report_idle_since(&c->x) : 0,
+	watch_since(c, "idle_transaction", "idle", is_between_requests ? report_idle_since(&c->x) : 0,
 		    config->log_idle_transaction_us, now_us);
 }
 
@@ -199,12 +199,12 @@ client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_
 	struct timeouts *t = pool->timeouts;
 	struct server *srv;
 
-	if (t != NULL && (t->count == 0 || t->told_us == 0 || now_us - t->told_us >= TOLD_EVERY_US)) {
+	if (t != NULL && (t->count == 0 || t->logged_us == 0 || now_us - t->logged_us >= LOG_EVERY_US)) {
 		pool->is_watched = false;
 		if (t->count > 0) {
-			tell_timeouts(env, pool, now_us);
+			log_timeouts(env, pool, now_us);
 			t->count = 0;
-			t->told_us = now_us;
+			t->logged_us = now_us;
 		}
 	}
 	TAILQ_FOREACH(srv, &pool->servers, all) {

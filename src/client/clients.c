@@ -54,14 +54,14 @@ clients_drain(struct client_env *env, bool is_gentle)
 	fail_pgbouncer_text(&why, "server shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->x.state == CL_IN_DOUBT || c->x.block == EXCHANGE_BEGIN_DUE) /* its transaction is open */
+		if (c->x.state == CL_IN_DOUBT || c->x.block == EXCHANGE_BEGIN_DUE) /* a transaction is open */
 			continue;
 		if (is_to_leave(c, is_gentle))
 			client_close(c, &why);
 		else if (!is_gentle && exchange_is_relayed(&c->x) && (c->x.srv == NULL || relay_is_streaming(&c->x)))
 			client_close(c, &why);
 		else if (!is_gentle && exchange_is_relayed(&c->x))
-			relay_try_release(&c->x); /* session mode, between transactions */
+			relay_try_release(&c->x); /* in session mode, the client may be between two transactions */
 	}
 }
 
@@ -79,7 +79,7 @@ clients_suspend(struct client_env *env, bool on)
 		if (c->x.srv != NULL)
 			stream_suspend(&c->x.srv->stream, on);
 	}
-	/* Servers may have lost their clients since they were suspended, so all are resumed. */
+	/* Some servers may have lost their clients since the SUSPEND, so all servers are resumed. */
 	for (struct pool *pool = pool_set_first(env->x.pools); pool != NULL && !on; pool = pool->next)
 		TAILQ_FOREACH(srv, &pool->servers, all)
 			stream_suspend(&srv->stream, false);

@@ -2,12 +2,12 @@
  * src/commit_check/commit_check.c - see commit_check.h.
  *
  * pgweir asks two questions of its own to get a transaction's mark (session/commit_fate.h). The first is sent after the
- * replies to the first statement that has written something; it delays the client only if the COMMIT comes before its
- * answer. The second goes ahead of the COMMIT, in the same write. It is a simple Query: within an aborted transaction
- * it fails without skipping the messages that follow. A Query drops the unnamed statement and the unnamed portal, but
- * ahead of a COMMIT the client needs neither, and pgweir can make the statement again. In session mode it can't, so the
- * question is sent with a name there. The first question keeps both in each mode, because the client may come back to
- * its portal.
+ * replies to the first statement that has written something; this question delays the client only if the COMMIT comes
+ * before the question's answer. The second goes ahead of the COMMIT, in the same write. It is a simple Query: within an
+ * aborted transaction it fails without skipping the messages that follow. A Query drops the unnamed statement and the
+ * unnamed portal, but ahead of a COMMIT the client needs neither, and pgweir can make the statement again. In session
+ * mode pgweir can't, so there the question uses a statement and a portal with a name. The first question does so in
+ * each mode, because the client may come back to its unnamed portal.
  *
  * Between the COMMIT and its answer no other message of the client's is sent. So if the server is lost then, only
  * replies to the COMMIT's own messages are owed, which pgweir can make itself.
@@ -29,7 +29,7 @@ commit_of(const struct exchange *x)
 	return &x->srv->loan.commit;
 }
 
-/* The only writer of c->question. While an answer is due, the state can only become MARK_AWAITED or MARK_NOT_ASKED. */
+/* Sets c->question, which nothing else sets. from[] has the states from which each state can be reached. */
 static void
 set_question(struct loan_commit *c, enum mark_question question)
 {
@@ -45,7 +45,7 @@ set_question(struct loan_commit *c, enum mark_question question)
 
 /* --- Questions. --- */
 
-/* Appends the messages of a question that use a statement and a portal with a name, and enters them in the ledger. */
+/* Appends the messages of a question with a named statement and portal, and enters the messages in the ledger. */
 static void
 put_named_question(struct exchange *x, struct buf *b, enum question which)
 {
@@ -227,8 +227,8 @@ query_is_read_only(const struct exchange *x, const char *sql, size_t len)
 					   NULL, 0);
 }
 
-/* Returns true if the SQL of m certainly has no effect that the transaction's number would not show, such as that of a
- * view's function, or of a WITH that writes on another server. commit_check_completed() sees tags other than SELECT. */
+/* Returns false if the SQL of m may have an effect that the transaction's number does not show, for example by a view's
+ * function, or by a WITH that writes on another server. commit_check_completed() handles tags other than SELECT. */
 static bool
 has_no_hidden_effect(const struct exchange *x, const struct request *m)
 {
@@ -244,7 +244,7 @@ has_no_hidden_effect(const struct exchange *x, const struct request *m)
 	return m->statement != NULL ? state_is_read_only(x, m->statement) : query_is_read_only(x, sql, len);
 }
 
-/* Notes what the SQL that is about to run means for the transaction. */
+/* Notes the possible effects on the transaction of SQL that is about to run. */
 static void
 note_commit_sql(struct exchange *x, const struct request *m)
 {
@@ -399,7 +399,7 @@ runs_statement(uint8_t kind)
 	return kind == OWED_QUERY || kind == OWED_EXECUTE || kind == OWED_FUNCTION;
 }
 
-/* Returns true if the COMMIT was answered, and all statements before it. Of a COMMIT in a simple Query only the
+/* Returns true if the COMMIT and all statements before it were answered. If the COMMIT was a simple Query, only its
  * ReadyForQuery is still owed then. */
 static bool
 is_answered(const struct server *srv, enum commit_form form)
@@ -424,13 +424,14 @@ commit_check_error(struct exchange *x)
 		commit_of(x)->phase = COMMIT_NOT; /* PostgreSQL will skip the remaining messages of the COMMIT */
 	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form)) {
 		const struct server *srv = x->srv;
-		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && runs_statement(srv->owed[0]);
+		bool is_of_commit =
+		    srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && runs_statement(srv->owed[0]);
 
-		/* The replies that were owed before the error came show if the COMMIT has failed (it ran last), or was
-		 * skipped. */
-		for (size_t i = 1; is_own && i < srv->owed_count; i++)
-			is_own = !runs_statement(srv->owed[i]);
-		commit_of(x)->phase = is_own ? COMMIT_ANSWERED : COMMIT_SKIPPED;
+		/* The replies that were owed when the error came show whether the COMMIT itself has failed. Otherwise
+		 * another statement was owed its reply, and the COMMIT was skipped. */
+		for (size_t i = 1; is_of_commit && i < srv->owed_count; i++)
+			is_of_commit = !runs_statement(srv->owed[i]);
+		commit_of(x)->phase = is_of_commit ? COMMIT_ANSWERED : COMMIT_SKIPPED;
 	}
 }
 

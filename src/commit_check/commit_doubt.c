@@ -28,11 +28,12 @@ struct commit_doubt {
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
 	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
-	bool is_asked; /* question is under way; set and cleared by commit_doubt.c */
+	bool is_asked; /* the question is under way; set and cleared by commit_doubt.c */
 	bool is_partial; /* replies other than the COMMIT's own are owed; set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
-	uint8_t undone; /* enum loan_undone: what was not reported is undone; FAILED: an error skips the rest up to a
-			   Sync */
+	/* enum loan_undone: the worst result since the last ReadyForQuery, which has undone settings that PostgreSQL
+	 * has not reported; after UNDONE_FAILED, messages up to a Sync are skipped */
+	uint8_t undone;
 	char server[SERVER_ADDRESS_MAX];
 };
 
@@ -129,7 +130,7 @@ log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason
 }
 
 static void
-put_failure(enum commit_fate fate, const char *reason, struct fail *why)
+set_failure(enum commit_fate fate, const char *reason, struct fail *why)
 {
 	if (fate == FATE_COMMITTED) {
 		fail_set(why, "08007",
@@ -203,7 +204,7 @@ decide_fate(struct commit_doubt *d, enum commit_fate fate, const char *reason)
 		answer_commit(x, d, false, "COMMIT", NULL);
 		return;
 	}
-	put_failure(fate, reason, &why);
+	set_failure(fate, reason, &why);
 	answer_commit(x, d, false, NULL, &why);
 }
 
@@ -236,8 +237,8 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	if (c->outlook == OUTLOOK_FAILED && c->undone == UNDONE_NOTHING)
 		d->undone = UNDONE_TRANSACTION;
 	d->before = c->before == NULL ? NULL : gucs_ref(c->before);
-	/* After the loss, a named statement that the COMMIT's request has prepared would be missing, and one that it
-	 * has closed might still exist. */
+	/* After the loss, a named statement that the COMMIT's request has prepared would be missing, and a named
+	 * statement that the request has closed might still exist. */
 	is_session_lost = is_session_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) ||
 			  has_owed(d, OWED_CLOSE) || has_owed(d, OWED_LOCAL_CLOSE);
 	/* If some reported settings were SET LOCAL, only PostgreSQL knows which of them the COMMIT takes back. */

@@ -11,7 +11,7 @@
 #define ANSWER_US (3 * US_PER_S)
 /* After this many questions, every second one terminates the transaction's backend, which may be waiting although its
  * connection is gone. */
-#define PATIENCE 3u
+#define ASKS_BEFORE_TERMINATING 3u
 
 struct fate_asker {
 	struct dedicated conn; /* must be first */
@@ -38,7 +38,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 {
 	struct buf sql = { 0 };
 
-	if (q->ask_count >= PATIENCE && q->ask_count % 2 == 1)
+	if (q->ask_count >= ASKS_BEFORE_TERMINATING && q->ask_count % 2 == 1)
 		fate_ask_end(&sql, q->mark.xid, q->pid);
 	else
 		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
@@ -180,7 +180,7 @@ on_free(struct dedicated *d)
 	free(a);
 }
 
-/* No op ends the questions after a failed login, because the cause of the failure may be gone before the deadline. */
+/* A failed login does not end the questions, because the cause of the failure may be gone before the deadline. */
 static const struct dedicated_ops conn_ops = {
 	.backoff_min_us = BACKOFF_MIN_US,
 	.backoff_max_us = BACKOFF_MAX_US,
@@ -196,7 +196,7 @@ static const struct dedicated_ops conn_ops = {
 /* --- The asker of a pool. --- */
 
 static struct fate_asker *
-get_asker(struct pool *pool)
+find_or_make_asker(struct pool *pool)
 {
 	struct fate_asker *a = (struct fate_asker *)pool->commit_asker;
 
@@ -214,7 +214,7 @@ get_asker(struct pool *pool)
 int
 fate_ask(struct pool *pool, struct fate_question *q)
 {
-	struct fate_asker *a = get_asker(pool);
+	struct fate_asker *a = find_or_make_asker(pool);
 
 	if (a == NULL)
 		return -1;

@@ -112,7 +112,7 @@ compare_to_scope(const void *name, const void *scope)
 	return strcmp(name, ((const struct config_scope *)scope)->name);
 }
 
-/* load.c has sorted scopes by name. */
+/* scopes must be in the order of their names; load.c sorts them. */
 static const struct config_scope *
 find_scope(const struct config_scope *scopes, size_t count, const char *name)
 {
