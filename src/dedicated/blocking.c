@@ -142,8 +142,8 @@ open_question(struct blocking *b, const struct pool *e, const struct server *srv
 	try_to_connect(q, e, now_us);
 }
 
-/* Answers from the future count as fresh, because the caller's clock may lag a little behind the clock of the worker
- * that got the answers. */
+/* Answers from the future count as fresh, because the caller's clock may be a little slower than the clock of the
+ * worker that got the answers. */
 static bool
 is_fresh(const struct blocking *b, uint64_t now_us)
 {

@@ -189,8 +189,7 @@ notify_leave(struct notify_subscription *m)
 
 /* --- Events of the connection. --- */
 
-/* Returns the message. If the PID in it is of a server whose loan has notify_as, puts notify_as in place of that PID
- * (listen/sender_pid.c). */
+/* Returns the message, in which the PID of a server with notify_as (listen/sender_pid.c) is replaced by notify_as. */
 static const uint8_t *
 replace_sender_pid(struct notify_listener *listener, const uint8_t *message, size_t len)
 {

@@ -184,8 +184,7 @@ notify_detach(struct notify_subscriber *subscriber)
 
 /* --- Timeouts. --- */
 
-/* Breaks the connection if it is to an old primary or does not answer. Otherwise pings it at times, to notice a silent
- * loss. */
+/* Breaks a connection that is to an old primary or does not answer. Pings an idle one, to notice a silent loss. */
 static void
 check_connection(struct notify_listener *listener, uint64_t now_us)
 {
