@@ -18,7 +18,7 @@ struct dump {
 /* Appends value in a form that is read back as value. If value has quotes around it, which reading would remove, adds a
  * pair of the other quotes. Returns NULL if value has both kinds of quotes. */
 static const char *
-put_escaped(struct buf *to, const char *value)
+put_value_escaped(struct buf *to, const char *value)
 {
 	char quote = reader_quote_of(value), other = quote == '"' ? '\'' : '"';
 
@@ -41,7 +41,7 @@ static void
 dump_value(FILE *to, const char *name, const char *value, const char *raw, const char *origin)
 {
 	struct buf escaped = { 0 }, line = { 0 };
-	const char *text = put_escaped(&escaped, value);
+	const char *text = put_value_escaped(&escaped, value);
 
 	if (text == NULL || !reader_can_hold(name, text))
 		text = raw != NULL && reader_can_hold(name, raw) ? raw : NULL;
