@@ -31,9 +31,9 @@ config_keep_fixed(struct config *fresh, const struct config *in_force)
 /* --- two configurations as lists of lines, in order of name --- */
 
 struct entry {
-	char *name, *value, *pending; /* value is NULL for a whole section */
+	char *name, *value, *pending; /* value is NULL if the entry is a whole section */
 	char *hidden; /* the secret that value stands for; NULL if value is complete */
-	size_t place; /* order of appearance among entries of the same name */
+	size_t place; /* the index before sorting; decides the order of entries of the same name */
 };
 
 struct list {
@@ -83,7 +83,7 @@ entry_fini(struct entry *e)
 }
 
 static struct list
-list_of(const struct config *config)
+list_entries(const struct config *config)
 {
 	struct list list = { 0 };
 	size_t kept = 0;
@@ -161,10 +161,10 @@ say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 				      or_empty(e->value)));
 }
 
-/* Compares the passwords of upstreams, because config_each() gives no row for a password. Scopes are sorted by name. */
+/* Compares upstreams' passwords, for which config_each() shows only ***. Both lists of scopes are sorted by name. */
 static void
-compare_passwords(const struct diff *d, const char *word, const struct config_scope *old, size_t old_count,
-		  const struct config_scope *new, size_t new_count)
+say_password_changes(const struct diff *d, const char *word, const struct config_scope *old, size_t old_count,
+		     const struct config_scope *new, size_t new_count)
 {
 	for (size_t i = 0, j = 0; i < old_count && j < new_count;) {
 		int order = strcmp(old[i].name, new[j].name);
@@ -178,7 +178,7 @@ compare_passwords(const struct diff *d, const char *word, const struct config_sc
 }
 
 static void
-compare_both(const struct diff *d, const struct entry *old, const struct entry *new)
+say_changes(const struct diff *d, const struct entry *old, const struct entry *new)
 {
 	if (old->value == NULL || new->value == NULL)
 		return;
@@ -197,22 +197,23 @@ config_diff(const struct config *old, const struct config *fresh, void (*change)
 	    void *arg)
 {
 	const struct diff d = { old, fresh, change, arg };
-	struct list was = list_of(old), is = list_of(fresh);
+	struct list was = list_entries(old), is = list_entries(fresh);
 	size_t i = 0, j = 0;
 
 	while (i < was.count || j < is.count) {
 		int order = i == was.count ? 1 : j == is.count ? -1 : strcmp(was.entries[i].name, is.entries[j].name);
 
 		if (order == 0)
-			compare_both(&d, &was.entries[i++], &is.entries[j++]);
+			say_changes(&d, &was.entries[i++], &is.entries[j++]);
 		else if (order < 0)
 			say_one_sided(&d, &was.entries[i++], false);
 		else
 			say_one_sided(&d, &is.entries[j++], true);
 	}
-	compare_passwords(&d, "database", old->databases, old->database_count, fresh->databases, fresh->database_count);
-	compare_passwords(&d, "tenant", old->tenant_scopes, old->tenant_count, fresh->tenant_scopes,
-			  fresh->tenant_count);
+	say_password_changes(&d, "database", old->databases, old->database_count, fresh->databases,
+			     fresh->database_count);
+	say_password_changes(&d, "tenant", old->tenant_scopes, old->tenant_count, fresh->tenant_scopes,
+			     fresh->tenant_count);
 	list_fini(&was);
 	list_fini(&is);
 }

@@ -1,8 +1,8 @@
 /*
  * src/config/config_dump.c - a configuration as an ini file that loads to the same value, passwords excepted.
  *
- * A value from ${...} may not fit on a line (because it is too long, or has a newline or " ;" in it): then the text as
- * written is printed instead. Sections without any setting are printed, too, because they have an effect.
+ * A value from ${...} may not fit on a line (because it is too long, or has a newline or " ;" in it). Instead of such a
+ * value, the text as written is printed. Sections without any setting are printed, too, because they have an effect.
  */
 #include "config/config_state.h"
 #include "config/config_value.h"
@@ -12,13 +12,13 @@
 
 struct dump {
 	FILE *to;
-	char section[2 * CONFIG_NAME_MAX + 16]; /* the section of the last row; has room for any section, quoted */
+	char section[2 * CONFIG_NAME_MAX + 16]; /* the section of the previous row; has room for any quoted name */
 };
 
-/* Appends value so that it is read back unchanged. If value has quotes around it, which reading would remove, adds a
+/* Appends value in a form that is read back as value. If value has quotes around it, which reading would remove, adds a
  * pair of the other quotes. Returns NULL if value has both kinds of quotes. */
 static const char *
-put_quoted(struct buf *to, const char *value)
+put_value_escaped(struct buf *to, const char *value)
 {
 	char quote = reader_quote_of(value), other = quote == '"' ? '\'' : '"';
 
@@ -26,7 +26,7 @@ put_quoted(struct buf *to, const char *value)
 		return NULL;
 	if (quote != 0)
 		buf_put_u8(to, (uint8_t)other);
-	/* A dollar sign is written twice. */
+	/* A dollar sign is written twice, because a single one may begin ${...}. */
 	for (; *value != '\0'; value++) {
 		if (*value == '$')
 			buf_put_u8(to, '$');
@@ -41,7 +41,7 @@ static void
 dump_value(FILE *to, const char *name, const char *value, const char *raw, const char *origin)
 {
 	struct buf escaped = { 0 }, line = { 0 };
-	const char *text = put_quoted(&escaped, value);
+	const char *text = put_value_escaped(&escaped, value);
 
 	if (text == NULL || !reader_can_hold(name, text))
 		text = raw != NULL && reader_can_hold(name, raw) ? raw : NULL;
@@ -49,7 +49,7 @@ dump_value(FILE *to, const char *name, const char *value, const char *raw, const
 		size_t len;
 
 		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);
-		/* Appends the name of the file as a comment, if there is room for it. */
+		/* Appends the origin as a comment, if the line has room for the comment. */
 		len = line.len;
 		buf_printf(&line, " ; %s", origin);
 		text = value_put_end(&line);
@@ -64,18 +64,18 @@ dump_value(FILE *to, const char *name, const char *value, const char *raw, const
 	buf_fini(&line);
 }
 
-/* Dumps a row. A secret value is written out, unless it has a password. */
+/* Dumps a row. A secret is written in full; but if it has an LDAP password (bindpasswd), *** is written instead. */
 static void
 dump_row(const struct config_row *row, void *arg)
 {
 	struct dump *dump = arg;
-	bool is_shown = row->hidden == NULL || strstr(row->hidden, "bindpasswd") != NULL;
+	bool shows_value = row->hidden == NULL || strstr(row->hidden, "bindpasswd") != NULL;
 
 	if (strcmp(dump->section, row->section) != 0)
 		fprintf(dump->to, "[%s]\n", row->section);
 	snprintf(dump->section, sizeof(dump->section), "%s", row->section);
-	dump_value(dump->to, row->key, is_shown ? row->value : row->hidden,
-		   row->hidden != NULL && is_shown ? NULL : row->raw, row->origin);
+	dump_value(dump->to, row->key, shows_value ? row->value : row->hidden,
+		   row->hidden != NULL && shows_value ? NULL : row->raw, row->origin);
 }
 
 void

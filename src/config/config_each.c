@@ -10,7 +10,7 @@ struct walk {
 	void *arg;
 };
 
-/* Adds the origin to a row that is complete otherwise, and passes it on. */
+/* Adds the origin to a row that is complete otherwise, and passes the row to walk->row(). */
 static void
 emit(const struct walk *walk, struct config_row *row, unsigned line)
 {

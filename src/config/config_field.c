@@ -29,7 +29,7 @@ key_base_of(const struct config_key *key, const struct config *config)
 	return key->scope_name != NULL ? (const void *)&config->defaults : config;
 }
 
-/* Takes over text. */
+/* Takes ownership of text. Returns 0. */
 static int
 store_text(char **field, char *text)
 {
@@ -39,7 +39,7 @@ store_text(char **field, char *text)
 }
 
 static bool
-field_is_word(const struct config_key *key, const char *text)
+is_word_of_key(const struct config_key *key, const char *text)
 {
 	for (size_t i = 0; key->words != NULL && key->words[i] != NULL; i++)
 		if (strcmp(key->words[i], text) == 0)
@@ -54,14 +54,14 @@ store_path(const struct config_key *key, char **field, const char *text, const c
 		return fail_set(why, "F0000", "a path must not contain control characters");
 	if (strlen(text) >= 4096)
 		return fail_set(why, "F0000", "a path must have at most 4095 bytes");
-	if (*text == '\0' || *text == '/' || field_is_word(key, text))
+	if (*text == '\0' || *text == '/' || is_word_of_key(key, text))
 		return store_text(field, xstrdup(text));
 	if (key->words != NULL) /* a mistyped word must not become a file of that name */
 		return value_refuse_word(text, key->words, "a path that begins with /", why);
 	return store_text(field, xasprintf("%s/%s", folder, text));
 }
 
-/* Stores a list of paths; the folder is put before each path that does not begin with a slash. */
+/* Stores a list of paths. Puts the folder before each path that does not begin with a slash. */
 static int
 store_paths(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
 {
@@ -93,7 +93,7 @@ store_time(const struct config_key *key, void *field, const char *text, struct f
 {
 	uint64_t us = CONFIG_TIME_OFF;
 
-	if (!field_is_word(key, text) && value_read_time(text, key->min, key->max, &us, why) < 0)
+	if (!is_word_of_key(key, text) && value_read_time(text, key->min, key->max, &us, why) < 0)
 		return key->words == NULL || why->hint[0] != '\0' ? -1
 								  : fail_hint(why, "The word off is allowed, too.");
 	*(uint64_t *)field = us;
@@ -111,7 +111,7 @@ store_number(const struct config_key *key, void *field, const char *text, struct
 		*(size_t *)field = n;
 		return 0;
 	}
-	if (!field_is_word(key, text) && value_read_count(text, key->min, key->max, &n, why) < 0)
+	if (!is_word_of_key(key, text) && value_read_count(text, key->min, key->max, &n, why) < 0)
 		return key->words == NULL || why->hint[0] != '\0' ? -1
 								  : fail_hint(why, "The word auto is allowed, too.");
 	*(uint32_t *)field = (uint32_t)n; /* the row's bounds are below UINT32_MAX */
@@ -254,7 +254,7 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 	case KEY_NAMES:
 		value_put_names(to, *(char **const *)field);
 		break;
-	case KEY_LISTENS: /* several values: config_each.c */
+	case KEY_LISTENS: /* config_each.c lists its several values */
 		break;
 	case KEY_HTTP_LISTEN:
 		buf_printf(to, "%s", config->http_enabled ? config->http_listen.text : "off");
@@ -285,7 +285,7 @@ field_size(const struct config_key *key)
 	case KEY_SECRET:
 	case KEY_PATH:
 		return sizeof(char *); /* the copy borrows the text: see struct scope_settings */
-	default: /* databases and users have no other types */
+	default: /* settings of databases and users have no other types */
 		return 0;
 	}
 }

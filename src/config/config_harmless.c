@@ -1,6 +1,6 @@
 /*
- * src/config/config_harmless.c - reads the setting harmless_code: the extensions, languages, functions and schemas of
- * which the operator says that they leave no session state.
+ * src/config/config_harmless.c - reads the setting harmless_code: a list of extensions, languages, functions and
+ * schemas that leave no session state, according to the operator.
  */
 #include "base/text.h"
 #include "config/config_value.h"
@@ -8,7 +8,7 @@
 #include <ctype.h>
 
 /* Reads an SQL identifier (quoted or not) and appends it in hexadecimal. Returns the text after the identifier, or NULL
- * if there is none. */
+ * if there is no valid identifier. */
 static const char *
 put_name(struct buf *rows, const char *at)
 {

@@ -9,7 +9,7 @@
 #define PORT_MAX 65535
 
 static int
-listen_unix(const char *path, struct config_listen *out, struct fail *why)
+read_unix(const char *path, struct config_listen *out, struct fail *why)
 {
 	const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 
@@ -23,7 +23,7 @@ listen_unix(const char *path, struct config_listen *out, struct fail *why)
 
 /* Reads a numeric address, without its brackets. * stands for 0.0.0.0, and localhost for 127.0.0.1. */
 static int
-listen_numeric(const char *text, size_t len, bool is_v6, struct config_listen *out, struct fail *why)
+read_numeric(const char *text, size_t len, bool is_v6, struct config_listen *out, struct fail *why)
 {
 	int family = is_v6 ? AF_INET6 : AF_INET;
 	char address[64] = "";
@@ -59,17 +59,17 @@ value_read_listen(const char *text, struct config_listen *out, struct fail *why)
 		return fail_set(why, "F0000", "an address must have at most %zu bytes", sizeof(listen.text) - 1);
 	snprintf(listen.text, sizeof(listen.text), "%s", text);
 	if (strncmp(text, "unix:", 5) == 0)
-		rc = listen_unix(text + 5, &listen, why);
+		rc = read_unix(text + 5, &listen, why);
 	else if (colon == NULL || colon == text || (text[0] == '[' && colon[-1] != ']'))
 		rc = fail_set(why, "F0000", "must be an address and a port, for example 127.0.0.1:6432");
 	else if (value_read_count(colon + 1, 1, PORT_MAX, &port, why) < 0)
 		rc = fail_set(why, "F0000", "the port must be a number from 1 to %d", PORT_MAX);
 	else if (text[0] == '[')
-		rc = listen_numeric(text + 1, (size_t)(colon - text) - 2, true, &listen, why);
+		rc = read_numeric(text + 1, (size_t)(colon - text) - 2, true, &listen, why);
 	else if (memchr(text, ':', (size_t)(colon - text)) != NULL)
 		rc = fail_set(why, "F0000", "put brackets around an IPv6 address, for example [::1]:6432");
 	else
-		rc = listen_numeric(text, (size_t)(colon - text), false, &listen, why);
+		rc = read_numeric(text, (size_t)(colon - text), false, &listen, why);
 	listen.port = (uint16_t)port;
 	if (rc == 0)
 		*out = listen;

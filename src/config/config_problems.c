@@ -2,8 +2,8 @@
 #include "config/config_state.h"
 #include "base/alloc.h"
 
-/* Returns the text of a problem without pgweir's name for the setting, because the message shows `name`, from the other
- * program's file, instead: "logfile: destination = /x: ..." becomes "logfile: /x: ...". */
+/* Returns the text of a problem without pgweir's name for the setting, because the message already shows `name`, the
+ * other program's name for the setting: "logfile: destination = /x: ..." becomes "logfile: /x: ...". */
 static const char *
 without_our_name(const struct problem_words *words, const char *body, const char *name)
 {

@@ -11,7 +11,7 @@ struct reader {
 	const struct problem_sink *sink;
 };
 
-/* Which kind of line is passed to inih. */
+/* The kind of line that is passed to inih. */
 enum passed { PASS_NOTHING, PASS_SECTION, PASS_SETTING };
 
 /* Returns the length of text without an inline comment (a semicolon after a blank) and without blanks at the end. */
@@ -35,9 +35,9 @@ reader_skip_blanks(const char **text, size_t *len)
 	}
 }
 
-/* Checks a line "[name]", which only a comment may follow. */
+/* Checks a line "[name]", in which only a comment is allowed after the bracket, and passes the name to on_section(). */
 static enum passed
-judge_section(struct reader *r, const char *text, size_t len)
+read_section(struct reader *r, const char *text, size_t len)
 {
 	char head[READER_HEAD_MAX + 1];
 	const char *close = memchr(text, ']', len);
@@ -68,7 +68,7 @@ judge_section(struct reader *r, const char *text, size_t len)
 
 /* Checks a line "name = value". Messages don't repeat the line, because the value may be a secret. */
 static enum passed
-judge_setting(struct reader *r, const char *text, size_t len)
+check_setting(struct reader *r, const char *text, size_t len)
 {
 	const char *equals = memchr(text, '=', len_without_comment(text, len));
 	const char *colon = memchr(text, ':', equals != NULL ? (size_t)(equals - text) : len);
@@ -96,7 +96,7 @@ find_control(const char *text, size_t len)
 }
 
 static enum passed
-judge_line(struct reader *r, const char *text, size_t len)
+read_line(struct reader *r, const char *text, size_t len)
 {
 	size_t whole_len = len, control;
 
@@ -118,7 +118,7 @@ judge_line(struct reader *r, const char *text, size_t len)
 			      whole_len, READER_LINE_MAX);
 		return PASS_NOTHING;
 	}
-	return *text == '[' ? judge_section(r, text, len) : judge_setting(r, text, len);
+	return *text == '[' ? read_section(r, text, len) : check_setting(r, text, len);
 }
 
 /*
@@ -144,7 +144,7 @@ next_line(char *to, int size, void *stream)
 	r->line++;
 	if (len > 0 && text[len - 1] == '\r')
 		len--;
-	verdict = judge_line(r, text, len);
+	verdict = read_line(r, text, len);
 	if (verdict == PASS_SETTING) {
 		/* inih would take an indented line for a continuation of the value above */
 		reader_skip_blanks(&text, &len);
@@ -159,7 +159,7 @@ next_line(char *to, int size, void *stream)
 	return to;
 }
 
-/* section is cut at 49 bytes, and not needed: on_section() got all of it. */
+/* Ignores `section`, which inih has truncated to 49 bytes; on_section() got the whole name. */
 static int
 on_inih_setting(void *user, const char *section, const char *name, const char *value)
 {
@@ -187,21 +187,22 @@ longest_line(const char *text, size_t len)
 
 #endif
 
-/* Runs inih with lines as long as needed, and then restores its global settings, for other users of the library. */
+/* Runs inih with a buffer for the longest line, and then restores inih's global settings, for other users of the
+ * library. */
 static int
 parse_lines(struct reader *r)
 {
 #ifdef HAVE_INI_MAX_LINE
 	bool used_stack = ini_use_stack;
-	int line_was = ini_max_line, alloc_was = ini_initial_alloc, rc;
+	int old_max_line = ini_max_line, old_initial_alloc = ini_initial_alloc, rc;
 	size_t longest = longest_line(r->at, (size_t)(r->end - r->at));
 
 	ini_use_stack = false;
 	ini_max_line = ini_initial_alloc = (int)(longest < READER_LINE_MAX ? longest : READER_LINE_MAX) + 8;
 	rc = ini_parse_stream(next_line, r, on_inih_setting, r);
 	ini_use_stack = used_stack;
-	ini_max_line = line_was;
-	ini_initial_alloc = alloc_was;
+	ini_max_line = old_max_line;
+	ini_initial_alloc = old_initial_alloc;
 	return rc;
 #else
 	return ini_parse_stream(next_line, r, on_inih_setting, r);
@@ -242,7 +243,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 		problem_error(sink, 0, "out of memory");
 		return -1;
 	}
-	/* inih has refused a line that was passed on. No such line is known, but it must not be lost silently. */
+	/* inih has refused a line that was passed on. This is not expected, but the line must not be lost silently. */
 	if (rc > 0 && sink->problems->error_count == errors_before)
 		problem_error(sink, (unsigned)rc, "this is not a setting; write name = value");
 	return 0;

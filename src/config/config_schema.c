@@ -45,7 +45,8 @@ put_section_begin(struct buf *to, const char *name)
 	buf_printf(to, ":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
 }
 
-/* Puts the sections that exist for each database, tenant or user; pattern is for names like "database app". */
+/* Puts the sections that exist for each database, tenant or user. `pattern` matches their names, such as "database
+ * app". Settings with the scope not_for are left out. */
 static void
 put_scope(struct buf *to, const char *pattern, enum key_scope not_for, bool has_upstream)
 {

@@ -50,9 +50,9 @@ source_add_file(struct config_source *source, const char *path)
 }
 
 unsigned
-source_line(unsigned file, unsigned line)
+source_line(unsigned file, unsigned line_in_file)
 {
-	return file << LINE_BITS | (line < LINE_MASK ? line : LINE_MASK);
+	return file << LINE_BITS | (line_in_file < LINE_MASK ? line_in_file : LINE_MASK);
 }
 
 void
@@ -74,7 +74,7 @@ source_name_of(const struct config_source *source, unsigned line)
 void
 source_put_location(const struct config_source *source, const char *file, unsigned line, char *out, size_t size)
 {
-	unsigned number = line >> LINE_BITS;
+	unsigned file_index = line >> LINE_BITS;
 
 	if (line == LINE_DEFAULT)
 		snprintf(out, size, "default");
@@ -86,8 +86,8 @@ source_put_location(const struct config_source *source, const char *file, unsign
 		snprintf(out, size, "SET");
 	else if (line == LINE_ENVIRONMENT)
 		snprintf(out, size, "environment");
-	else if (source != NULL && number < source->file_count)
-		snprintf(out, size, "%.400s:%u", source->files[number], line & LINE_MASK);
+	else if (source != NULL && file_index < source->file_count)
+		snprintf(out, size, "%.400s:%u", source->files[file_index], line & LINE_MASK);
 	else
 		snprintf(out, size, "%.400s:%u", file, line);
 }

@@ -9,7 +9,7 @@ struct unit {
 	uint64_t factor;
 };
 
-/* From small to large. A value is shown in the largest unit that divides it. */
+/* The units are in ascending order. A value is shown in the largest unit that divides it. */
 static const struct unit time_units[] = {
 	{ "us", 1 },	     { "ms", 1000 },	   { "s", 1000000 }, { "min", 60000000 },
 	{ "h", 3600000000 }, { "d", 86400000000 }, { NULL, 0 },
@@ -67,8 +67,8 @@ unit_factor(const struct unit *units, const char *name)
 /* Reads a number and a unit of `units` or more_units, perhaps with blanks in between. kind, unit_names and example are
  * for the error message. */
 static int
-value_with_unit(const char *text, const struct unit *units, const char *kind, const char *unit_names,
-		const char *example, uint64_t *out, struct fail *why)
+read_with_unit(const char *text, const struct unit *units, const char *kind, const char *unit_names,
+	       const char *example, uint64_t *out, struct fail *why)
 {
 	uint64_t n, factor;
 	const char *rest = read_digits(text, &n);
@@ -89,7 +89,7 @@ value_with_unit(const char *text, const struct unit *units, const char *kind, co
 	return 0;
 }
 
-/* Checks that n is between min and max. put() writes these for the error message. */
+/* Checks that n is between min and max. put() writes the two bounds into the error message. */
 static int
 check_bounds(uint64_t n, uint64_t min, uint64_t max, void (*put)(struct buf *to, uint64_t n), struct fail *why)
 {
@@ -110,7 +110,7 @@ value_read_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *ou
 {
 	uint64_t us;
 
-	if (value_with_unit(text, time_units, "time", "us, ms, s, min, h or d", "30s or 500ms", &us, why) < 0) {
+	if (read_with_unit(text, time_units, "time", "us, ms, s, min, h or d", "30s or 500ms", &us, why) < 0) {
 		if (*text == '-' && min_us == 0)
 			fail_hint(why, "Use 0s for none.");
 		return -1;
@@ -126,14 +126,14 @@ value_read_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, str
 {
 	uint64_t bytes;
 
-	if (value_with_unit(text, size_units, "size", "B, KiB, MiB or GiB", "1MiB or 16KiB", &bytes, why) < 0 ||
+	if (read_with_unit(text, size_units, "size", "B, KiB, MiB or GiB", "1MiB or 16KiB", &bytes, why) < 0 ||
 	    check_bounds(bytes, min, max, value_put_size, why) < 0)
 		return -1;
 	*out = bytes;
 	return 0;
 }
 
-/* Does not use strtod(), which takes a comma as the point in some locales, and hexadecimals and infinities in all. */
+/* Does not use strtod(), which expects a decimal comma in some locales, and accepts hexadecimals and infinities. */
 int
 value_read_fraction(const char *text, double *out, struct fail *why)
 {
@@ -307,12 +307,12 @@ value_names_free(char **names)
 }
 
 static void
-put_with_unit(struct buf *to, uint64_t n, const struct unit *units, const struct unit *zero)
+put_with_unit(struct buf *to, uint64_t n, const struct unit *units, const struct unit *zero_unit)
 {
 	const struct unit *best = units;
 
 	if (n == 0)
-		best = zero;
+		best = zero_unit;
 	else
 		for (; units->name != NULL; units++)
 			if (n % units->factor == 0)

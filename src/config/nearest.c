@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define SHORT_PART_MIN 2 /* letters */
+#define ABBREVIATED_PART_MIN 2 /* letters */
 
 static unsigned
 min2(unsigned a, unsigned b)
@@ -11,7 +11,8 @@ min2(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/* The usual algorithm, with only three rows of its table: a cell is the distance between two beginnings of a and b. */
+/* Uses the usual algorithm, but keeps only three rows of its table, in which a cell is the distance between a prefix of
+ * a and a prefix of b. */
 unsigned
 nearest_distance(const char *a, const char *b, unsigned limit)
 {
@@ -45,15 +46,16 @@ part_len(const char *text)
 	return strcspn(text, "_-");
 }
 
-/* Returns true if part, of len bytes, with or without an s at its end, is the beginning of the first part of `of`. */
+/* Returns true if the first part of `of` begins with `part`, which has len bytes; an s at the end of `part` is
+ * optional. */
 static bool
-is_short_part(const char *part, size_t len, const char *of)
+is_abbreviated_part(const char *part, size_t len, const char *of)
 {
 	size_t of_len = part_len(of);
 
 	if (len == of_len + 1 && (part[len - 1] == 's' || part[len - 1] == 'S'))
 		len--;
-	return len >= SHORT_PART_MIN && len <= of_len && strncasecmp(part, of, len) == 0;
+	return len >= ABBREVIATED_PART_MIN && len <= of_len && strncasecmp(part, of, len) == 0;
 }
 
 bool
@@ -64,7 +66,7 @@ nearest_is_abbreviation(const char *word, const char *of)
 	while (*word != '\0') {
 		size_t len = part_len(word);
 
-		while (*of != '\0' && !is_short_part(word, len, of)) {
+		while (*of != '\0' && !is_abbreviated_part(word, len, of)) {
 			of += part_len(of);
 			of += *of != '\0';
 		}
@@ -84,7 +86,7 @@ nearest_to(const char *word)
 	size_t len = strlen(word);
 	struct nearest nearest = { .word = word };
 
-	/* The smallest distance that is too large, because nearest_try() keeps only something nearer. */
+	/* This is the smallest distance that is too large, because nearest_try() keeps only nearer words. */
 	nearest.distance = len < 2 ? 1 : len < 5 ? 2 : 3;
 	return nearest;
 }
@@ -110,14 +112,14 @@ const char *
 nearest_word(const char *text, const char *const *words)
 {
 	struct nearest nearest = nearest_to(text);
-	unsigned short_count = 0;
+	unsigned abbreviation_count = 0;
 
-	/* versions differ in few characters, but are not mistyped */
+	/* Text that begins with a digit is a version. Versions differ in few characters without being mistyped. */
 	if (*text == '\0' || (*text >= '0' && *text <= '9'))
 		return NULL;
 	for (; *words != NULL; words++) {
 		nearest_try(&nearest, *words, NULL);
-		short_count += nearest_is_abbreviation(text, *words);
+		abbreviation_count += nearest_is_abbreviation(text, *words);
 	}
-	return short_count > 1 ? NULL : nearest.name;
+	return abbreviation_count > 1 ? NULL : nearest.name;
 }

@@ -24,7 +24,7 @@ upstream_protocol_name(uint16_t minor)
 	return minor == 0 ? "3.0" : "3.2";
 }
 
-/* Returns false without memory; *to then has the settings that were copied. */
+/* Returns false if there is no memory; *to then has the settings that were copied before. */
 static bool
 copy_settings(char ***to, char *const *from)
 {
@@ -147,7 +147,7 @@ upstream_free(struct upstream *up)
 
 /* Appends name=value, in quotes if needed. A semicolon is escaped, because after a blank it would begin a comment. */
 static void
-upstream_put_text(struct buf *to, const char *name, const char *value)
+put_pair(struct buf *to, const char *name, const char *value)
 {
 	bool is_quoted = *value == '\0' || value[strcspn(value, " \t'\\")] != '\0';
 
@@ -162,7 +162,7 @@ upstream_put_text(struct buf *to, const char *name, const char *value)
 }
 
 char *
-upstream_text(const struct upstream *up, bool is_redacted)
+upstream_text(const struct upstream *up, bool hides_connect_query)
 {
 	struct buf text = { 0 }, list = { 0 };
 	size_t port_count = 1;
@@ -173,28 +173,28 @@ upstream_text(const struct upstream *up, bool is_redacted)
 		if (up->hosts[i].port != up->hosts[0].port)
 			port_count = up->host_count;
 	}
-	upstream_put_text(&text, "host", value_put_end(&list));
+	put_pair(&text, "host", value_put_end(&list));
 	buf_fini(&list);
 	for (size_t i = 0; i < port_count; i++)
 		buf_printf(&text, "%s%u", i > 0 ? "," : " port=", up->hosts[i].port);
 	if (up->dbname[0] != '\0')
-		upstream_put_text(&text, "dbname", up->dbname);
+		put_pair(&text, "dbname", up->dbname);
 	if (up->user[0] != '\0')
-		upstream_put_text(&text, "user", up->user);
+		put_pair(&text, "user", up->user);
 	if (up->password[0] != '\0')
-		upstream_put_text(&text, "password", "***");
+		put_pair(&text, "password", "***");
 	if (up->target != TARGET_ANY)
-		upstream_put_text(&text, "target_session_attrs", upstream_target_names[up->target]);
+		put_pair(&text, "target_session_attrs", upstream_target_names[up->target]);
 	for (unsigned i = 0; i < UPSTREAM_KEYWORD_COUNT; i++)
 		if (up->keyword_values[i] != NULL)
-			upstream_put_text(&text, upstream_word_name((enum upstream_keyword)i),
-					  is_redacted && i == UPSTREAM_CONNECT_QUERY ? "***" : up->keyword_values[i]);
+			put_pair(&text, upstream_word_name((enum upstream_keyword)i),
+				 hides_connect_query && i == UPSTREAM_CONNECT_QUERY ? "***" : up->keyword_values[i]);
 	if (up->min_minor != 0)
-		upstream_put_text(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));
+		put_pair(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));
 	if (up->max_minor != 0)
-		upstream_put_text(&text, "max_protocol_version", upstream_protocol_name(up->max_minor));
+		put_pair(&text, "max_protocol_version", upstream_protocol_name(up->max_minor));
 	for (char **pair = up->settings; *pair != NULL; pair += 2)
-		upstream_put_text(&text, pair[0], pair[1]);
+		put_pair(&text, pair[0], pair[1]);
 	buf_put_u8(&text, '\0');
 	return alloc_check(buf_ok(&text) ? text.bytes : NULL); /* the caller owns it now */
 }

@@ -95,9 +95,10 @@ bool upstream_equal(const struct upstream *a, const struct upstream *b);
  * machine count as different hosts. */
 bool upstream_is_same_cluster(const struct upstream *a, const struct upstream *b);
 void upstream_free(struct upstream *up); /* wipes the password; up may be NULL */
-/* Returns keywords and values that upstream_parse() reads back, but with *** in place of the password. If is_redacted,
- * *** replaces the SQL of connect_query, too, because that SQL may contain a password. The caller frees the text. */
-char *upstream_text(const struct upstream *up, bool is_redacted);
+/* Returns keywords and values that upstream_parse() reads back, but with *** in place of the password. If
+ * hides_connect_query, *** replaces the SQL of connect_query, too, because that SQL may contain a password. The caller
+ * frees the text. */
+char *upstream_text(const struct upstream *up, bool hides_connect_query);
 
 /*
  * --- upstream_template.c: the upstream of a tenant is a template. In its texts, the placeholders %{tenant},

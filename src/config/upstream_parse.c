@@ -20,9 +20,8 @@
 
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
 
-/*
- * The settings that are sent to PostgreSQL with each connection, besides those with a dot (extensions, applications).
- */
+/* The settings that are sent to PostgreSQL with each connection. Settings of extensions and
+ * applications, whose names have a dot, are sent, too. */
 /* clang-format off */
 static const char *const settings[] = {
 	"application_name", "client_encoding", "options", "datestyle", "timezone", "intervalstyle", "search_path", "extra_float_digits",
@@ -68,7 +67,7 @@ struct draft {
 	/* oldest is min_protocol_version, newest is max_protocol_version */
 	char *host, *port, *target, *oldest, *newest;
 	size_t setting_count, settings_len;
-	struct unknown { /* words that are not known, which one error lists */
+	struct unknown { /* unknown words, which one error lists */
 		unsigned count, near_count;
 		char names[FAIL_TEXT_MAX / 2], near[FAIL_TEXT_MAX / 2];
 		const char *hint; /* the hint of the first word that has one; else NULL */
@@ -151,9 +150,9 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 	return 0;
 }
 
-/* Does what value_read_word() does, for the value of the word called `name`. */
+/* Reads the value of the keyword `name`, which must be one of values, as value_read_word() does. */
 static int
-choose(const char *name, const char *value, const char *const *values, unsigned *out, struct fail *why)
+read_choice(const char *name, const char *value, const char *const *values, unsigned *out, struct fail *why)
 {
 	struct fail choice;
 
@@ -163,9 +162,9 @@ choose(const char *name, const char *value, const char *const *values, unsigned 
 	return choice.hint[0] == '\0' ? -1 : fail_hint(why, "%s", choice.hint);
 }
 
-/* Checks the value of one of libpq's words (enum upstream_keyword), and keeps it in *field. */
+/* Checks the value of a keyword, and copies the value to *field. */
 static int
-put_kept(char **field, enum upstream_keyword word, const char *value, struct fail *why)
+put_keyword_value(char **field, enum upstream_keyword word, const char *value, struct fail *why)
 {
 	static const char *const values[UPSTREAM_KEYWORD_COUNT][7] = {
 		[UPSTREAM_SSLMODE] = { "disable", "allow", "prefer", "require", "verify-ca", "verify-full" },
@@ -177,7 +176,7 @@ put_kept(char **field, enum upstream_keyword word, const char *value, struct fai
 	const char *name = upstream_word_name(word);
 	unsigned index;
 
-	if (values[word][0] != NULL && choose(name, value, values[word], &index, why) < 0)
+	if (values[word][0] != NULL && read_choice(name, value, values[word], &index, why) < 0)
 		return -1;
 	if (!value_is_plain(value) || *value == '\0')
 		return fail_set(why, "08001", "%s cannot be %s", name,
@@ -211,7 +210,7 @@ put_upstream_word(void *arg, const char *name, const char *value, struct fail *w
 
 	for (unsigned i = 0; i < UPSTREAM_KEYWORD_COUNT; i++)
 		if (strcmp(upstream_word_name((enum upstream_keyword)i), name) == 0)
-			return put_kept(&draft->up->keyword_values[i], (enum upstream_keyword)i, value, why);
+			return put_keyword_value(&draft->up->keyword_values[i], (enum upstream_keyword)i, value, why);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		if (strcmp(fields[i].name, name) != 0)
 			continue;
@@ -251,7 +250,7 @@ upstream_check_host(const char *host, struct fail *why)
 
 /* Copies element i of a list with commas. Returns 0, or -1 if it does not fit. */
 static int
-list_element(const char *list, size_t i, char *out, size_t out_size)
+copy_element(const char *list, size_t i, char *out, size_t out_size)
 {
 	size_t len;
 
@@ -266,7 +265,7 @@ list_element(const char *list, size_t i, char *out, size_t out_size)
 }
 
 static size_t
-list_count(const char *list)
+count_elements(const char *list)
 {
 	size_t count = 1;
 
@@ -279,7 +278,7 @@ static int
 read_port(const char *list, size_t i, uint16_t *out, struct fail *why)
 {
 	char text[8] = "";
-	bool is_number = list_element(list, i, text, sizeof(text)) == 0 && text[strspn(text, "0123456789")] == '\0';
+	bool is_number = copy_element(list, i, text, sizeof(text)) == 0 && text[strspn(text, "0123456789")] == '\0';
 	unsigned long port = !is_number ? 0 : text[0] == '\0' ? 5432 : strtoul(text, NULL, 10);
 
 	if (port < 1 || port > 65535)
@@ -293,28 +292,28 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 {
 	const char *ports = draft->port != NULL ? draft->port : "";
 	const char *zones = up->keyword_values[UPSTREAM_ZONES];
-	size_t count, port_count = list_count(ports);
+	size_t count, port_count = count_elements(ports);
 
 	if (draft->host == NULL || *draft->host == '\0') {
 		fail_set(why, "08001", "host is missing");
 		return fail_hint(why,
 				 "Write host=127.0.0.1, for example, or host=/var/run/postgresql for a Unix socket.");
 	}
-	count = list_count(draft->host);
+	count = count_elements(draft->host);
 	if (count > HOSTS_MAX)
 		return fail_set(why, "08001", "there are %zu hosts, at most %d are allowed", count, HOSTS_MAX);
 	if (port_count != 1 && port_count != count)
 		return fail_set(why, "08001", "there are %zu ports for %s", port_count,
 				counted(count, "host", "hosts").text);
-	if (zones != NULL && list_count(zones) != count)
+	if (zones != NULL && count_elements(zones) != count)
 		return fail_set(why, "08001", "zones has %s for %s",
-				counted(list_count(zones), "entry", "entries").text,
+				counted(count_elements(zones), "entry", "entries").text,
 				counted(count, "host", "hosts").text);
 	up->hosts = xcalloc(count, sizeof(*up->hosts));
 	for (size_t i = 0; i < count; i++) {
 		struct upstream_host *host = &up->hosts[i];
 
-		if (list_element(draft->host, i, host->host, sizeof(host->host)) < 0)
+		if (copy_element(draft->host, i, host->host, sizeof(host->host)) < 0)
 			return fail_set(why, "08001", "a host must have at most %zu bytes", sizeof(host->host) - 1);
 		if ((!up->is_of_tenant && upstream_check_host(host->host, why) < 0) ||
 		    read_port(ports, port_count == 1 ? 0 : i, &host->port, why) < 0)
@@ -330,7 +329,7 @@ build_target(const struct draft *draft, struct upstream *up, struct fail *why)
 	unsigned target = 0;
 
 	if (draft->target != NULL &&
-	    choose("target_session_attrs", draft->target, upstream_target_names, &target, why) < 0)
+	    read_choice("target_session_attrs", draft->target, upstream_target_names, &target, why) < 0)
 		return -1;
 	up->target = (enum target_session_attrs)target;
 	return 0;
@@ -360,7 +359,7 @@ build_protocol(const struct draft *draft, struct upstream *up, struct fail *why)
 	return fail_hint(why, "Unless set, max_protocol_version is 3.0; add max_protocol_version=3.2.");
 }
 
-/* Makes a field that was not set empty, and checks its length. */
+/* Sets a field that is NULL to an empty text, and checks the length of the field. */
 static int
 complete_text(const char *what, char **field, size_t len_max, struct fail *why)
 {

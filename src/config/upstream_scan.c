@@ -14,7 +14,7 @@ upstream_skip_blanks(const char *at)
 	return at;
 }
 
-/* --- words ---------------------------------------------------------------------------------------------------- */
+/* --- keywords and values ------------------------------------------------------------------------------------ */
 
 /* Copies the value at *at to out, which has room for the whole text, and moves *at after the value. Returns -1 if there
  * is no closing quote. */
@@ -40,7 +40,7 @@ read_value(const char **at, char *out)
 	return is_quoted ? -1 : 0;
 }
 
-/* Reads name = value and moves *at after it. value has room for the whole text. */
+/* Reads name = value, passes the pair to put(), and moves *at after the pair. `value` has room for the whole text. */
 static int
 scan_parameter(const char **at, const char *text, char *value, upstream_on_parameter put, void *arg, struct fail *why)
 {
@@ -83,7 +83,7 @@ upstream_scan_parameters(const char *text, upstream_on_parameter put, void *arg,
 
 /* --- URI ------------------------------------------------------------------------------------------------------ */
 
-struct uri {
+struct uri_scan {
 	upstream_on_parameter put;
 	void *arg;
 	char *scratch; /* room for the whole text */
@@ -101,12 +101,12 @@ hex_digit(char c)
 }
 
 static int
-decode(const struct uri *uri, const char *from, size_t len, char *out, struct fail *why)
+decode(const struct uri_scan *scan, const char *from, size_t len, char *out, struct fail *why)
 {
 	for (size_t i = 0; i < len; i++) {
 		char c = from[i];
 
-		if (c == '%' && !(uri->is_template && i + 1 < len && from[i + 1] == '{')) {
+		if (c == '%' && !(scan->is_template && i + 1 < len && from[i + 1] == '{')) {
 			int high = i + 2 < len ? hex_digit(from[i + 1]) : -1;
 			int low = i + 2 < len ? hex_digit(from[i + 2]) : -1;
 
@@ -125,20 +125,20 @@ decode(const struct uri *uri, const char *from, size_t len, char *out, struct fa
 	return 0;
 }
 
-/* Empty values are ignored, as in libpq. */
+/* Decodes a value, and passes it to put(). Ignores empty values, as libpq does. */
 static int
-put_decoded(struct uri *uri, const char *name, const char *from, size_t len, struct fail *why)
+put_decoded(struct uri_scan *scan, const char *name, const char *from, size_t len, struct fail *why)
 {
 	if (len == 0)
 		return 0;
-	if (decode(uri, from, len, uri->scratch, why) < 0)
+	if (decode(scan, from, len, scan->scratch, why) < 0)
 		return -1;
-	return uri->put(uri->arg, name, uri->scratch, why) == 0 ? 0 : -1;
+	return scan->put(scan->arg, name, scan->scratch, why) == 0 ? 0 : -1;
 }
 
-/* Reads user:password@, if there is an @ before the first slash, and moves *at after it. */
+/* If there is an @ before the first slash, reads user:password@, and moves *at after the @. */
 static int
-scan_user(struct uri *uri, const char **at, struct fail *why)
+scan_user(struct uri_scan *scan, const char **at, struct fail *why)
 {
 	const char *begin = *at, *end = begin + strcspn(begin, "@/"), *colon;
 
@@ -146,12 +146,12 @@ scan_user(struct uri *uri, const char **at, struct fail *why)
 		return 0;
 	*at = end + 1;
 	colon = memchr(begin, ':', (size_t)(end - begin));
-	if (put_decoded(uri, "user", begin, (size_t)((colon != NULL ? colon : end) - begin), why) < 0)
+	if (put_decoded(scan, "user", begin, (size_t)((colon != NULL ? colon : end) - begin), why) < 0)
 		return -1;
-	return colon != NULL ? put_decoded(uri, "password", colon + 1, (size_t)(end - colon) - 1, why) : 0;
+	return colon != NULL ? put_decoded(scan, "password", colon + 1, (size_t)(end - colon) - 1, why) : 0;
 }
 
-/* Adds a host, and its port if there is one, to the lists, and moves *at after it. */
+/* Reads a host, and its port if there is one. Moves *at, *hosts and *ports after what was read and written. */
 static int
 scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 {
@@ -181,7 +181,7 @@ scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 
 /* Splits host:port,host:port into two lists with commas: hosts and ports. */
 static int
-scan_hosts(struct uri *uri, const char **at, struct fail *why)
+scan_hosts(struct uri_scan *scan, const char **at, struct fail *why)
 {
 	size_t size = strlen(*at) + 1;
 	char *hosts = xmalloc(size), *ports = xmalloc(size), *hosts_end = hosts, *ports_end = ports;
@@ -197,10 +197,10 @@ scan_hosts(struct uri *uri, const char **at, struct fail *why)
 		*ports_end++ = ',';
 	}
 	*ports_end = '\0';
-	if (put_decoded(uri, "host", hosts, (size_t)(hosts_end - hosts), why) < 0)
+	if (put_decoded(scan, "host", hosts, (size_t)(hosts_end - hosts), why) < 0)
 		goto done;
 	/* If ports has only commas, no host had a port. */
-	rc = ports[strspn(ports, ",")] == '\0' ? 0 : put_decoded(uri, "port", ports, (size_t)(ports_end - ports), why);
+	rc = ports[strspn(ports, ",")] == '\0' ? 0 : put_decoded(scan, "port", ports, (size_t)(ports_end - ports), why);
 done:
 	free(hosts);
 	free(ports);
@@ -209,7 +209,7 @@ done:
 
 /* Reads name=value&name=value. */
 static int
-scan_parameters(struct uri *uri, const char *at, struct fail *why)
+scan_uri_parameters(struct uri_scan *scan, const char *at, struct fail *why)
 {
 	char name[UPSTREAM_NAME_MAX + 1];
 
@@ -220,8 +220,8 @@ scan_parameters(struct uri *uri, const char *at, struct fail *why)
 			return fail_set(why, "08001", "after the ? each parameter is name=value, with & between them");
 		if (name_len == 0 || name_len > UPSTREAM_NAME_MAX)
 			return fail_set(why, "08001", "a parameter after the ? has no valid name");
-		if (decode(uri, at, name_len, name, why) < 0 ||
-		    put_decoded(uri, name, at + name_len + 1, len - name_len - 1, why) < 0)
+		if (decode(scan, at, name_len, name, why) < 0 ||
+		    put_decoded(scan, name, at + name_len + 1, len - name_len - 1, why) < 0)
 			return -1;
 		at += len;
 		at += *at == '&';
@@ -253,37 +253,37 @@ upstream_is_uri(const char *text)
 }
 
 static int
-scan_parts(struct uri *uri, const char *at, struct fail *why)
+scan_parts(struct uri_scan *scan, const char *at, struct fail *why)
 {
 	size_t len;
 
-	if (scan_user(uri, &at, why) < 0)
+	if (scan_user(scan, &at, why) < 0)
 		return -1;
 	if (memchr(at, '@', strcspn(at, "?")) != NULL) {
 		fail_set(why, "08001", "there is an @ where only host, port and database may be");
 		return fail_hint(why,
 				 "In a user's name or password write %%40 for @, %%2F for /, %%3A for :, %%25 for %%.");
 	}
-	if (scan_hosts(uri, &at, why) < 0)
+	if (scan_hosts(scan, &at, why) < 0)
 		return -1;
 	if (*at == '/') {
 		len = strcspn(++at, "?");
-		if (put_decoded(uri, "dbname", at, len, why) < 0)
+		if (put_decoded(scan, "dbname", at, len, why) < 0)
 			return -1;
 		at += len;
 	}
-	return *at == '?' ? scan_parameters(uri, at + 1, why) : 0;
+	return *at == '?' ? scan_uri_parameters(scan, at + 1, why) : 0;
 }
 
 int
 upstream_scan_uri(const char *text, bool is_template, upstream_on_parameter put, void *arg, struct fail *why)
 {
 	size_t size = strlen(text) + 1;
-	struct uri uri = { put, arg, xmalloc(size), is_template };
+	struct uri_scan scan = { put, arg, xmalloc(size), is_template };
 	int rc;
 
-	rc = scan_parts(&uri, text + scheme_len(text), why);
-	OPENSSL_cleanse(uri.scratch, size);
-	free(uri.scratch);
+	rc = scan_parts(&scan, text + scheme_len(text), why);
+	OPENSSL_cleanse(scan.scratch, size);
+	free(scan.scratch);
 	return rc;
 }

@@ -5,7 +5,7 @@
 
 #include <arpa/inet.h>
 
-#define TENANT_ONLY 1u /* values of `allowed`: the first so many of the names below may be used */
+#define TENANT_ONLY 1u /* values of `allowed`, the number of names, from the first on, that may be used */
 #define TENANT_AND_DATABASE 2u
 #define ALL_NAMES 3u
 #define SETTING_LEN_MAX 8000
@@ -31,11 +31,11 @@ upstream_is_tenant_name(const char *name, size_t len)
 
 /*
  * Returns the name for the placeholder at text, and sets *len to the placeholder's length. Returns NULL with *why set
- * if text is no placeholder, or one that is not among the first `allowed` ones.
+ * if text is not a placeholder, or not one of the first `allowed` placeholders.
  */
 static const char *
-placeholder_at(const char *text, unsigned allowed, const struct names *names, size_t *len, const char *what,
-	       struct fail *why)
+find_name(const char *text, unsigned allowed, const struct names *names, size_t *len, const char *what,
+	  struct fail *why)
 {
 	for (unsigned i = 0; i < ALL_NAMES; i++) {
 		*len = strlen(placeholders[i]);
@@ -68,7 +68,7 @@ fill_in(const char *text, unsigned allowed, const struct names *names, const cha
 			piece_len = 1;
 			text += 2;
 		} else {
-			if ((piece = placeholder_at(text, allowed, names, &len, what, why)) == NULL)
+			if ((piece = find_name(text, allowed, names, &len, what, why)) == NULL)
 				return -1;
 			piece_len = strlen(piece);
 			text += len;
@@ -171,9 +171,9 @@ upstream_database(const struct upstream *up, const char *database)
 	return slash != NULL ? slash + 1 : database;
 }
 
-/* Writes the tenant of "tenant/database". */
+/* Copies the tenant's name from "tenant/database". Returns 0, or -1 with *why set. */
 static int
-tenant_of(const char *database, char tenant[static CONFIG_NAME_MAX + 1], struct fail *why)
+copy_tenant(const char *database, char tenant[static CONFIG_NAME_MAX + 1], struct fail *why)
 {
 	const char *slash = strchr(database, '/');
 	size_t len = slash == NULL ? 0 : (size_t)(slash - database);
@@ -192,7 +192,7 @@ upstream_fill_in(const struct upstream *up, const char *database, const char *us
 	struct names names = { { tenant, upstream_database(up, database), user } };
 	struct upstream *made;
 
-	if (up->is_of_tenant && tenant_of(database, tenant, why) < 0)
+	if (up->is_of_tenant && copy_tenant(database, tenant, why) < 0)
 		return NULL;
 	made = upstream_copy(up);
 	if (made == NULL) {
@@ -217,14 +217,14 @@ upstream_has_fixed_hosts(const struct upstream *up)
 }
 
 static int
-too_long(struct fail *why)
+refuse_long_user(struct fail *why)
 {
 	return fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
 }
 
-/* Writes the user of "user.tenant". */
+/* Copies the user's name from "user.tenant". Returns 0, or -1 with *why set. */
 static int
-role_of(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX + 1], struct fail *why)
+copy_role(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX + 1], struct fail *why)
 {
 	size_t len = strlen(user), tenant_len = strlen(tenant);
 
@@ -232,7 +232,7 @@ role_of(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX +
 		return fail_set(why, "28000", "user \"%.63s\" does not belong to tenant \"%s\"", user, tenant);
 	len -= tenant_len + 1;
 	if (len > CONFIG_NAME_MAX)
-		return too_long(why);
+		return refuse_long_user(why);
 	memcpy(role, user, len);
 	role[len] = '\0';
 	return 0;
@@ -244,9 +244,9 @@ upstream_compute_role(const struct upstream *up, const char *database, const cha
 	char tenant[CONFIG_NAME_MAX + 1];
 
 	if (up->is_of_tenant)
-		return tenant_of(database, tenant, why) < 0 || role_of(user, tenant, role, why) < 0 ? -1 : 0;
+		return copy_tenant(database, tenant, why) < 0 || copy_role(user, tenant, role, why) < 0 ? -1 : 0;
 	if (!copy_string(role, CONFIG_NAME_MAX + 1, user))
-		return too_long(why);
+		return refuse_long_user(why);
 	return 0;
 }
 
@@ -257,14 +257,14 @@ upstream_compute_user(const struct upstream *up, const char *database, const cha
 	const struct names names = { { tenant, upstream_database(up, database), role } };
 
 	if (!up->is_of_tenant && up->user[0] != '\0')
-		return copy_string(out, CONFIG_NAME_MAX + 1, up->user) ? 0 : too_long(why);
+		return copy_string(out, CONFIG_NAME_MAX + 1, up->user) ? 0 : refuse_long_user(why);
 	if (upstream_compute_role(up, database, user, role, why) < 0)
 		return -1;
 	if (up->user[0] == '\0') {
 		memcpy(out, role, sizeof(role));
 		return 0;
 	}
-	if (tenant_of(database, tenant, why) < 0)
+	if (copy_tenant(database, tenant, why) < 0)
 		return -1;
 	return fill_in(up->user, ALL_NAMES, &names, "user", out, CONFIG_NAME_MAX + 1, why);
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 static const char *
-word_or(const struct upstream *upstream, enum upstream_keyword word, const char *otherwise)
+keyword_value_or(const struct upstream *upstream, enum upstream_keyword word, const char *otherwise)
 {
 	return upstream->keyword_values[word] != NULL ? upstream->keyword_values[word]
 	       : otherwise != NULL		      ? otherwise
@@ -11,15 +11,15 @@ word_or(const struct upstream *upstream, enum upstream_keyword word, const char 
 }
 
 /*
- * Returns the mode: sslmode if set, else the setting. As in libpq, sslrootcert raises require to verify-ca;
- * sslrootcert=system alone means verify-full.
+ * Returns the mode that sslmode says; without sslmode, the setting. As in libpq, sslrootcert raises require to
+ * verify-ca, and sslrootcert=system without sslmode means verify-full.
  */
 static enum tls_mode
 mode_of(const struct upstream *upstream, const struct scope_settings *settings)
 {
 	static const char *const modes[] = {
 		"disable", "allow", "prefer", "require", "verify-ca", "verify-full"
-	}; /* enum tls_mode */
+	}; /* in the order of enum tls_mode */
 	const char *word = upstream->keyword_values[UPSTREAM_SSLMODE],
 		   *root = upstream->keyword_values[UPSTREAM_SSLROOTCERT];
 	enum tls_mode mode = settings->server_tls_mode;
@@ -31,7 +31,7 @@ mode_of(const struct upstream *upstream, const struct scope_settings *settings)
 		return mode;
 	if (word == NULL && strcmp(root, "system") == 0)
 		return TLS_VERIFY_FULL;
-	return mode == TLS_REQUIRE ? TLS_VERIFY_CA : mode; /* as in libpq */
+	return mode == TLS_REQUIRE ? TLS_VERIFY_CA : mode;
 }
 
 static bool
@@ -47,17 +47,17 @@ int
 server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
 		   struct fail *why)
 {
-	const char *binding = word_or(upstream, UPSTREAM_CHANNEL_BINDING, "prefer");
+	const char *binding = keyword_value_or(upstream, UPSTREAM_CHANNEL_BINDING, "prefer");
 
 	memset(out, 0, sizeof(*out));
 	out->mode = mode_of(upstream, settings);
-	out->ca_file = word_or(upstream, UPSTREAM_SSLROOTCERT, settings->server_tls_ca_file);
-	out->certificate_file = word_or(upstream, UPSTREAM_SSLCERT, settings->server_tls_certificate_file);
-	out->key_file = word_or(upstream, UPSTREAM_SSLKEY, settings->server_tls_key_file);
+	out->ca_file = keyword_value_or(upstream, UPSTREAM_SSLROOTCERT, settings->server_tls_ca_file);
+	out->certificate_file = keyword_value_or(upstream, UPSTREAM_SSLCERT, settings->server_tls_certificate_file);
+	out->key_file = keyword_value_or(upstream, UPSTREAM_SSLKEY, settings->server_tls_key_file);
 	out->min_version = settings->server_tls_min_version != NULL ? settings->server_tls_min_version : "";
-	out->is_direct =
-	    strcmp(word_or(upstream, UPSTREAM_SSLNEGOTIATION, settings->server_tls_negotiation), "direct") == 0;
-	out->sends_sni = strcmp(word_or(upstream, UPSTREAM_SSLSNI, "1"), "1") == 0;
+	out->is_direct = strcmp(keyword_value_or(upstream, UPSTREAM_SSLNEGOTIATION, settings->server_tls_negotiation),
+				"direct") == 0;
+	out->sends_sni = strcmp(keyword_value_or(upstream, UPSTREAM_SSLSNI, "1"), "1") == 0;
 	out->channel_binding = strcmp(binding, "require") == 0	 ? CHANNEL_BINDING_REQUIRE
 			       : strcmp(binding, "disable") == 0 ? CHANNEL_BINDING_DISABLE
 								 : CHANNEL_BINDING_PREFER;

@@ -1,7 +1,7 @@
 /*
- * src/console/console.c - messages of console clients: they are queued, and handled at once unless a command before
- * them waits or the client does not read its answers. All console clients together have a share of each turn of the
- * loop, so no script holds up other clients. See console.h and console_client.h.
+ * src/console/console.c - messages of console clients: each is queued, and is handled at once unless an earlier command
+ * waits or the client does not read its answers. All console clients together have a share of each turn of the loop, so
+ * no script holds up other clients. See console.h and console_client.h.
  */
 #include "console/console_client.h"
 #include "base/alloc.h"
@@ -52,9 +52,9 @@ console_free(struct console *k)
 	free(k);
 }
 
-/* Returns the client's session, and makes it at the client's first message. Returns NULL without memory. */
+/* Returns the client's session, which is made at the client's first message; NULL if there is no memory. */
 static struct console_client *
-session_of(struct console *k, struct client *c)
+find_or_make_session(struct console *k, struct client *c)
 {
 	struct console_client *cc = c->console;
 
@@ -80,7 +80,7 @@ undo_hold(const struct console_client *cc, struct fail *why)
 	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.w) &&
 	    k->host.resume(k->host.w, cc->has_wait_database ? cc->wait_database : NULL, why) < 0)
 		return -1;
-	/* No client is left to end a SUSPEND, either, and most users of the console could not log in to end it. */
+	/* A SUSPEND ends with the last console client, because most users could not log in again to end it. */
 	if (!k->host.main_env->x.is_suspended || !TAILQ_EMPTY(&k->clients))
 		return 0;
 	if (k->host.resume(k->host.w, NULL, why) < 0)
@@ -127,7 +127,7 @@ must_wait(const struct console_client *cc)
 }
 
 static void
-close_after(struct client *c, const char *sqlstate, const char *text)
+close_with_error(struct client *c, const char *sqlstate, const char *text)
 {
 	struct fail why;
 
@@ -135,7 +135,7 @@ close_after(struct client *c, const char *sqlstate, const char *text)
 	client_close(c, &why);
 }
 
-/* Does what is due after the answer. The client may be closed afterwards, and cc freed with it. */
+/* Sends the answer, and then closes the client or shuts pgweir down if the command was to do so. cc may be freed. */
 static void
 console_finish(struct console_client *cc)
 {
@@ -146,7 +146,7 @@ console_finish(struct console_client *cc)
 	console_flush(cc);
 	cc->ending = ENDING_NONE;
 	if (ending == ENDING_SELF && cc->state != CONSOLE_GONE)
-		close_after(cc->c, "57P01", "terminating connection due to administrator command");
+		close_with_error(cc->c, "57P01", "terminating connection due to administrator command");
 	if (cc->state == CONSOLE_GONE)
 		free_closed(cc);
 	else
@@ -170,7 +170,7 @@ console_turn_is_over(const struct console *k)
 	return clock_now_us() >= k->turn_until_us;
 }
 
-/* Handles queued messages until one must wait. is_over is true if the first message has failed, and is only removed. */
+/* Handles queued messages until one must wait. If is_over, the first message has failed, so it is only removed. */
 static void
 handle_queue(struct console_client *cc, bool is_over)
 {
@@ -221,10 +221,10 @@ pump(struct console_client *cc)
 void
 console_message(struct console *k, struct client *c, uint8_t type, const uint8_t *body, size_t len)
 {
-	struct console_client *cc = session_of(k, c);
+	struct console_client *cc = find_or_make_session(k, c);
 
 	if (cc == NULL) {
-		close_after(c, "53200", "out of memory");
+		close_with_error(c, "53200", "out of memory");
 		return;
 	}
 	buf_put_u8(&cc->queue, type);
@@ -234,7 +234,7 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 	 * does not read its answers, or has used up the console's share of this turn: more messages would only lengthen
 	 * the queue. */
 	if (!buf_ok(&cc->queue))
-		close_after(c, "54000", "too many messages were sent ahead of an answer");
+		close_with_error(c, "54000", "too many messages were sent ahead of an answer");
 	else if (!must_wait(cc))
 		pump(cc);
 	else if ((stream_is_full(&cc->c->x.stream) || cc->wait == WAIT_TURN) && !cc->is_reading_off) {
@@ -259,23 +259,23 @@ on_turn(void *arg)
 	pump(cc);
 }
 
-/* Takes the counts of SHOW STATS and of the log's line, if either is due. If a worker does not answer, the next tick
- * tries again. */
+/* Takes the counts for SHOW STATS, and those for the statistics line in the log, if they are due. If a worker does not
+ * answer, the next tick tries again. */
 static void
 take_counts(struct console *k, uint64_t now_us)
 {
 	const struct exchange_env *x = &k->host.main_env->x;
-	bool is_minute = console_stats_is_due(k->stats, now_us),
-	     is_line = stats_log_check_due(&k->stats_log, x->config->log_stats_interval_us, now_us);
+	bool is_stats_due = console_stats_is_due(k->stats, now_us),
+	     is_log_due = stats_log_check_due(&k->stats_log, x->config->log_stats_interval_us, now_us);
 	struct database_sum *sums;
 	struct fail why;
 
-	if ((!is_minute && !is_line) || k->host.halt(k->host.w, &why) < 0)
+	if ((!is_stats_due && !is_log_due) || k->host.halt(k->host.w, &why) < 0)
 		return;
 	sums = database_sums(k->host.client_envs);
-	if (sums != NULL && is_minute)
+	if (sums != NULL && is_stats_due)
 		console_stats_renew(k->stats, sums, now_us);
-	if (sums != NULL && is_line)
+	if (sums != NULL && is_log_due)
 		stats_log_write(&k->stats_log, sums, !compat_is_1_25(x->config), x->log, now_us);
 	free(sums);
 	k->host.leave_halt(k->host.w);

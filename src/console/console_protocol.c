@@ -27,12 +27,12 @@ console_flush(struct console_client *cc)
 static void
 put_error(struct console_client *cc, const struct fail *why)
 {
-	struct fail told;
+	struct fail reworded;
 
 	if (cc->tx == 'T')
 		cc->tx = 'E';
-	compat_reword(cc->c->env->x.config, why, &told);
-	message_error(&cc->out, "ERROR", &told);
+	compat_reword(cc->c->env->x.config, why, &reworded);
+	message_error(&cc->out, "ERROR", &reworded);
 }
 
 /* --- one statement --- */
@@ -53,7 +53,7 @@ show_rows(struct console_client *cc, const struct command *command, struct fail 
 	}
 	column_count = console_columns(cc->console, command, &scratch, &columns);
 	rows_describe(&cc->out, columns, column_count);
-	/* Rows are sent without being copied to cc->out; the contents of cc->out are sent before. */
+	/* The rows are sent without being copied to cc->out, so the contents of cc->out must be sent first. */
 	console_flush(cc);
 	if (cc->state != CONSOLE_GONE && rows.len > 0)
 		exchange_send(&cc->c->x, &rows);
@@ -94,8 +94,8 @@ fail_script(struct console_client *cc, const struct fail *why)
 	message_ready(&cc->out, cc->tx);
 }
 
-/* Runs all statements, from cc->script_at on; the first one that fails ends the script. Returns what console_handle()
- * returns. */
+/* Runs all statements from cc->script_at on. The first statement that fails ends the script. Returns console_handle()'s
+ * result. */
 static bool
 run_script(struct console_client *cc, const char *text, size_t len)
 {
@@ -158,8 +158,8 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 		put_error(cc, &why);
 		cc->is_skipping = true;
 	}
-	/* Flush needs nothing, because answers are never held back. CopyData and the like are ignored without a
-	 * COPY. */
+	/* A Flush has no effect, because answers are never held back. CopyData and similar messages are ignored,
+	 * because there is no COPY. */
 	return true;
 }
 

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define CHANGES_TOLD_MAX 100
+#define CHANGES_SHOWN_MAX 100
 
 static struct client_env *
 env_of(const struct console_client *cc)
@@ -44,8 +44,8 @@ console_read(struct console_client *cc, const char *text, size_t len, size_t *us
 		return -1;
 	if (out->row == NULL)
 		return 0;
-	/* A name that drivers set on their own is PostgreSQL's, and has no effect here; any other name is a setting of
-	 * pgweir's. */
+	/* The listed names are PostgreSQL settings that drivers set; they have no effect here. Any other name is taken
+	 * for a setting of pgweir. */
 	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL &&
 	    !text_is_one_of(out->name, "client_connection_check_interval client_min_messages "
 				       "default_transaction_deferrable idle_in_transaction_session_timeout "
@@ -78,7 +78,7 @@ ask_locks(const struct console_host *host, const struct command *command)
 	struct fail why;
 
 	if (show == NULL || show->scope != OF_ALL_WITH_BLOCKERS ||
-	    host->halt(host->w, &why) < 0) /* fill_rows() then fails, too, and says why */
+	    host->halt(host->w, &why) < 0) /* fill_rows() will fail, too, and say why */
 		return false;
 	for (struct client_env *const *of = host->client_envs; *of != NULL; of++)
 		is_asked |= blocking_ask((*of)->blocking, *(*of)->x.now_us);
@@ -112,7 +112,8 @@ console_columns(const struct console *k, const struct command *command, struct c
 	return show_column_count(show, k->host.client_envs);
 }
 
-/* Fills the rows, in a halt if they are about other workers' objects. Returns 0, or -1 with *why set. */
+/* Fills the rows. Halts the other workers meanwhile if the rows are about their objects. Returns 0, or -1 with *why
+ * set. */
 static int
 fill_rows(const struct show *show, const struct show_env *env, struct rows *rows, struct fail *why)
 {
@@ -222,7 +223,7 @@ is_paused(const struct pool_set *pools, const char *database)
 	return database == NULL ? pool_set_is_paused(pools) : d != NULL && d->is_paused;
 }
 
-/* Returns true if a server that was to be closed is still in use. */
+/* Returns true if a server that is to be closed is still open. */
 static bool
 has_closing_server(struct client_env *const *client_envs, const char *database)
 {
@@ -239,8 +240,8 @@ has_closing_server(struct client_env *const *client_envs, const char *database)
 	return false;
 }
 
-/* Returns true if all workers are quiet, or, for WAIT_BLOCKING, if none of them still waits for an answer about
- * locks. */
+/* For WAIT_QUIET, returns true if no worker has a server in use; for WAIT_BLOCKING, if no worker still waits for an
+ * answer about locks. */
 static bool
 is_over_on_all(struct client_env *const *client_envs, enum wait_kind wait, const char *database)
 {
@@ -251,7 +252,7 @@ is_over_on_all(struct client_env *const *client_envs, enum wait_kind wait, const
 	return true;
 }
 
-/* Returns true if the wait is over. If a worker does not answer, the wait goes on, except WAIT_BLOCKING: that worker's
+/* Returns true if the wait is over. If a worker does not answer, only WAIT_BLOCKING is over, because this worker's
  * answer about locks might never come. */
 static bool
 is_wait_over(const struct console_client *cc, const char *database)
@@ -259,15 +260,15 @@ is_wait_over(const struct console_client *cc, const char *database)
 	const struct console_host *host = &cc->console->host;
 	struct fail why;
 	struct client_env *const *client_envs = host->client_envs;
-	bool is;
+	bool is_over;
 
 	if (host->halt(host->w, &why) < 0)
 		return cc->wait == WAIT_BLOCKING;
-	is = cc->wait == WAIT_FLUSHED  ? clients_are_flushed(client_envs)
-	     : cc->wait == WAIT_CLOSED ? !has_closing_server(client_envs, database)
-				       : is_over_on_all(client_envs, cc->wait, database);
+	is_over = cc->wait == WAIT_FLUSHED  ? clients_are_flushed(client_envs)
+		  : cc->wait == WAIT_CLOSED ? !has_closing_server(client_envs, database)
+					    : is_over_on_all(client_envs, cc->wait, database);
 	host->leave_halt(host->w);
-	return is;
+	return is_over;
 }
 
 int
@@ -307,10 +308,10 @@ wait_for(struct console_client *cc, enum wait_kind kind, const struct command *c
 	return RUN_DONE;
 }
 
-/* Returns PgBouncer's reason to refuse a command, or NULL. Scripts that were written for PgBouncer rely on that;
- * without a pgbouncer.ini, a second PAUSE or RESUME does nothing. */
+/* Returns PgBouncer's reason to refuse a command, or NULL. Scripts that were written for PgBouncer rely on these
+ * refusals; without compat = pgbouncer, a second PAUSE or RESUME does nothing. */
 static const char *
-refused_by_pgbouncer(const struct console_client *cc, const struct command *command)
+get_pgbouncer_refusal(const struct console_client *cc, const struct command *command)
 {
 	const struct client_env *env = env_of(cc);
 	bool is_held = pool_set_is_paused(env->x.pools) || env->x.is_suspended;
@@ -331,13 +332,13 @@ refused_by_pgbouncer(const struct console_client *cc, const struct command *comm
 static int
 check_state(struct console_client *cc, const struct command *command, struct fail *why)
 {
-	const char *refused = refused_by_pgbouncer(cc, command);
+	const char *refusal = get_pgbouncer_refusal(cc, command);
 
 	if (check_database(cc, command, why) < 0)
 		return -1;
 	if (command->row->id != COMMAND_RESUME && cc->console->host.check_no_takeover(cc->console->host.w, why) < 0)
 		return -1;
-	return refused == NULL ? 0 : fail_set(why, "08P01", "%s", refused);
+	return refusal == NULL ? 0 : fail_set(why, "08P01", "%s", refusal);
 }
 
 static enum run_result
@@ -422,7 +423,7 @@ set_kill_reason(struct fail *why, const char *theirs)
 	fail_pgbouncer_text(why, "%s", theirs);
 }
 
-/* Closes a client. Only the log says which admin asked for it. */
+/* Closes a client. The log says which admin's command did so; the client is not told. */
 static void
 end_client(const struct run *r, struct client *c, const struct fail *why)
 {
@@ -436,8 +437,8 @@ end_client(const struct run *r, struct client *c, const struct fail *why)
 	client_close_as(&c->x, why, &logged);
 }
 
-/* The database is paused first, so no server is lent to the next client in the queue while clients are closed one by
- * one. */
+/* Pauses the database, or all databases, first, so that no server is lent to the next client in the queue while clients
+ * are closed one by one. */
 static enum run_result
 run_kill(struct run *r)
 {
@@ -494,7 +495,7 @@ run_reload(struct run *r)
 		size_t count = 0;
 
 		/* The changes are sent as notices, so the answer stays the same for programs. */
-		while (count < CHANGES_TOLD_MAX && (change = host->config_change(host->w, count)) != NULL) {
+		while (count < CHANGES_SHOWN_MAX && (change = host->config_change(host->w, count)) != NULL) {
 			message_notice_text(&r->cc->out, change);
 			count++;
 		}
@@ -565,7 +566,7 @@ run_set_configuration(struct run *r)
 	return RUN_DONE;
 }
 
-/* --- transactions, which drivers begin and end on their own, and whose answers they read --- */
+/* --- transactions: drivers begin and end transactions by themselves, and read the answers --- */
 
 static void
 put_warning(struct console_client *cc, const char *sqlstate, const char *text)
@@ -604,18 +605,18 @@ enum run_result
 console_run(struct run *r)
 {
 	enum command_id id = r->command->row->id;
-	/* These commands look at clients and pools of all workers, or change them, so the others must stand still.
-	 * RELOAD and SET halt them on their own. */
-	bool is_of_all = id >= COMMAND_PAUSE && id <= COMMAND_KILL_CLIENT;
+	/* These commands read or change the clients and pools of all workers, so the other workers must be halted.
+	 * RELOAD and SET halt the workers themselves. */
+	bool needs_halt = id >= COMMAND_PAUSE && id <= COMMAND_KILL_CLIENT;
 	enum run_result result;
 
 	if (check_permission(r->cc, r->command->row, r->why) < 0)
 		return RUN_FAILED;
 	env_of(r->cc)->x.counters->console_commands++;
-	if (is_of_all && r->host->halt(r->host->w, r->why) < 0)
+	if (needs_halt && r->host->halt(r->host->w, r->why) < 0)
 		return RUN_FAILED;
 	result = runs[id](r);
-	if (is_of_all)
+	if (needs_halt)
 		r->host->leave_halt(r->host->w);
 	if (r->command->row->needs_admin)
 		log_info(env_of(r->cc)->x.log, "console: %s%s%s by user \"%s\"%s%s", r->command->row->phrase,

@@ -9,9 +9,9 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#define LIMIT_US (1 * US_PER_S)
-/* how long to wait for a place: within this time, an idle connection is closed for it, unless all are in use */
-#define PLACE_US (200 * US_PER_MS)
+#define QUESTION_MAX_US (1 * US_PER_S)
+/* how long a question waits for a place in max_server_connections; within this time, an idle connection is closed */
+#define PLACE_WAIT_US (200 * US_PER_MS)
 #define CHAIN_MAX 8 /* the most processes in a row that are followed */
 #define TEXT_MAX 256 /* bytes for the PIDs in one row */
 
@@ -27,9 +27,9 @@ struct question {
 	char address[SERVER_ADDRESS_MAX];
 	uint64_t asked_us; /* when the question was sent */
 	uint64_t deadline_us; /* 0 once the question is answered */
-	bool is_open; /* true while the question is not over, also while it waits for a place and has no server */
-	size_t server_count; /* number of servers, the first elements of found[]; PostgreSQL is asked about these */
-	size_t count; /* of found[]: the servers, and processes that block them and are blocked themselves */
+	bool is_open; /* true until the question is over, even while it waits for a place */
+	size_t server_count; /* PostgreSQL is asked about this many servers, the first elements of found[] */
+	size_t found_count; /* elements of found[]: the servers, then the blocked processes that block them */
 	struct blocked found[BLOCKING_SERVERS_MAX];
 };
 
@@ -39,7 +39,7 @@ struct blocking {
 	/* the questions of the last round: the first question_count are set */
 	struct question *questions[BLOCKING_QUESTIONS_MAX];
 	size_t question_count, open_count;
-	uint64_t ended_us; /* when the last round began, or when its last answer so far came; or 0 */
+	uint64_t updated_us; /* when the last round began, or when its last question ended; 0 if there was no round */
 };
 
 static const struct dedicated_ops question_ops;
@@ -59,7 +59,7 @@ end_question(struct question *q)
 	assert(q->is_open && q->owner->open_count > 0);
 	q->is_open = false;
 	q->owner->open_count--;
-	q->owner->ended_us = *q->owner->env.now_us;
+	q->owner->updated_us = *q->owner->env.now_us;
 }
 
 static void
@@ -97,7 +97,7 @@ is_busy(const struct server *srv)
 {
 	uint64_t since_us;
 
-	/* If servers log in by a client's ticket, that ticket is not used to ask for other clients. */
+	/* A server that has logged in by a client's ticket is left out: this ticket must not serve other clients. */
 	return srv->state == SV_LENT && srv->borrower != NULL && srv->target->delegator == NULL &&
 	       ledger_owes_client(&srv->ledger, &since_us);
 }
@@ -118,7 +118,7 @@ try_to_connect(struct question *q, const struct pool *e, uint64_t now_us)
 
 	if (!pool_set_take_place(b->pools, now_us))
 		return;
-	q->deadline_us = now_us + LIMIT_US;
+	q->deadline_us = now_us + QUESTION_MAX_US;
 	if (dedicated_open(&q->dedicated, b->pools, &b->env, e->target, NULL, NULL) == 0)
 		return;
 	pool_set_give_place(b->pools, now_us);
@@ -134,7 +134,7 @@ open_question(struct blocking *b, const struct pool *e, const struct server *srv
 		return;
 	q->owner = b;
 	q->dedicated.ops = &question_ops;
-	q->deadline_us = now_us + PLACE_US;
+	q->deadline_us = now_us + PLACE_WAIT_US;
 	memcpy(q->address, srv->address, sizeof(q->address));
 	q->is_open = true;
 	b->questions[b->question_count++] = q;
@@ -142,12 +142,12 @@ open_question(struct blocking *b, const struct pool *e, const struct server *srv
 	try_to_connect(q, e, now_us);
 }
 
-/* Answers from the future count as fresh, because the clock of the caller may be a little slower than that of the
- * answers' worker. */
+/* Answers from the future count as fresh, because the caller's clock may be a little slower than the clock of the
+ * worker that got the answers. */
 static bool
 is_fresh(const struct blocking *b, uint64_t now_us)
 {
-	return b->ended_us != 0 && now_us < b->ended_us + BLOCKING_FRESH_US;
+	return b->updated_us != 0 && now_us < b->updated_us + BLOCKING_FRESH_US;
 }
 
 bool
@@ -159,7 +159,7 @@ blocking_ask(struct blocking *b, uint64_t now_us)
 		return b->open_count > 0;
 	forget_round(b);
 	dedicated_fill_env(&b->env, b->pools);
-	b->ended_us = now_us;
+	b->updated_us = now_us;
 	for (const struct pool *e = pool_set_first(b->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
 			if (is_busy(srv) && !has_question(b, srv->address))
@@ -204,8 +204,8 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 
 /* --- One question. --- */
 
-/* Asks which processes block the servers, then which block those blockers that were not asked about, and so on,
- * CHAIN_MAX times. Names are qualified, so the role's search_path can't change their meaning. */
+/* Appends SQL that asks which processes block the servers, then which processes block these blockers, and so on, in up
+ * to CHAIN_MAX steps. Names are qualified, so the role's search_path can't change their meaning. */
 static void
 put_question(const struct question *q, struct buf *sql)
 {
@@ -235,9 +235,10 @@ on_up(struct dedicated *d)
 	 * host that the connection has reached. */
 	for (const struct pool *e = pool_set_first(q->owner->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(s, &e->servers, all)
-			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, d->srv->address) == 0)
-				q->found[q->count++].pid = s->pid;
-	q->server_count = q->count;
+			if (q->found_count < BLOCKING_SERVERS_MAX && is_busy(s) &&
+			    strcmp(s->address, d->srv->address) == 0)
+				q->found[q->found_count++].pid = s->pid;
+	q->server_count = q->found_count;
 	memcpy(q->address, d->srv->address, sizeof(q->address));
 	q->asked_us = *q->owner->env.now_us;
 	put_question(q, &sql);
@@ -271,14 +272,14 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	fields_begin_row(body, len, &row);
 	pid = (uint32_t)fields_row_take_number(&row);
 	if (!is_whole || fields_row_take_text(&row, blockers, sizeof(blockers))[0] == '\0')
-		q->count = 0; /* nothing is known then */
-	if (q->count == 0)
+		q->found_count = 0; /* nothing is known then */
+	if (q->found_count == 0)
 		return;
-	while (i < q->count && q->found[i].pid != pid)
+	while (i < q->found_count && q->found[i].pid != pid)
 		i++;
 	if (i == BLOCKING_SERVERS_MAX)
 		return;
-	q->count += i == q->count;
+	q->found_count += i == q->found_count;
 	q->found[i].pid = pid;
 	read_blockers(&q->found[i], blockers);
 }
@@ -286,7 +287,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 static const struct blocked *
 find_blocked(const struct question *q, uint32_t pid)
 {
-	for (size_t i = 0; i < q->count; i++)
+	for (size_t i = 0; i < q->found_count; i++)
 		if (q->found[i].pid == pid && q->found[i].blocker_count > 0)
 			return &q->found[i];
 	return NULL;
@@ -318,7 +319,7 @@ on_done(struct dedicated *d)
 	struct question *q = (struct question *)d;
 
 	if (d->state == DEDICATED_REFUSED)
-		q->count = 0; /* nothing is known then */
+		q->found_count = 0; /* nothing is known then */
 	q->deadline_us = 0;
 	note_roots(q);
 }
@@ -336,7 +337,7 @@ on_closed(struct dedicated *d)
 	struct question *q = (struct question *)d;
 
 	end_question(q);
-	pool_set_give_place(q->owner->pools, q->owner->ended_us);
+	pool_set_give_place(q->owner->pools, q->owner->updated_us);
 }
 
 static const struct dedicated_ops question_ops = {
@@ -358,7 +359,7 @@ blocking_get_blockers(const struct blocking *b, const char *address, uint32_t pi
 
 		if (q->deadline_us != 0 || strcmp(q->address, address) != 0)
 			continue;
-		for (size_t k = 0; k < q->count; k++) {
+		for (size_t k = 0; k < q->found_count; k++) {
 			if (q->found[k].pid != pid)
 				continue;
 			memcpy(pids, q->found[k].blockers, q->found[k].blocker_count * sizeof(*pids));

@@ -153,16 +153,16 @@ leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
 }
 
 static void
-let_go(struct dedicated *d, uint64_t now_us)
+release_target_and_place(struct dedicated *d, uint64_t now_us)
 {
 	pool_target_unref(d->target_ref);
 	d->target_ref = NULL;
 	leave_budget(&d->place, true, now_us);
 }
 
-/* Called when srv has logged in. If the budget does not count srv any more, closes it and returns false. */
+/* Called when srv has logged in. If the budget does not count srv any more, closes srv and returns false. */
 static bool
-settle(struct server *srv, struct hosts_place *p)
+confirm_place(struct server *srv, struct hosts_place *p)
 {
 	struct fail why;
 
@@ -201,7 +201,7 @@ on_ready(struct server *srv)
 {
 	struct dedicated *d = dedicated_of(srv);
 
-	if (!settle(srv, &d->place) || server_lend(srv, d, *srv->env->now_us) < 0)
+	if (!confirm_place(srv, &d->place) || server_lend(srv, d, *srv->env->now_us) < 0)
 		return;
 	d->state = DEDICATED_READY;
 	d->ops->up(d);
@@ -223,7 +223,7 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 	srv->owner = NULL;
 	d->srv = NULL;
-	let_go(d, *srv->env->now_us);
+	release_target_and_place(d, *srv->env->now_us);
 	if (d->ops->backoff_max_us > 0)
 		d->retry_us = *srv->env->now_us +
 			      backoff_us(d->failures++, d->ops->backoff_min_us, d->ops->backoff_max_us, &d->random);
@@ -274,7 +274,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 	    server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), host, *env->now_us);
 	if (d->srv != NULL)
 		return 0;
-	let_go(d, *env->now_us);
+	release_target_and_place(d, *env->now_us);
 	return -1;
 }
 
@@ -373,94 +373,94 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 
 /* --- Connections of one client. --- */
 
-struct own {
-	/* must be first: server callbacks pass a policy_conn; this one is not known to any policy */
+struct one_client {
+	/* must be first, because srv->conn is cast to this struct; no policy knows this policy_conn */
 	struct policy_conn conn;
-	/* only target_ref, target, place and keys are used; keys is a copy, as the pool's may soon change */
+	/* only target_ref, target, place and keys are used; keys is a copy, because the pool's keys may change */
 	struct dedicated d;
 	struct gucs *settings;
 	const struct dedicated_take_ops *ops; /* NULL if no caller waits for the login any more */
 	void *borrower;
 };
 
-static struct own *
-own_of(const struct server *srv)
+static struct one_client *
+one_client_of(const struct server *srv)
 {
-	return (struct own *)srv->conn;
+	return (struct one_client *)srv->conn;
 }
 
 static void
-own_free(struct own *own, uint64_t now_us)
+one_client_free(struct one_client *one, uint64_t now_us)
 {
-	if (own == NULL)
+	if (one == NULL)
 		return;
-	let_go(&own->d, now_us);
-	gucs_unref(own->settings);
-	explicit_bzero(&own->d.keys, sizeof(own->d.keys));
-	free(own);
+	release_target_and_place(&one->d, now_us);
+	gucs_unref(one->settings);
+	explicit_bzero(&one->d.keys, sizeof(one->d.keys));
+	free(one);
 }
 
 static void
-own_ready(struct server *srv)
+one_client_ready(struct server *srv)
 {
-	struct own *own = own_of(srv);
-	const struct dedicated_take_ops *ops = own->ops;
+	struct one_client *one = one_client_of(srv);
+	const struct dedicated_take_ops *ops = one->ops;
 
-	if (!settle(srv, &own->d.place))
+	if (!confirm_place(srv, &one->d.place))
 		return;
 	assert(ops != NULL);
-	own->ops = NULL;
-	own->conn.state = PC_LENT;
-	server_lend(srv, own->borrower, *srv->env->now_us);
+	one->ops = NULL;
+	one->conn.state = PC_LENT;
+	server_lend(srv, one->borrower, *srv->env->now_us);
 	srv->ledger.is_replication = true;
-	ops->on_ready(srv, own->borrower);
+	ops->on_ready(srv, one->borrower);
 }
 
 static void
-own_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+one_client_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	struct own *own = own_of(srv);
-	const struct dedicated_take_ops *ops = own->ops;
+	struct one_client *one = one_client_of(srv);
+	const struct dedicated_take_ops *ops = one->ops;
 	struct fail told;
 
-	own->ops = NULL;
+	one->ops = NULL;
 	pool_log_own_refusal(srv->owner, srv, kind, why, &told);
 	if (ops != NULL)
-		ops->on_failed(&told, own->borrower);
+		ops->on_failed(&told, one->borrower);
 }
 
 static void
-own_closed(struct server *srv)
+one_client_closed(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 
 	TAILQ_REMOVE(&pool->servers, srv, all);
 	pool_set_give_place(pool->set, *srv->env->now_us);
-	own_free(own_of(srv), *srv->env->now_us);
+	one_client_free(one_client_of(srv), *srv->env->now_us);
 	srv->conn = NULL;
 	srv->target = NULL;
 }
 
 const struct server_owner_ops dedicated_one_client_ops = {
-	.ready = own_ready, .failed = own_failed, .gone = no_why, .closed = own_closed
+	.ready = one_client_ready, .failed = one_client_failed, .gone = no_why, .closed = one_client_closed
 };
 
-static struct own *
-own_new(struct pool *pool, const char *replication, struct gucs *settings)
+static struct one_client *
+one_client_new(struct pool *pool, const char *replication, struct gucs *settings)
 {
-	struct own *own = calloc(1, sizeof(*own));
+	struct one_client *one = calloc(1, sizeof(*one));
 
-	if (own == NULL)
+	if (one == NULL)
 		return NULL;
-	own->d.target_ref = pool_target_ref(pool->target);
-	own->settings = gucs_ref(settings);
-	own->d.target = pool->target->server;
-	own->d.keys = pool->keys;
-	own->d.target.keys = &own->d.keys;
-	own->d.target.replication = replication;
-	own->d.target.settings = own->settings;
-	own->conn.state = PC_OPENING;
-	return own;
+	one->d.target_ref = pool_target_ref(pool->target);
+	one->settings = gucs_ref(settings);
+	one->d.target = pool->target->server;
+	one->d.keys = pool->keys;
+	one->d.target.keys = &one->d.keys;
+	one->d.target.replication = replication;
+	one->d.target.settings = one->settings;
+	one->conn.state = PC_OPENING;
+	return one;
 }
 
 struct server *
@@ -468,7 +468,7 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 	       void *borrower, uint64_t now_us, struct fail *why)
 {
 	struct server *srv = NULL;
-	struct own *own;
+	struct one_client *one;
 
 	if (!pool_set_take_place(pool->set, now_us)) {
 		fail_set(why, "53300", "max_server_connections is used up, and no connection is idle");
@@ -476,17 +476,17 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 		return NULL;
 	}
 	fail_memory(why, "a server connection");
-	own = own_new(pool, replication, settings);
-	if (own != NULL && take_place(&own->d.place, pool_set_policy_worker(pool->set), own->d.target_ref, now_us, why))
-		srv = server_new(pool_set_one_client_env(pool->set), &own->d.target, &own->conn, pool,
+	one = one_client_new(pool, replication, settings);
+	if (one != NULL && take_place(&one->d.place, pool_set_policy_worker(pool->set), one->d.target_ref, now_us, why))
+		srv = server_new(pool_set_one_client_env(pool->set), &one->d.target, &one->conn, pool,
 				 pool_set_next_id(pool->set), pool_set_next_turn(pool->set), NULL, now_us);
 	if (srv == NULL) {
-		own_free(own, now_us);
+		one_client_free(one, now_us);
 		pool_set_give_place(pool->set, now_us);
 		return NULL;
 	}
-	own->ops = ops;
-	own->borrower = borrower;
+	one->ops = ops;
+	one->borrower = borrower;
 	TAILQ_INSERT_TAIL(&pool->servers, srv, all);
 	pool_use_activate(pool);
 	return srv;
@@ -495,6 +495,6 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 void
 dedicated_abandon(struct server *srv)
 {
-	own_of(srv)->ops = NULL;
+	one_client_of(srv)->ops = NULL;
 	server_close(srv);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* the number of the fleet's policy worker, which no worker of the process has */
+/* the number of the fleet's policy worker; no worker of the process has this number */
 #define FLEET_WORKER_NUMBER 31
 
 /* Writes at most 19 bytes to `name`, because fleet_put_question() has room for so many. The end of the host's name is
@@ -61,7 +61,8 @@ fleet_free(struct fleet *f)
 
 /* --- The configuration. --- */
 
-/* Takes ownership of hosts. Returns NULL without memory. */
+/* Returns the fleet connection of these hosts, which is made if needed; NULL if there is no memory. Takes ownership of
+ * hosts. */
 static struct fleet_conn *
 find_or_add(struct fleet *f, char *hosts)
 {
@@ -75,8 +76,8 @@ find_or_add(struct fleet *f, char *hosts)
 	return fleet_conn_new(f, hosts);
 }
 
-/* Takes over target. If the connection has another target, or another value of budget_users (`users`), it is closed,
- * and a new connection is opened. */
+/* Takes over target. If the connection has another target, or another value of budget_users (`users`), replaces the
+ * connection. */
 static void
 aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 {
@@ -95,8 +96,8 @@ aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 		s->conn.retry_us = 0;
 }
 
-/* Adds the budget of a database. Databases with the same hosts share one budget: its limit is the smallest of their
- * limits, and its connection logs in as the first of these databases says. */
+/* Adds the budget of a database. Databases with the same hosts share one budget, whose limit is the smallest of their
+ * limits. The first of these databases decides how the fleet connection logs in. */
 static void
 add_database(struct fleet *f, const struct config_scope *db, const struct scope_settings *set, struct users *users,
 	     struct tls_store *tls)

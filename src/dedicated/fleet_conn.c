@@ -21,14 +21,14 @@
 #define SHORT_BEAT_US (100 * US_PER_MS)
 #define SILENT_US (3 * US_PER_S)
 #define EARLY_LOOK_US (20 * US_PER_MS) /* the interval of looks while there is a reason to look early */
-/* until the next question for a grant, after a question that got fewer places than it asked for */
+/* after a question that was granted fewer places than it asked for: the wait until the next one, and its limit */
 #define REFUSED_FIRST_US (5 * US_PER_MS)
 #define REFUSED_MOST_US (50 * US_PER_MS)
 #define NOTIFY_US (50 * US_PER_MS)
 #define TURN_US (500 * US_PER_MS)
-#define UNUSED_US (50 * US_PER_MS) /* after this time a place that no pool takes is given back */
+#define UNUSED_US (50 * US_PER_MS) /* a place that no pool takes is given back after this time */
 #define ANSWER_US (5 * US_PER_S)
-/* after this time a fleet connection that has ended is no longer expected back */
+/* a fleet connection that has ended is expected back for this time */
 #define MISSED_US (600 * US_PER_MS)
 #define LOCK_HELD_US (200 * US_PER_MS)
 #define BACKOFF_MIN_US (50 * US_PER_MS)
@@ -48,11 +48,11 @@ is_binding(const struct fleet_conn *s)
 
 /* --- Shares and limits. --- */
 
-/* Returns the part of the places that the process whose fleet connection has this PID should have. The processes in use
- * have equal parts; the places that can't be divided go to the processes with the lowest PIDs. If there are fewer
- * places than processes, the processes take turns, by their clocks. */
+/* Returns a process's part: how many of the places it should have. pid: the PID of its fleet connection. The processes
+ * in use have equal parts; the places that can't be divided go to the processes with the lowest PIDs. If there are
+ * fewer places than processes, the processes take turns, by their clocks. */
 static uint32_t
-part_of(const struct fleet_conn *s, uint32_t pid)
+compute_part(const struct fleet_conn *s, uint32_t pid)
 {
 	uint32_t taken = s->b.others + FLEET_RESERVED + s->b.member_count, in_use = 0, before = 0;
 	uint32_t places = s->b.limit > taken ? s->b.limit - taken : 0;
@@ -70,15 +70,16 @@ part_of(const struct fleet_conn *s, uint32_t pid)
 	return places / in_use + (before < places % in_use);
 }
 
-/* Returns for how many connections other processes wait. With to_parts, each counts for what its part lacks at most. */
+/* Returns how many connections the other processes wait for. With up_to_parts, ignores connections beyond a process's
+ * part. */
 static uint32_t
-count_lacking(const struct fleet_conn *s, bool to_parts)
+count_lacking(const struct fleet_conn *s, bool up_to_parts)
 {
 	uint32_t sum = 0;
 
 	for (size_t i = 0; i < s->b.member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
-		uint32_t part = to_parts ? part_of(s, m->pid) : UINT32_MAX;
+		uint32_t part = up_to_parts ? compute_part(s, m->pid) : UINT32_MAX;
 		uint32_t below = part > m->used ? part - m->used : 0;
 
 		if (!m->is_own && !m->is_silent)
@@ -91,13 +92,13 @@ count_lacking(const struct fleet_conn *s, bool to_parts)
  * The share is the largest number of connections that leaves no other process with less than its part. This process
  * gives up one connection for each that a process below its part waits for, plus one for each listed connection beyond
  * the limit (other sessions or fleet connections have come, or the limit has changed). But if this process is in use,
- * it keeps its own part. For a dedicated connection (asked_for), pools give up one of theirs if there is no free place.
+ * it keeps its own part. If no place is free, pools give up a connection for each dedicated connection (asked_for).
  */
 static void
 note_share(struct fleet_conn *s, const struct budget_counts *count)
 {
 	const struct fleet_budget *b = &s->b;
-	uint32_t part = part_of(s, s->conn.srv->pid), lack = count_lacking(s, true), share = UINT32_MAX, kept;
+	uint32_t part = compute_part(s, s->conn.srv->pid), lack = count_lacking(s, true), share = UINT32_MAX, kept;
 	bool is_over = b->looked_us > 0 && b->limit > 0 && b->listed + FLEET_RESERVED > b->limit;
 
 	s->news.is_pressed = is_over || count_lacking(s, false) > 0;
@@ -116,7 +117,7 @@ note_share(struct fleet_conn *s, const struct budget_counts *count)
 /* The limit is the smallest of all members' limits; 0 if not known. For this process the limit in its file counts,
  * because its report may be older. */
 static void
-find_limit(struct fleet_conn *s)
+update_limit(struct fleet_conn *s)
 {
 	struct fleet_budget *b = &s->b;
 	uint32_t before = b->limit;
@@ -176,7 +177,7 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 
 /* Returns how many more places the pools should have now. */
 static uint32_t
-wanted(const struct fleet_conn *s, const struct budget_counts *count)
+count_wanted(const struct fleet_conn *s, const struct budget_counts *count)
 {
 	uint32_t has = count->used + count->granted, want = s->b.short_count;
 	uint32_t left = s->b.share > has ? s->b.share - has : 0;
@@ -185,7 +186,7 @@ wanted(const struct fleet_conn *s, const struct budget_counts *count)
 		return 0;
 	want = want < GRANTS_AT_ONCE ? want : GRANTS_AT_ONCE;
 	if (left < count->asked_for)
-		left = count->asked_for; /* pools give up one connection for each */
+		left = count->asked_for; /* pools give up as many connections */
 	return want < left ? want : left;
 }
 
@@ -244,17 +245,17 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 
 /* Returns when the next ASK_LOOK is due. */
 static uint64_t
-look_due(const struct fleet_conn *s, const struct budget_counts *count)
+compute_look_due(const struct fleet_conn *s, const struct budget_counts *count)
 {
-	const struct fleet_member *said = &s->last_asked.self;
+	const struct fleet_member *reported = &s->last_asked.self;
 	uint32_t members = (uint32_t)s->b.member_count;
-	uint64_t held_us = s->b.short_count > 0 && s->b.share != UINT32_MAX ? SHORT_BEAT_US : BEAT_US;
+	uint64_t interval_us = s->b.short_count > 0 && s->b.share != UINT32_MAX ? SHORT_BEAT_US : BEAT_US;
 	bool is_early =
-	    s->b.state == FLEET_JOINED && (s->was_notified || (s->b.short_count > 0) != (said->short_count > 0) ||
-					   count->is_in_use != said->is_in_use || is_limit_unreported(s) ||
+	    s->b.state == FLEET_JOINED && (s->was_notified || (s->b.short_count > 0) != (reported->short_count > 0) ||
+					   count->is_in_use != reported->is_in_use || is_limit_unreported(s) ||
 					   (is_binding(s) && s->marked > count->opening + count->granted));
 
-	return s->look_us + (is_early ? EARLY_LOOK_US : held_us * (members > 20 ? members / 20 : 1));
+	return s->look_us + (is_early ? EARLY_LOOK_US : interval_us * (members > 20 ? members / 20 : 1));
 }
 
 /* Takes back from the pools places that no pool wants any more, or that are beyond the share. */
@@ -284,11 +285,11 @@ ask_due(struct fleet_conn *s)
 	uint32_t want;
 	uint64_t due_us;
 
-	find_limit(s); /* a reload may have changed the limit */
+	update_limit(s); /* a reload may have changed the limit */
 	count = tell_pools(s, 0);
 	give_back_unused(s, &count);
-	want = wanted(s, &count);
-	due_us = look_due(s, &count);
+	want = count_wanted(s, &count);
+	due_us = compute_look_due(s, &count);
 	if (want > 0 && now_of(s) >= s->next_grant_us)
 		ask(s, ASK_GRANT, want, &count);
 	else if (now_of(s) >= due_us)
@@ -396,8 +397,8 @@ note_listed(struct fleet_conn *s)
 	b->looked_us = now_of(s);
 }
 
-/* Waits until all open connections have logged in, and so are listed. Then, with `advise`, counts those that were
- * opened while no place was left. */
+/* Does nothing while a connection logs in, because it may not be listed yet. Otherwise, with `advise`, counts the
+ * connections that were opened while no place was left. */
 static void
 note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 {
@@ -438,8 +439,8 @@ note_grant(struct fleet_conn *s)
 								     &s->conn.random);
 }
 
-/* Returns false if the row is missing: the connection is then closed. A connection to a pooler stays, but asks
- * nothing. */
+/* Returns false if the row is missing; the connection is then closed. A connection to another pooler stays open, but
+ * asks nothing. */
 static bool
 take_who(struct fleet_conn *s)
 {
@@ -451,7 +452,7 @@ take_who(struct fleet_conn *s)
 	s->auto_limit = a->unreserved_slots - a->unreserved_slots / 10;
 	if (a->pid == s->conn.srv->pid) {
 		s->b.state = FLEET_JOINED;
-		find_limit(s);
+		update_limit(s);
 		log_info(s->fleet->env.log, "budget: joined at %s, %u connections", s->hosts, s->b.limit);
 		return true;
 	}
@@ -515,7 +516,7 @@ take_answer(struct fleet_conn *s)
 		take_strangers(s);
 		note_others(s);
 	}
-	find_limit(s);
+	update_limit(s);
 	note_missing(s);
 	note_listed(s);
 	if (s->asked.what == ASK_GRANT && s->answer.is_marked)

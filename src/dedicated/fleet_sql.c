@@ -8,9 +8,9 @@
  * Marks are read before the list: a connection is listed before its mark is released, and PostgreSQL keeps the list as
  * it was first read until the transaction ends.
  *
- * Any role that may connect there can take such locks. Only locks of backends that have logged in as the fleet
- * connection's role count. If another role's lock keeps a mark from being taken, nothing is granted and the previous
- * mark stays (is_marked).
+ * Any role that may connect to budget_database can take these locks. Only locks of backends that have logged in as the
+ * fleet connection's role count. If another role's lock keeps a mark from being taken, nothing is granted and the
+ * previous mark stays (is_marked).
  *
  * A parallel worker is listed, too, but has no client_port, so it is not counted. A client_port shows only with the
  * privileges of the backend's role: if the fleet connection's role lacks these, parallel workers of that role count,
@@ -106,7 +106,7 @@ fleet_put_first(struct buf *b, const char *users)
 }
 
 static uint32_t
-seven_digits(uint32_t n)
+limit_to_seven_digits(uint32_t n)
 {
 	return n < 9999999 ? n : 9999999;
 }
@@ -119,8 +119,9 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	char name[64];
 
 	/* PostgreSQL keeps 63 bytes of application_name; this text has at most 63. */
-	snprintf(name, sizeof(name), NAME_PREFIX "%u %u %u %u %u %.19s", seven_digits(m->budget), seven_digits(m->used),
-		 seven_digits(m->short_count), m->is_in_use, m->report_digit, m->name);
+	snprintf(name, sizeof(name), NAME_PREFIX "%u %u %u %u %u %.19s", limit_to_seven_digits(m->budget),
+		 limit_to_seven_digits(m->used), limit_to_seven_digits(m->short_count), m->is_in_use, m->report_digit,
+		 m->name);
 	buf_printf(b, "SET " MESSAGE_OURS "application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
@@ -152,7 +153,7 @@ take_bool(struct value_list *r)
 	return fields_row_take_text(r, text, TEXT_MAX)[0] == 't';
 }
 
-/* Any session that logs in as the fleet connections do can set this application_name: see fleet.h. */
+/* Any session of the fleet connections' role can set such an application_name, so its numbers may be wrong. */
 static void
 take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 {
@@ -177,7 +178,7 @@ take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 	a->member_count++;
 }
 
-/* Reads the row of a backend that has, or waits for, one of the budget's locks. */
+/* Reads the row of a session that has, or waits for, one of the budget's locks. */
 static void
 take_locker(struct fleet_answer *a, char kind, struct value_list *r)
 {

@@ -1,13 +1,13 @@
 /*
- * src/dedicated/notify_catch_up.c - clients that wait until the listener has received all earlier notifications. See
+ * src/dedicated/notify_catch_up.c - lets clients wait until the listener has received all earlier notifications. See
  * notify_listener.h.
  *
  * Before each ReadyForQuery, PostgreSQL sends all notifications that are due, so the reply to a Sync proves that they
  * have arrived. At most one Sync is under way; clients that begin to wait in the meantime share the next Sync.
  *
- * PostgreSQL signals a NOTIFY to its listening backends one by one. So one backend may have sent a notification already
- * while another backend was not signaled yet, and answers a Sync without it. So if a client has got notifications on
- * another connection before, the listener sends a NOTIFY to itself, not a Sync (notify_conn.c).
+ * PostgreSQL signals a NOTIFY to its listening backends one by one. So one backend may have sent a notification when
+ * another backend, which was not signaled yet, answers a Sync without this notification. So if a client has got
+ * notifications on another connection before, the listener sends a NOTIFY to itself, not a Sync (notify_conn.c).
  */
 #include "dedicated/notify_state.h"
 #include "base/clock.h"
@@ -61,8 +61,8 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 	TAILQ_CONCAT(to, from, wait);
 }
 
-/* If the NOTIFY has failed, tells all subscribers that wait for its answer of a gap. Their wait ends even then, because
- * the ReadyForQuery after the error serves like that of a Sync. */
+/* If the NOTIFY has failed, calls `gap` of the subscribers that wait for its answer. Their wait ends even then, because
+ * the ReadyForQuery after the error proves as much as the reply to a Sync. */
 void
 notify_caught_up(struct notify_listener *listener, const struct fail *why)
 {

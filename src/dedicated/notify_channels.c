@@ -1,4 +1,4 @@
-/* src/dedicated/notify_channels.c - channels: LISTEN, its confirmation, notifications. See notify_listener.h. */
+/* src/dedicated/notify_channels.c - channels: LISTEN and its confirmation, notifications. See notify_listener.h. */
 #include "dedicated/notify_state.h"
 #include "base/clock.h"
 #include "wire/frame.h"
@@ -29,7 +29,7 @@ set_due(struct notify_listener *listener, struct notify_subscription *m, bool is
 		TAILQ_REMOVE(&listener->turns, subscriber, turn);
 }
 
-/* Sets, for all subscribers that need the channel's next LISTEN, whether that LISTEN is due. */
+/* For all subscriptions that need the channel's next LISTEN, sets whether that LISTEN is due. */
 static void
 set_channel_due(struct notify_listener *listener, struct notify_channel *ch, bool is_due)
 {
@@ -189,9 +189,9 @@ notify_leave(struct notify_subscription *m)
 
 /* --- Events of the connection. --- */
 
-/* Returns the message, with the sender's PID replaced if the PID is a client's (listen/sender_pid.c). */
+/* Returns the message, in which the PID of a server with notify_as (listen/sender_pid.c) is replaced by notify_as. */
 static const uint8_t *
-with_sender(struct notify_listener *listener, const uint8_t *message, size_t len)
+replace_sender_pid(struct notify_listener *listener, const uint8_t *message, size_t len)
 {
 	const struct server *srv;
 
@@ -216,7 +216,7 @@ notify_listener_notified(struct notify_listener *listener, const char *name, con
 
 	if (ch == NULL)
 		return;
-	message = with_sender(listener, message, len);
+	message = replace_sender_pid(listener, message, len);
 	TAILQ_FOREACH(m, &ch->confirmed, link) {
 		m->subscriber->ops->notified(m, message, len);
 		notify_set_flush_due(m->subscriber, true);
@@ -308,14 +308,14 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_
 	if (!is_fatal)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
-		/* clients were confirmed on this channel before; its LISTEN is retried while a client waits */
+		/* a channel with confirmed subscriptions is left out: its LISTEN is retried while a client waits */
 		if (TAILQ_EMPTY(&ch->confirmed))
 			fail_subscriptions(listener, ch, why);
 }
 
-/* If a batch of several LISTENs has failed, each is retried alone, because a single one may have caused the failure. */
+/* If a batch of several LISTENs has failed, retries each alone, because one of them may have caused the failure. */
 static void
-answered_batch(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
+handle_batch_answer(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
 {
 	bool is_one = TAILQ_FIRST(&command->channels) == TAILQ_LAST(&command->channels, notify_channels);
 	struct notify_subscription *m;
@@ -350,7 +350,7 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 
 	switch (command->kind) {
 	case NC_LISTEN:
-		answered_batch(listener, command, why);
+		handle_batch_answer(listener, command, why);
 		return;
 	case NC_GAP_OVER:
 		TAILQ_FOREACH(subscriber, &listener->subscribers, all) {
@@ -399,8 +399,8 @@ notify_listener_deliver(struct notify_listener *listener)
 
 /* --- Timeouts. --- */
 
-/* Without a connection, subscriptions wait like other requests during an outage. ("Too many connections" is no
- * outage.) */
+/* Returns true if subscriptions wait for outage_hold, as other requests do during an outage. ("Too many connections" is
+ * no outage.) */
 static bool
 is_held(const struct notify_listener *listener)
 {
@@ -410,15 +410,15 @@ is_held(const struct notify_listener *listener)
 
 /* The time limit begins with the LISTEN, or when the outage begins or ends. */
 static bool
-has_waited_long(const struct notify_listener *listener, const struct notify_subscription *m, uint64_t now_us)
+has_waited_too_long(const struct notify_listener *listener, const struct notify_subscription *m, uint64_t now_us)
 {
 	const struct scope_settings *s = &listener->pool->settings;
-	uint64_t limit = is_held(listener) ? s->outage_hold_us : s->pool_timeout_us;
+	uint64_t limit_us = is_held(listener) ? s->outage_hold_us : s->pool_timeout_us;
 	uint64_t from_us = m->since_us;
 
 	if (s->on_outage == OUTAGE_HOLD && listener->state_changed_us > from_us)
 		from_us = listener->state_changed_us;
-	return limit > 0 && now_us - from_us >= limit;
+	return limit_us > 0 && now_us - from_us >= limit_us;
 }
 
 /* This also runs during a PAUSE: a client that waits within a transaction keeps its server, and PAUSE waits for that
@@ -430,7 +430,7 @@ notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 		struct notify_subscription *m;
 
 		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
-		       has_waited_long(listener, m, now_us)) {
+		       has_waited_too_long(listener, m, now_us)) {
 			const struct fail *down = &listener->why_down;
 
 			if (listener->is_paused) {

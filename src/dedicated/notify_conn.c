@@ -117,13 +117,13 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 	return 0;
 }
 
-/* Called when a command could not be sent: then no later command may be sent on this connection. */
+/* Called when a command could not be sent. Forbids later commands on this connection. */
 static void
 give_up(struct notify_listener *listener)
 {
 	listener->is_up = false;
 	listener->conn.retry_us = notify_now(listener);
-	timer_start(&listener->timer, 0); /* closes the connection later, not within a caller's call */
+	timer_start(&listener->timer, 0); /* closes the connection later, because the caller may still use it */
 }
 
 void
@@ -167,6 +167,7 @@ notify_conn_send_due(struct notify_listener *listener)
 	if (listener->is_up && !listener->is_unlisten_sent && !TAILQ_EMPTY(&listener->leaving))
 		send_unlistens(listener);
 }
+
 /* --- Events of the connection. --- */
 
 static void
@@ -197,7 +198,7 @@ on_error(struct dedicated *d, const struct fail *why)
 static void
 on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
-	/* the listeners of other processes send the same notification, which is not passed on either */
+	/* listeners of other processes send an equal notification, which is not passed on, either */
 	static const char own[] = OWN_CHANNEL "\0" OWN_PAYLOAD;
 	const char *channel = (const char *)message + 9; /* after type, length and PID */
 	bool is_own = len == 9 + sizeof(own) && memcmp(channel, own, sizeof(own)) == 0;

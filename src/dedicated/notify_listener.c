@@ -70,7 +70,7 @@ free_listener(struct notify_listener *listener)
 }
 
 static void
-listeners_end(struct pool *pool)
+end_listeners_and_asker(struct pool *pool)
 {
 	while (pool->listeners != NULL)
 		free_listener(pool->listeners);
@@ -119,7 +119,7 @@ const struct pool_dedicated_ops dedicated_pool_ops = { .one_client_ops = &dedica
 						       .step_aside = listeners_step_aside,
 						       .pause = listeners_pause,
 						       .resume = listeners_resume,
-						       .end = listeners_end };
+						       .end = end_listeners_and_asker };
 
 /* --- Subscribers. --- */
 
@@ -184,9 +184,9 @@ notify_detach(struct notify_subscriber *subscriber)
 
 /* --- Timeouts. --- */
 
-/* Pings the connection, to notice a silent loss. */
+/* Breaks a connection that is to an old primary or does not answer. Pings an idle one, to notice a silent loss. */
 static void
-look_after(struct notify_listener *listener, uint64_t now_us)
+check_connection(struct notify_listener *listener, uint64_t now_us)
 {
 	const struct notify_command *oldest = TAILQ_FIRST(&listener->commands);
 	uint64_t interval = listener->pool->settings.ping_interval_us;
@@ -229,7 +229,7 @@ on_timer(void *arg)
 		free_listener(listener);
 		return;
 	}
-	look_after(listener, now_us);
+	check_connection(listener, now_us);
 	notify_give_up_catching(listener, now_us);
 	if (listener->pool->is_orphan)
 		flush_all(listener);
@@ -240,7 +240,7 @@ on_timer(void *arg)
 	if (listener->conn.srv == NULL && listener->conn.retry_us > now_us && listener->conn.retry_us - now_us < in_us)
 		in_us = listener->conn.retry_us - now_us;
 	if (listener->conn.srv == NULL && listener->subscription_count > 0 && in_us > NOTIFY_RECONNECT_MAX_US)
-		in_us = NOTIFY_RECONNECT_MAX_US; /* a DROP DATABASE may hold the pool, or the pool may be paused */
+		in_us = NOTIFY_RECONNECT_MAX_US; /* a DROP DATABASE that holds the pool, or a PAUSE, may end soon */
 	timer_start(&listener->timer, in_us);
 	notify_drop_idle_channels(listener, now_us);
 	notify_give_up_waiting(listener, now_us);

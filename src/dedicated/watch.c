@@ -41,7 +41,8 @@ watch_free(struct watch *w)
 
 /* --- The configuration. --- */
 
-/* Takes the reference to cluster, which may be NULL. Returns NULL without memory. */
+/* Returns the list of the cluster's hosts, which is made if needed; NULL if cluster is NULL or there is no memory.
+ * Takes over the reference to cluster. */
 static struct watch_list *
 find_or_add(struct watch *w, struct cluster *cluster, uint32_t count)
 {
@@ -55,7 +56,7 @@ find_or_add(struct watch *w, struct cluster *cluster, uint32_t count)
 	return cluster == NULL ? NULL : watch_list_new(w, cluster, count);
 }
 
-/* The settings from which all targets of a database are made. */
+/* The settings of a database, from which the targets of pgweir's own connections are made. */
 struct source {
 	const struct config_scope *db;
 	const struct scope_settings *set;
@@ -63,26 +64,26 @@ struct source {
 	struct tls_store *tls;
 };
 
-/* Returns NULL with *why set on failure. If the name of the database depends on the client, the target has
- * budget_database. */
+/* Makes a target for pgweir's own connections to `up`. If the name of the database depends on the client, the target
+ * has budget_database. Returns NULL with *why set on failure. */
 static struct pool_target *
-target_of(const struct source *s, struct upstream up, struct scram_keys *keys, struct fail *why)
+make_target(const struct source *s, struct upstream up, struct scram_keys *keys, struct fail *why)
 {
 	bool depends_on_client = up.is_of_tenant || (strcmp(s->db->name, "*") == 0 && up.dbname[0] == '\0');
 
-	up.is_of_tenant = false; /* no part of it that could have a tenant's name in it is used, as in fleet.c */
+	up.is_of_tenant = false; /* as in fleet.c, the target uses no part of `up` that may contain a tenant's name */
 	return pool_target_new_own(&up, s->set, s->tls, s->users, s->db->name, config_cluster_user(&up, s->set),
 				   depends_on_client ? s->set->budget_database : "", keys, why);
 }
 
-/* A connection with another target is closed, and a new one is opened. Returns 0, or -1 with *why set. */
+/* Replaces connections that have another target. Returns 0, or -1 with *why set. */
 static int
 aim_all(struct watch_list *d, const struct source *s, struct fail *why)
 {
 	for (uint32_t i = 0; i < d->count; i++) {
 		struct watch_host *h = &d->hosts[i];
 		struct upstream up = upstream_of_host(s->db->upstream, i);
-		struct pool_target *target = target_of(s, up, &h->conn.keys, why);
+		struct pool_target *target = make_target(s, up, &h->conn.keys, why);
 		size_t zone_len;
 		const char *zone = upstream_zone(s->db->upstream, i, &zone_len);
 
@@ -102,7 +103,7 @@ add_database(struct watch *w, const struct source *s)
 {
 	struct scram_keys none = { 0 };
 	struct fail why = { .text = "out of memory" };
-	struct pool_target *all = target_of(s, *s->db->upstream, &none, &why);
+	struct pool_target *all = make_target(s, *s->db->upstream, &none, &why);
 	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
 	uint32_t count = (uint32_t)s->db->upstream->host_count;
 	struct watch_list *d = find_or_add(w, hosts == NULL ? NULL : cluster_get(w->commons, hosts, count), count);
@@ -123,8 +124,8 @@ add_database(struct watch *w, const struct source *s)
 	snprintf(d->database, sizeof(d->database), "%s", s->db->name);
 }
 
-/* Returns true if any user reads this database on standbys, and the user for pgweir's own connections is known. Sets
- * *out to the settings for such reads. */
+/* Returns true if a user reads this database on standbys, so that its hosts must be asked, and if the user for pgweir's
+ * own connections is known. Sets *out to the settings for these reads. */
 static bool
 find_read_settings(const struct config *config, const struct config_scope *database, struct scope_settings *out)
 {

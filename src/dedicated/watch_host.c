@@ -13,10 +13,10 @@
 #define USED_FOR_US (1 * US_PER_S) /* clients count as reading on standbys for this time after the last use */
 #define UNFLUSHED_US (5 * US_PER_MS)
 #define NUDGE_US (20 * US_PER_MS)
-#define OTHER_US (10 * US_PER_S) /* between two questions to a host that reports no position */
+#define OTHER_US (10 * US_PER_S) /* the time between two questions to a host that reports no position */
 #define ANSWER_US (5 * US_PER_S)
 #define REFUSALS_MAX 8 /* a host that is being promoted refuses to answer for a moment */
-#define REFUSED_US (5 * US_PER_S) /* until a host that refuses to report its identity is asked again */
+#define REFUSED_US (5 * US_PER_S) /* a host that refuses to report its identity is asked again after this time */
 #define BACKOFF_MIN_US (50 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 #define SILENCE_FACTOR 4 /* an answer may take this many times as long as the slowest recent reading */
@@ -35,8 +35,8 @@ is_standby(const struct watch_host *h)
 	return h->use != WATCH_AWAY && h->met.mark.is_standby;
 }
 
-/* A timerfd is used because libevent's timers are up to 5 ms late (a tick of its clock and a millisecond): too late for
- * WANTED_US. */
+/* Uses a timerfd, because libevent's timers are up to 5 ms late (a tick of its clock and a millisecond), which is too
+ * late for WANTED_US. */
 static void
 set_timer(struct watch_list *d, uint64_t in_us)
 {
@@ -48,7 +48,7 @@ set_timer(struct watch_list *d, uint64_t in_us)
 
 /* --- The use of a host. --- */
 
-/* Sets the use of a host. Logs it if it begins or ends, or if the host can't be used; `reason` says why. */
+/* Sets the use of a host. Logs when a standby begins or ceases to be used, or can't be used; `reason` says why. */
 static void
 set_use(struct watch_host *h, enum watch_use use, const char *reason)
 {
@@ -78,7 +78,7 @@ find_primary(struct watch_list *d)
 }
 
 static void
-compare_settings(struct watch_host *h, const struct watch_host *primary)
+reject_other_settings(struct watch_host *h, const struct watch_host *primary)
 {
 	char reason[128];
 	size_t i = 0;
@@ -112,7 +112,7 @@ note_roles(struct watch_list *d)
 		if (is_standby(h) && is_new && h->use != WATCH_OTHER)
 			set_use(h, WATCH_UNPROVED, "the primary is a new one, or was restarted");
 		if (h->use == WATCH_UNPROVED && primary != NULL)
-			compare_settings(h, primary);
+			reject_other_settings(h, primary);
 	}
 }
 
@@ -127,9 +127,9 @@ end_life(struct watch_host *h, const char *reason)
 	note_roles(h->list);
 }
 
-/* The standby may replay another log by now, so a new proof is needed that it replays the primary's log. */
+/* Called if a standby may replay another log by now. Demands a new proof that the standby replays the primary's log. */
 static void
-doubt(struct watch_host *h, const char *reason)
+withdraw_proof(struct watch_host *h, const char *reason)
 {
 	if (!watch_is_proved(h))
 		return;
@@ -230,7 +230,7 @@ is_trial_due(const struct watch_host *primary)
 }
 
 static uint64_t
-reading_due(const struct watch_host *h)
+compute_reading_due(const struct watch_host *h)
 {
 	const struct watch_list *d = h->list;
 	bool is_used = d->used_us != 0 && now_of(d) < d->used_us + USED_FOR_US;
@@ -264,7 +264,7 @@ set_silent(struct watch_host *h, bool is_silent)
 /* Marks a standby that is slow to answer as silent, so the reads that wait for it run on other hosts, too. This is long
  * before end_life(): if the standby is alive after all, the reads merely run twice. A standby in use is asked every
  * half_wait_us or USED_US, whichever is shorter. An answer may take half_wait_us, or longer if recent answers were
- * slow. pgweir itself may read an answer late, so a late answer is looked for twice. Returns when to look again. */
+ * slow. pgweir itself may read an answer late, so a late answer is looked for twice. Returns when to look next. */
 static uint64_t
 check_silence(struct watch_host *h)
 {
@@ -283,9 +283,9 @@ check_silence(struct watch_host *h)
 	return UINT64_MAX;
 }
 
-/* Returns when to check whether the answer is late. */
+/* Marks the standby as silent if its answer is late. Returns when to check this again. */
 static uint64_t
-answer_due(struct watch_host *h)
+check_answer_due(struct watch_host *h)
 {
 	return clock_lesser_us(h->conn.asked_us + h->list->patience_us, check_silence(h));
 }
@@ -308,22 +308,22 @@ ask_due(struct watch_host *h)
 		ask(h, WATCH_TRY);
 	else if (has_trial(h) && position != 0 && h->last.number != 0 && h->last.position >= position)
 		ask(h, WATCH_CHECK);
-	else if (now_of(h->list) < (due_us = reading_due(h)))
+	else if (now_of(h->list) < (due_us = compute_reading_due(h)))
 		return due_us;
 	else
 		ask(h, WATCH_READ);
-	return answer_due(h);
+	return check_answer_due(h);
 }
 
 static uint64_t
-kick_host(struct watch_host *h)
+run_host(struct watch_host *h)
 {
 	uint64_t due_us;
 
 	if (dedicated_became_late(&h->conn, h->list->patience_us))
 		end_life(h, "it does not answer");
 	due_us = dedicated_run(&h->conn);
-	return due_us == 0 ? ask_due(h) : h->conn.state == DEDICATED_ASKED ? answer_due(h) : due_us;
+	return due_us == 0 ? ask_due(h) : h->conn.state == DEDICATED_ASKED ? check_answer_due(h) : due_us;
 }
 
 void
@@ -341,7 +341,7 @@ watch_list_run(struct watch_list *d)
 			    (wanted & (is_standby(&d->hosts[i]) ? CLUSTER_STANDBYS : CLUSTER_PRIMARY)) != 0;
 	}
 	for (uint32_t i = 0; i < d->count; i++)
-		due_us = clock_lesser_us(due_us, kick_host(&d->hosts[i]));
+		due_us = clock_lesser_us(due_us, run_host(&d->hosts[i]));
 	set_timer(d, due_us > now_of(d) ? due_us - now_of(d) : 0);
 }
 
@@ -352,7 +352,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	uint64_t count;
 
 	if (read(fd, &count, sizeof(count)) < 0)
-		return; /* the timer was set again */
+		return; /* the timer was set anew before this call */
 	*d->watch->env.now_us = clock_now_us();
 	watch_list_run(d);
 }
@@ -400,25 +400,25 @@ note_flushed(struct watch_host *h)
 }
 
 static void
-take_primary(struct watch_host *h)
+note_primary_reading(struct watch_host *h)
 {
 	struct watch_list *d = h->list;
 
 	note_flushed(h);
 	for (uint32_t i = 0; i < d->count; i++)
 		if (h->use == WATCH_PRIMARY && d->hosts[i].position_at_primary_read > h->reading.position)
-			doubt(&d->hosts[i], "it is ahead of the primary");
+			withdraw_proof(&d->hosts[i], "it is ahead of the primary");
 }
 
 static void
-take_standby(struct watch_host *h)
+note_standby_reading(struct watch_host *h)
 {
 	const struct watch_host *primary = find_primary(h->list);
 
 	h->timeline = h->answer.timeline;
 	h->has_other_timeline = primary != NULL && h->timeline != 0 && h->timeline != primary->met.mark.timeline;
 	if (h->has_other_timeline)
-		doubt(h, "it receives a timeline other than the primary's");
+		withdraw_proof(h, "it receives a timeline other than the primary's");
 	note_lag(h);
 }
 
@@ -456,9 +456,9 @@ take_read(struct watch_host *h)
 	h->readings++;
 	cluster_note_answer(h->list->cluster, h->index, &r, now_of(h->list));
 	if (is_standby(h))
-		take_standby(h);
+		note_standby_reading(h);
 	else
-		take_primary(h);
+		note_primary_reading(h);
 	return true;
 }
 
@@ -523,7 +523,7 @@ take_answer(struct watch_host *h)
 	if (h->asked == WATCH_MEET)
 		return take_meet(h);
 	if (h->use == WATCH_AWAY)
-		return true; /* its life has ended meanwhile, so it has to be met again */
+		return true; /* the host's life has ended meanwhile, so WATCH_MEET is due again */
 	return h->asked == WATCH_READ	 ? take_read(h)
 	       : h->asked == WATCH_TRY	 ? take_try(h)
 	       : h->asked == WATCH_CHECK ? take_check(h)

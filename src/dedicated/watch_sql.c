@@ -76,10 +76,10 @@ watch_put_read(struct buf *b, const struct watch_answer *met, const struct readi
 		buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_primary");
 		return;
 	}
-	/* The position must be older than the snapshot. So another statement reads it before: functions in the same
-	 * statement would run after its snapshot was taken. */
+	/* The position must be older than the snapshot. So an earlier statement reads the position: in the statement
+	 * that takes the snapshot, a function would run after the snapshot was taken. */
 	buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_replayed;EXECUTE " MESSAGE_OURS "pgweir_standby");
-	if (open == 0 && !met->sees_timeline) /* the short form says enough then, and takes half the time */
+	if (open == 0 && !met->sees_timeline) /* the short form is enough then, and takes half the time */
 		return;
 	buf_printf(b, "_all('{");
 	if (open > 0)
@@ -103,7 +103,7 @@ watch_put_try(struct buf *b, uint32_t bits)
 		      "'l', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_logical_emit_message(true, 'pgweir', '')");
 }
 
-/* PostgreSQL rejects a transaction number from the future. */
+/* Compares each number with xmax first, because pg_xact_status() rejects a transaction number from the future. */
 void
 watch_put_check(struct buf *b, const struct trial *trial)
 {
@@ -119,7 +119,7 @@ watch_put_check(struct buf *b, const struct trial *trial)
 
 /* Reads a list like "700,705", in ascending order, as PostgreSQL writes it. */
 static void
-read_open(struct reading *r, const char *text)
+read_open_xids(struct reading *r, const char *text)
 {
 	char *rest;
 
@@ -138,7 +138,7 @@ read_open(struct reading *r, const char *text)
 /* Returns the number of the next transaction, computed from its distance to transaction 3 in 32 bits; 0 if not
  * known. */
 static uint64_t
-next_of(uint64_t xmax, const char *age)
+compute_next_xid(uint64_t xmax, const char *age)
 {
 	uint32_t next = (uint32_t)strtoll(age, NULL, 10) + 3;
 
@@ -146,7 +146,7 @@ next_of(uint64_t xmax, const char *age)
 }
 
 static void
-take_primary(struct watch_answer *a, struct value_list *row)
+take_primary_row(struct watch_answer *a, struct value_list *row)
 {
 	char text[TEXT_MAX], *rest;
 
@@ -156,28 +156,28 @@ take_primary(struct watch_answer *a, struct value_list *row)
 	if (*rest != ':')
 		return;
 	a->reading.xmax = strtoull(rest + 1, &rest, 10);
-	read_open(&a->reading, *rest == ':' ? rest + 1 : "?");
+	read_open_xids(&a->reading, *rest == ':' ? rest + 1 : "?");
 	if (strlen(text) >= strtoul(SNAPSHOT_MAX, NULL, 10))
 		a->reading.open_count = UINT32_MAX;
-	a->reading.next_xid = next_of(a->reading.xmax, fields_row_take_text(row, text, TEXT_MAX));
+	a->reading.next_xid = compute_next_xid(a->reading.xmax, fields_row_take_text(row, text, TEXT_MAX));
 	a->is_standby = false;
 	a->kind = a->reading.position != 0 && a->reading.xmax != 0 ? TOLD_READING : TOLD_NOTHING;
 }
 
 static void
-take_standby(struct watch_answer *a, struct value_list *row)
+take_standby_row(struct watch_answer *a, struct value_list *row)
 {
 	char text[TEXT_MAX];
 
 	a->is_standby = fields_row_take_text(row, text, TEXT_MAX)[0] != 'f';
 	a->reading.xmax = fields_row_take_number(row);
 	a->timeline = (uint32_t)fields_row_take_number(row);
-	read_open(&a->reading, fields_row_take_text(row, text, TEXT_MAX));
+	read_open_xids(&a->reading, fields_row_take_text(row, text, TEXT_MAX));
 	a->kind = a->reading.xmax != 0 && (a->reading.position != 0 || !a->is_standby) ? TOLD_READING : TOLD_NOTHING;
 }
 
 static void
-take_setting(struct watch_answer *a, struct value_list *row)
+take_setting_row(struct watch_answer *a, struct value_list *row)
 {
 	char name[TEXT_MAX], text[TEXT_MAX];
 	const uint8_t *value = NULL;
@@ -197,7 +197,7 @@ take_setting(struct watch_answer *a, struct value_list *row)
 }
 
 static void
-take_check(struct watch_answer *a, struct value_list *row)
+take_check_row(struct watch_answer *a, struct value_list *row)
 {
 	char text[TEXT_MAX];
 
@@ -220,19 +220,19 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 	fields_begin_row(body, len, &row);
 	fields_row_take_text(&row, kind, TEXT_MAX);
 	if (strcmp(kind, "s") == 0)
-		take_setting(a, &row);
+		take_setting_row(a, &row);
 	else if (strcmp(kind, "p") == 0)
-		take_primary(a, &row);
+		take_primary_row(a, &row);
 	else if (strcmp(kind, "q") == 0)
 		a->reading.position = fields_row_take_number(&row);
 	else if (strcmp(kind, "r") == 0)
-		take_standby(a, &row);
+		take_standby_row(a, &row);
 	else if (strcmp(kind, "t") == 0 && a->xid_count < TRIAL_COUNT)
 		a->trial.xids[a->xid_count++] = fields_row_take_number(&row);
 	else if (strcmp(kind, "l") == 0)
 		a->trial.position = fields_row_take_number(&row);
 	else if (strcmp(kind, "c") == 0)
-		take_check(a, &row);
+		take_check_row(a, &row);
 }
 
 uint64_t

@@ -97,7 +97,7 @@ struct watch_host {
 	/* the longest time that a reading took: [0] since cost_since_us, [1] in the second before that */
 	uint64_t cost_us[2], cost_since_us;
 	uint64_t overdue_us; /* when the answer was first found to be overdue; 0 if no answer is overdue */
-	uint64_t met_us; /* the last WATCH_MEET or doubt(): only a trial that began later can prove its log */
+	uint64_t met_us; /* the last WATCH_MEET or withdraw_proof(): only a trial that began later can prove its log */
 	/* a position that the primary had not flushed when it was read, at unflushed_us; 0 if there is none */
 	uint64_t unflushed, unflushed_us;
 	uint64_t readings; /* how many readings the host has answered */

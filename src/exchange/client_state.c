@@ -1,11 +1,11 @@
 #include "exchange/client_state.h"
 
 static const unsigned char next[CL_STATES][CE_EVENTS] = {
-	/* 0 is a bug of pgweir. CE_CLOSE leads to CL_CLOSED from all other states. */
+	/* CL_NONE, which is 0, means that the event must not happen in this state. */
 	[CL_NONE] = { [CE_ACCEPT] = CL_STARTUP },
 	[CL_STARTUP] = { [CE_ASK_PROOF] = CL_AUTHENTICATION,
 			 [CE_WRONG_PROOF] = CL_DELAYED, /* the client's certificate was wrong */
-			 [CE_PROVED] = CL_WELCOME, /* the client needs no exchange of messages: trust, a certificate */
+			 [CE_PROVED] = CL_WELCOME, /* trust or a certificate needs no messages */
 			 [CE_ENTER_CONSOLE] = CL_CONSOLE,
 			 [CE_CANCEL] = CL_CANCEL,
 			 [CE_CLOSE] = CL_CLOSED },

@@ -7,7 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define LATELY_US (10 * US_PER_S) /* how long an answer about a process holds that is no client's here */
+/* how long PostgreSQL's answer that a process blocks others is used, if no server of this worker has this process */
+#define OUTSIDE_ANSWER_US (10 * US_PER_S)
 
 const char *
 holder_word(enum server_use use, bool is_session)
@@ -97,9 +98,9 @@ is_blocked(const struct server *srv)
 	return pool_use_of(srv, &since_us) == USE_RUNNING && srv->loan.blocked_us > since_us;
 }
 
-/* Returns the server of this process, if it is of this worker; else NULL. */
+/* Returns this worker's server whose process has this PID on the host at this address; NULL if there is none. */
 static const struct server *
-find_process(const struct pool_set *set, uint32_t pid, const char *address)
+find_server(const struct pool_set *set, uint32_t pid, const char *address)
 {
 	const struct server *srv;
 
@@ -117,7 +118,7 @@ holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_
 	uint64_t since_us;
 	uint32_t lead = 0;
 
-	/* A majority vote: after it, `blocked` waits for the root that more than half wait for, if there is one. */
+	/* This is a majority vote: if more than half of the servers wait for one root, `blocked` does, too. */
 	while ((srv = holder_next(pool, srv)) != NULL) {
 		if (!is_blocked(srv))
 			continue;
@@ -127,19 +128,19 @@ holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_
 	out[0] = '\0';
 	if (blocked == NULL)
 		return out;
-	root = find_process(pool->set, blocked->loan.root_pid, blocked->address);
+	root = find_server(pool->set, blocked->loan.root_pid, blocked->address);
 	if (root != NULL && pool_server_is_lent(root) && !is_blocked(root) &&
 	    (pool_use_of(root, &since_us), since_us < blocked->loan.blocked_us))
 		holder_remedy(root, now_us, out, FAIL_TEXT_MAX);
-	else if (root == NULL && now_us - blocked->loan.blocked_us < LATELY_US)
+	else if (root == NULL && now_us - blocked->loan.blocked_us < OUTSIDE_ANSWER_US)
 		holder_remedy_outside(blocked->loan.root_pid, out, FAIL_TEXT_MAX);
 	return out;
 }
 
-/* Returns the longest queue since moved_us, when a connection was last lent, or last had nothing to do in its loan:
- * processes whose requests have timed out since then still need connections. waiting: the length of the queue now. */
+/* Returns the greatest length of the queue since moved_us, when a connection was last lent or last came to rest within
+ * its loan. Processes whose requests have timed out since then still need connections. waiting: the length now. */
 static uint32_t
-most_waiting(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
+note_longest_queue(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
 {
 	if (stall->moved_us == moved_us && stall->waiting > waiting)
 		return stall->waiting;
@@ -167,7 +168,7 @@ holder_self_deadlock(const struct exchange *x, uint64_t before_us, char out[FAIL
 		held += strncmp(own, other, len) == 0 &&
 			strcmp(exchange_application(x), exchange_application(srv->borrower)) == 0;
 	}
-	waiting = most_waiting(&x->pool->stall, moved_us, waiting);
+	waiting = note_longest_queue(&x->pool->stall, moved_us, waiting);
 	/* Each process that holds a connection and needs one more has a request that waits. */
 	if (held > 1 && waiting >= held)
 		snprintf(out, FAIL_TEXT_MAX,

@@ -17,8 +17,8 @@ exchange_free_input(struct exchange *x)
 	x->pending_len = x->pending_cap = 0;
 }
 
-/* Does not use realloc() while the client logs in, because a password among the bytes would stay in the freed
- * memory. */
+/* Returns a buffer of cap bytes with the pending input. Does not use realloc() while the client logs in, because a
+ * password among the bytes would stay in the freed memory. */
 static uint8_t *
 input_grow(struct exchange *x, size_t cap)
 {
@@ -37,8 +37,8 @@ input_grow(struct exchange *x, size_t cap)
 	return grown;
 }
 
-/* If bytes is the end of the block that is being handled, keeps that block, and returns true. So a message that comes
- * in small pieces is not copied for each piece. */
+/* If `bytes` is the end of the input that is being handled, keeps the buffer of that input, and returns true. So a
+ * message that comes in small pieces is not copied for each piece. */
 static bool
 take_back(struct exchange *x, const uint8_t *bytes, size_t len)
 {

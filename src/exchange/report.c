@@ -1,9 +1,9 @@
 /*
  * src/exchange/report.c - what requests cost: counted per database, and passed to on_report() if slow, refused or lost.
  *
- * At each moment of a request, one party owes the next byte: that is the request's phase. The code calls the clock
- * (struct phase_clock) whenever the phase changes; the clock charges the time since the previous change to the phase
- * that has ended:
+ * At each moment of a request, one party owes the next byte; the request's phase names this party. The code calls the
+ * clock (struct phase_clock) whenever the phase changes; the clock charges the time since the previous change to the
+ * phase that has ended:
  *
  *   wait            no server is lent yet, and the request waits for the pool
  *   connect         no server is lent yet, and PostgreSQL must accept a connection, or answer pgweir's login
@@ -27,7 +27,7 @@
 #include <string.h>
 
 #define PAUSE_US 10000u /* a longer silence within an answer counts as PostgreSQL's work, not as transfer */
-#define LONG_LEN 8192u /* messages of this many bytes take a while to be read, so the clock is read again */
+#define LONG_LEN 8192u /* reading a message of this many bytes takes a while, so the clock is read again */
 #define TIMED_ONE_IN 16u /* for one request in this many, the clock is read again after each message, too */
 
 /* --- the clock --- */
@@ -42,8 +42,8 @@ charge(struct phase_clock *c, uint64_t now_us)
 	c->since_us += us;
 }
 
-/* Starts the clock of a request. c->us is zero already: measure() and phases_so_far() clear the sums that they have
- * used. */
+/* Starts the clock of a request. c->us is zero already: count_answered() and take_phases() clear the sums that they
+ * have used. */
 static void
 start_clock(struct exchange_env *env, struct phase_clock *c)
 {
@@ -79,10 +79,10 @@ report_idle_since(const struct exchange *x)
 	return c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us;
 }
 
-/* Restarts the idle time of a transaction, because a byte has come from the client, or was sent to it, between two
- * requests. */
+/* Counts the idle time of a transaction up to now, and restarts the idle time. Called when a byte comes from the
+ * client, or is sent to the client, after an idle time. */
 static inline void
-begin_idle_anew(struct exchange *x, struct server *srv)
+count_idle_so_far(struct exchange *x, struct server *srv)
 {
 	if (srv->tx == 'I')
 		return;
@@ -96,7 +96,7 @@ report_sent_to_server(struct exchange *x, struct server *srv, size_t len)
 	struct phase_clock *c = &srv->loan.clock;
 
 	if (c->since_us == 0) {
-		begin_idle_anew(x, srv);
+		count_idle_so_far(x, srv);
 		return;
 	}
 	if (c->since_us != *x->env->now_us) /* otherwise the clock began in this turn of the loop */
@@ -107,7 +107,7 @@ report_sent_to_server(struct exchange *x, struct server *srv, size_t len)
 		charge(c, *x->env->now_us);
 	}
 	if (srv->is_synced && x->reading != EXCHANGE_STALLED && x->body_left == 0 &&
-	    srv->ledger.intake != INTAKE_COPY) /* nearly always so */
+	    srv->ledger.intake != INTAKE_COPY) /* nearly always true */
 		c->debtor = PHASE_SERVER;
 	else
 		c->debtor = (uint8_t)debtor_now(x, srv);
@@ -120,7 +120,7 @@ report_drained(struct exchange *x, struct server *srv)
 	struct phase_clock *c = &srv->loan.clock;
 
 	if (c->since_us == 0) {
-		begin_idle_anew(x, srv);
+		count_idle_so_far(x, srv);
 		return;
 	}
 	charge(c, *x->env->now_us);
@@ -182,7 +182,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 	if (x->tx_started_us == 0)
 		x->tx_started_us = *x->env->now_us;
 	if (srv->loan.clock.since_us == 0) {
-		begin_idle_anew(x, srv);
+		count_idle_so_far(x, srv);
 		start_clock(x->env, &srv->loan.clock);
 		if (x->waiter.waited_us > 0)
 			take_wait(x, srv->loan.clock.us);
@@ -374,7 +374,7 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 	r->client_id = x->waiter.id;
 	r->event = event;
 	if (srv != NULL) {
-		/* The last command tag without its counts. */
+		/* Cuts the counts off the last command tag. */
 		memcpy(tag, srv->loan.tag_text, sizeof(tag));
 		for (char *p = strchr(tag, ' '); p != NULL; p = strchr(p + 1, ' '))
 			if (p[1] >= '0' && p[1] <= '9') {
@@ -469,7 +469,7 @@ decide_event(struct exchange *x, struct server *srv, const struct done_request *
 }
 
 static inline void
-measure(struct exchange *x, struct server *srv, const struct done_request *done)
+count_answered(struct exchange *x, struct server *srv, const struct done_request *done)
 {
 	struct phase_clock *c = &srv->loan.clock;
 	struct database_counters *d = &x->pool->database->counters;
@@ -530,7 +530,7 @@ report_flushed(struct exchange *x, struct server *srv)
 	done_count = env->done_count;
 	env->done_count = 0;
 	for (unsigned i = 0; i < done_count; i++)
-		measure(x, srv, &env->done[i]);
+		count_answered(x, srv, &env->done[i]);
 	if (is_over(x, srv)) {
 		c->since_us = 0;
 		return;
@@ -585,7 +585,7 @@ report_waiting_text(const struct exchange *x, size_t *len)
 /* Moves the phases of the failing request, up to now, from its clock to phase_us. Time between two requests counts as
  * the client's. */
 static void
-phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
+take_phases(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
 	struct phase_clock *c = x->srv != NULL ? &x->srv->loan.clock : NULL;
 
@@ -609,14 +609,14 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	struct database_counters *d = &x->pool->database->counters;
 	bool is_request = x->srv == NULL ? x->state != CL_READY : x->srv->loan.clock.since_us != 0;
 
-	/* pgweir ends the request by itself, without a CancelRequest */
+	/* If pgweir ends a request at a limit, there is no CancelRequest, so report_take_canceler() can't know this. */
 	by = by == CANCELED_BY_SERVER && kind == RF_LIMIT ? CANCELED_BY_QUERY_TIMEOUT : by;
 	kind = by == CANCELED_BY_CLIENT ? RF_CANCELED : kind;
 	r.canceled_by = by;
 	d->canceled[by]++;
 	d->requests++;
 	d->requests_failed[kind]++;
-	phases_so_far(x, r.phase_us);
+	take_phases(x, r.phase_us);
 	if (is_request)
 		r.duration_us = count_phases(d, r.phase_us);
 	else
@@ -629,7 +629,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	if (is_request && x->env->queries_one_in > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
 		query_table_add(x->env->queries, &r, 1);
 	if (x->srv != NULL)
-		x->srv->loan.clock.since_us = 0; /* ends the request's phases, as no other code does that here */
+		x->srv->loan.clock.since_us = 0; /* report_flushed() will not stop the clock of this request */
 	if (event == NULL)
 		event = cancel_events[by] != NULL ? cancel_events[by] : request_failure_names[kind];
 	report_send(x, x->srv, &r, r.threshold_us != CONFIG_TIME_OFF ? event : NULL);

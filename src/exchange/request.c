@@ -27,10 +27,10 @@ request_known(const struct exchange *x, struct request *m)
 const struct known_statement *
 request_only(const struct exchange *x, struct request *m)
 {
-	static const struct known_statement not ;
+	static const struct known_statement none;
 	const struct known_text *text = request_known(x, m);
 
-	return text->count == 1 ? text->statements : &not ;
+	return text->count == 1 ? text->statements : &none;
 }
 
 bool

@@ -1,10 +1,10 @@
 /*
  * src/http/http.c - see http.h.
  *
- * The two threads share one mailbox (the fields under the lock, and struct http_served.mail): the metrics thread wakes
- * the loop when it wants a snapshot or a table; the loop puts these into the mailbox and wakes the thread. The loop
- * also reads the list of pages, which does not change. Everything else belongs to the metrics thread. A request that
- * needs a snapshot waits on its connection; one snapshot serves all requests that wait.
+ * The HTTP thread and the main loop share one mailbox (the fields under the lock, and struct http_served.mail): the
+ * thread wakes the loop when the thread wants a snapshot or a table; the loop puts these into the mailbox and wakes the
+ * thread. The loop also reads the list of pages, which does not change. Everything else belongs to the HTTP thread. A
+ * request that needs a snapshot waits on its connection; one snapshot serves all requests that wait.
  */
 #include "http/http.h"
 #include "base/alloc.h"
@@ -23,11 +23,10 @@
 struct http {
 	struct event_base *base;
 	struct evhttp *evhttp;
-	struct inbox *inbox; /* of this thread's loop */
-	/* posted to this thread. answered: the loop has answered, perhaps without a snapshot; stopped: the thread must
-	 * end */
-	struct wake answered, stopped;
-	struct wake *asked; /* posted to the main loop: a snapshot is wanted */
+	struct inbox *inbox; /* of the HTTP thread's loop */
+	struct wake answered; /* posted to the HTTP thread when the main loop has answered */
+	struct wake stopped; /* posted to the HTTP thread when it must end */
+	struct wake *asked; /* posted to the main loop when a snapshot or a table is wanted */
 	pthread_t thread;
 	bool has_thread;
 	char *path; /* the Unix socket's file, or NULL */
@@ -38,10 +37,10 @@ struct http {
 	struct snapshot *mail; /* under the lock: the newest snapshot that the thread has not taken */
 	unsigned wanted_tables; /* under the lock: the tables that the loop must send */
 	bool has_answered; /* under the lock: the loop has answered, perhaps without a snapshot */
-	struct tls_context *tls; /* under the lock: for new connections; a counted reference; or NULL */
+	struct tls_context *tls; /* under the lock: for new connections; a counted reference; NULL for no TLS */
 
-	/* used by the thread alone, except the mail of pages (under the lock) and the list of pages, which does not
-	 * change */
+	/* The HTTP thread alone uses the fields below, except the mail of pages (under the lock) and the list of pages,
+	 * which does not change. */
 	struct http_conns conns;
 	struct http_pages pages;
 	bool is_asking;
@@ -68,13 +67,13 @@ is_read_only(struct evhttp_request *request)
 }
 
 static const char *
-header(struct evhttp_request *request, const char *name)
+find_header(struct evhttp_request *request, const char *name)
 {
 	return evhttp_find_header(evhttp_request_get_input_headers(request), name);
 }
 
 static struct http_request_info
-request_info(struct http *h, struct evhttp_request *request, bool is_alive)
+make_request_info(struct http *h, struct evhttp_request *request, bool is_alive)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
 	const char *query = uri != NULL ? evhttp_uri_get_query(uri) : NULL;
@@ -82,10 +81,10 @@ request_info(struct http *h, struct evhttp_request *request, bool is_alive)
 	return (struct http_request_info){
 		.path = path_of(request),
 		.query = query != NULL ? query : "",
-		.accept = header(request, "Accept"),
-		.accept_encoding = header(request, "Accept-Encoding"),
-		.authorization = header(request, "Authorization"),
-		.host = header(request, "Host"),
+		.accept = find_header(request, "Accept"),
+		.accept_encoding = find_header(request, "Accept-Encoding"),
+		.authorization = find_header(request, "Authorization"),
+		.host = find_header(request, "Host"),
 		.peer = evhttp_connection_get_addr(evhttp_request_get_connection(request)),
 		.pages = &h->pages,
 		.is_read_only = is_read_only(request),
@@ -100,7 +99,7 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 	uint64_t asked_us = c->last_request_us;
 	struct http_reply r = { .is_last = http_conn_is_old(c, clock_now_us()) };
 	struct evhttp_request *request = http_conn_end_wait(c);
-	struct http_request_info info = request_info(h, request, is_alive);
+	struct http_request_info info = make_request_info(h, request, is_alive);
 	struct buf body = { 0 };
 
 	http_page_fill(&info, &body, &r);
@@ -130,7 +129,7 @@ on_request(struct evhttp_request *request, void *arg)
 	uint64_t now_us = clock_now_us();
 	struct http_conn *c = http_conn_begin_wait(&h->conns, request, WAIT_US, now_us);
 	const struct http_served *served = is_read_only(request) ? http_served_find(&h->pages, path_of(request)) : NULL;
-	struct http_request_info info = request_info(h, request, true);
+	struct http_request_info info = make_request_info(h, request, true);
 	struct http_reply refusal = { 0 };
 
 	if (c == NULL)
@@ -163,10 +162,10 @@ on_second(evutil_socket_t fd, short what, void *arg)
 
 /* --- the mailbox --- */
 
-/* Answers the requests whose page is fresh now. The others still wait, for a table that was asked for later and may be
- * on its way. */
+/* Answers the requests whose page is fresh now. Other requests still wait, because their table was asked for later, and
+ * may be on its way. */
 static void
-answer_all(struct http *h, uint64_t now_us)
+answer_fresh(struct http *h, uint64_t now_us)
 {
 	struct http_conn *c, *next;
 
@@ -209,7 +208,7 @@ on_answered(void *arg)
 	if (snapshot == NULL)
 		return; /* the loop had no memory for a snapshot: requests that wait get the previous one */
 	http_pages_take(&h->pages, snapshot, is_awaited(h), now_us);
-	answer_all(h, now_us);
+	answer_fresh(h, now_us);
 }
 
 unsigned
@@ -298,8 +297,8 @@ on_pause_over(evutil_socket_t fd, short what, void *arg)
 	evconnlistener_enable(arg);
 }
 
-/* Accepts nothing for a while, because no descriptor is left: the connection stays in the backlog, and libevent would
- * report it again at once. */
+/* Called if no descriptor is left for a new connection, which then stays in the backlog. Accepts nothing for a while;
+ * otherwise libevent would report the same connection at once, again and again. */
 static void
 on_accept_error(struct evconnlistener *listener, void *arg)
 {

@@ -1,10 +1,10 @@
 /*
- * src/http/http_access.c - who may see pages that are not open, which contain SQL and names of users.
+ * src/http/http_access.c - which requests may see pages that are not open, because these contain SQL and users' names.
  *
  * With [http] auth_file, a request must prove a name and password of that file (RFC 7617). Without auth_file, the
  * request must come by a loopback address or a Unix socket, or from 127.0.0.1 or ::1 to any address (in a container,
- * pgweir listens on all addresses). Its Host must not be the name of another site: a page in a browser could have its
- * own name resolve to 127.0.0.1 (DNS rebinding).
+ * pgweir listens on all addresses). Its Host must not be the name of another site, because a site's name may resolve to
+ * 127.0.0.1, so that the site's page can read ours in a browser (DNS rebinding).
  */
 #include "http/http_state.h"
 #include "auth/encoding.h"
@@ -41,7 +41,7 @@ matches_scram(const char *secret, const char *password)
 }
 
 static bool
-proves(const struct users *users, const char *name, const char *password)
+is_right_password_of(const struct users *users, const char *name, const char *password)
 {
 	struct user_secret secret;
 
@@ -70,7 +70,7 @@ http_is_authorized(const struct users *users, const char *authorization)
 	if (colon == NULL)
 		return false;
 	*colon = '\0';
-	is_right = proves(users, (char *)pair, colon + 1);
+	is_right = is_right_password_of(users, (char *)pair, colon + 1);
 	OPENSSL_cleanse(pair, sizeof(pair));
 	return is_right;
 }

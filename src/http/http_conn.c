@@ -1,8 +1,8 @@
 /*
  * src/http/http_conn.c - see http_state.h.
  *
- * evhttp asks for each connection's bufferevent before it has made its own object. pgweir returns one, and checks it
- * again right after the accept: by then evhttp's object is the argument of the bufferevent's callbacks.
+ * For each connection, evhttp asks for a bufferevent before evhttp has made its own object for the connection. pgweir
+ * returns a bufferevent, and finds the object right after the accept, as the argument of the bufferevent's callbacks.
  */
 #include "http/http_state.h"
 #include "net/tls.h"
@@ -24,14 +24,14 @@
 #define INPUT_MAX (16 * 1024) /* more than the headers that evhttp allows */
 
 static void
-set_timer(struct http_conn *c, enum http_conn_state state, uint64_t us)
+set_state(struct http_conn *c, enum http_conn_state state, uint64_t us)
 {
 	c->state = state;
 	timer_start(&c->timer, us);
 }
 
 static void
-forget(struct http_conn *c)
+free_conn(struct http_conn *c)
 {
 	assert(c->all->count > 0);
 	TAILQ_REMOVE(&c->all->list, c, link);
@@ -41,9 +41,9 @@ forget(struct http_conn *c)
 	free(c);
 }
 
-/* Answers a client that has sent HTTP without TLS. */
+/* If a client has sent HTTP without TLS to a port with TLS, answers the client. */
 static void
-answer_plain_http(const struct http_conn *c)
+answer_if_plain_http(const struct http_conn *c)
 {
 	static const char answer[] = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n"
 				     "this port speaks HTTPS\n";
@@ -65,14 +65,14 @@ on_close(struct evhttp_connection *evcon, void *arg)
 
 	if (c->state == HTTP_CONN_WAITING && evhttp_request_get_connection(c->request) == NULL)
 		evhttp_request_free(c->request);
-	answer_plain_http(c);
-	forget(c);
+	answer_if_plain_http(c);
+	free_conn(c);
 }
 
-/* Returns true if a is closed rather than b. Connections that have sent no request yet, or no further one, are closed
- * first: a crowd of silent clients must not keep others out. */
+/* Returns true if a should be closed before b. Connections that send nothing, or have not sent a whole request yet, are
+ * closed first, so that a crowd of silent clients does not keep other clients out. */
 static bool
-is_closed_before(const struct http_conn *a, const struct http_conn *b)
+is_to_close_before(const struct http_conn *a, const struct http_conn *b)
 {
 	bool a_reads = a->state == HTTP_CONN_READING, b_reads = b->state == HTTP_CONN_READING;
 
@@ -83,25 +83,25 @@ static void
 on_accepted(struct http_conn *c)
 {
 	struct http_conns *all = c->all;
-	struct http_conn *other, *oldest = NULL;
+	struct http_conn *other, *victim = NULL;
 	void *evcon = NULL;
 
 	bufferevent_getcb(c->bev, NULL, NULL, NULL, &evcon);
 	bufferevent_decref(c->bev);
 	if (evcon == NULL) {
-		forget(c);
+		free_conn(c);
 		return;
 	}
 	c->evcon = evcon;
 	evhttp_connection_set_closecb(c->evcon, on_close, c);
-	set_timer(c, HTTP_CONN_READING, READ_US);
+	set_state(c, HTTP_CONN_READING, READ_US);
 	if (all->count <= HTTP_CONNS_MAX)
 		return;
 	TAILQ_FOREACH(other, &all->list, link)
-		if (other->state != HTTP_CONN_NEW && (oldest == NULL || is_closed_before(other, oldest)))
-			oldest = other; /* may be c, if many have come at once and all others wait for answers */
-	if (oldest != NULL)
-		evhttp_connection_free(oldest->evcon); /* calls on_close */
+		if (other->state != HTTP_CONN_NEW && (victim == NULL || is_to_close_before(other, victim)))
+			victim = other; /* this may be c, if many have come at once and all others wait for answers */
+	if (victim != NULL)
+		evhttp_connection_free(victim->evcon); /* calls on_close */
 }
 
 static void
@@ -175,9 +175,9 @@ on_first_bytes(struct evbuffer *in, const struct evbuffer_cb_info *info, void *a
 	shutdown(fd, SHUT_WR); /* evhttp frees the connection when the client closes it, or after READ_US */
 }
 
-/* Returns NULL without memory. libevent then has freed the SSL, or lost it: freeing it here could free it twice. */
+/* Returns NULL if there is no memory. libevent has then freed the SSL, or leaked it, so it must not be freed here. */
 static struct bufferevent *
-bufferevent_for(struct event_base *base, struct tls_context *tls)
+new_bufferevent(struct event_base *base, struct tls_context *tls)
 {
 	struct ssl_st *ssl;
 
@@ -197,7 +197,7 @@ on_accept(struct event_base *base, void *arg)
 
 	if (c != NULL)
 		c->tls = all->tls(all->arg);
-	if (c == NULL || (c->bev = bufferevent_for(base, c->tls)) == NULL) {
+	if (c == NULL || (c->bev = new_bufferevent(base, c->tls)) == NULL) {
 		tls_context_unref(c == NULL ? NULL : c->tls);
 		free(c);
 		return NULL; /* evhttp then makes a bufferevent of its own, with which nothing can be requested */
@@ -208,7 +208,7 @@ on_accept(struct event_base *base, void *arg)
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
 	if (c->tls == NULL)
 		evbuffer_add_cb(bufferevent_get_input(c->bev), on_first_bytes, c);
-	bufferevent_incref(c->bev); /* keeps it until on_accepted(), even if evhttp gives up before */
+	bufferevent_incref(c->bev); /* keeps the bufferevent until on_accepted(), even if evhttp frees it earlier */
 	TAILQ_INSERT_TAIL(&all->list, c, link);
 	all->count++;
 	timer_fire_soon(&c->timer);
@@ -231,7 +231,7 @@ http_conns_fini(struct http_conns *all)
 
 	while ((c = TAILQ_FIRST(&all->list)) != NULL) {
 		bufferevent_decref(c->bev);
-		forget(c);
+		free_conn(c);
 	}
 }
 
@@ -244,7 +244,7 @@ http_conn_begin_wait(struct http_conns *all, struct evhttp_request *request, uin
 		if (c->evcon == evhttp_request_get_connection(request)) {
 			c->request = request;
 			c->last_request_us = now_us;
-			set_timer(c, HTTP_CONN_WAITING, wait_us);
+			set_state(c, HTTP_CONN_WAITING, wait_us);
 			return c;
 		}
 	return NULL;
@@ -253,7 +253,7 @@ http_conn_begin_wait(struct http_conns *all, struct evhttp_request *request, uin
 static void
 on_answered(struct evhttp_request *request, void *arg)
 {
-	set_timer(arg, HTTP_CONN_READING, READ_US);
+	set_state(arg, HTTP_CONN_READING, READ_US);
 }
 
 struct evhttp_request *
@@ -263,7 +263,7 @@ http_conn_end_wait(struct http_conn *c)
 
 	c->request = NULL;
 	evhttp_request_set_on_complete_cb(request, on_answered, c);
-	set_timer(c, HTTP_CONN_WRITING, WRITE_US);
+	set_state(c, HTTP_CONN_WRITING, WRITE_US);
 	return request;
 }
 

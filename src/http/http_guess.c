@@ -1,10 +1,10 @@
 /*
  * src/http/http_guess.c - see http_state.h.
  *
- * Checking a password may take a second of the metrics thread (PBKDF2, with as many rounds as the SCRAM secret says),
- * and the same thread answers /healthz. So a header that was right is recognized by its MAC; an address that has
- * sent a wrong password must wait, longer each time; and wrong passwords of all addresses together get at most a tenth
- * of the thread.
+ * Checking a password may take the HTTP thread a second (PBKDF2, with as many rounds as the SCRAM secret says), and the
+ * same thread answers /healthz. So a header that was right is recognized by its MAC; an address that has sent a wrong
+ * password must wait, longer each time; and wrong passwords of all addresses together get at most a tenth of the
+ * thread's time.
  */
 #include "http/http_state.h"
 #include "admission/admission_table.h"
@@ -19,7 +19,7 @@
 #define ADDRESSES_MAX 1024
 #define DELAY_US (500 * US_PER_MS) /* after the first wrong password; twice as long after each further one */
 #define DELAY_MAX_US (30 * US_PER_S)
-#define COST_FACTOR 10 /* wrong passwords get 1/10 of the thread */
+#define COST_FACTOR 10 /* checks of wrong passwords take up to 1/10 of the thread's time */
 
 int
 http_guesses_init(struct http_guesses *g)
@@ -40,9 +40,10 @@ http_guesses_fini(struct http_guesses *g)
 	OPENSSL_cleanse(g, sizeof(*g));
 }
 
-/* Returns the length of the key. An IPv6 /64 counts as one address, and so do all Unix sockets. */
+/* Writes the key under which failures are counted. Returns its length. An IPv6 /64 counts as one address, and so do all
+ * Unix sockets. */
 static size_t
-key_of(const struct sockaddr *peer, uint8_t key[8])
+write_key(const struct sockaddr *peer, uint8_t key[8])
 {
 	if (peer == NULL || (peer->sa_family != AF_INET && peer->sa_family != AF_INET6)) {
 		key[0] = 'u';
@@ -57,7 +58,7 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 {
 	uint64_t begin_us = clock_now_us(), until_us;
 	uint8_t mac[HTTP_MAC_LEN], key[8];
-	size_t key_len = key_of(peer, key);
+	size_t key_len = write_key(peer, key);
 	struct admission_entry *e;
 	bool is_known = false; /* true if this header was right before */
 
@@ -68,7 +69,7 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 		is_known |= CRYPTO_memcmp(g->proved[i], mac, HTTP_MAC_LEN) == 0;
 	if (is_known)
 		return HTTP_PROVED;
-	/* The failures are forgotten ADMISSION_FADE_US after the end of the delay. */
+	/* An address's delay ends ADMISSION_FADE_US before its failures are forgotten. */
 	e = admission_table_find(g->addresses, key, key_len);
 	until_us = e == NULL || e->failures == 0 ? 0 : e->failures_forgotten_us - ADMISSION_FADE_US;
 	until_us = until_us > g->none_before_us ? until_us : g->none_before_us;

@@ -15,7 +15,7 @@
 #define BACKLOG 64
 
 static int
-refuse_address(int fd, const char *host, unsigned short port, struct fail *why)
+fail_address(int fd, const char *host, unsigned short port, struct fail *why)
 {
 	int error = errno;
 
@@ -47,7 +47,7 @@ listen_tcp(const char *host, unsigned short port, struct fail *why)
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-		error = refuse_address(fd, host, port, why);
+		error = fail_address(fd, host, port, why);
 	freeaddrinfo(found);
 	return error == 0 ? fd : -1;
 }
@@ -63,7 +63,7 @@ listen_unix(const char *path, struct fail *why)
 	listener_remove_stale(&address);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || listener_bind(fd, &address, 0660) < 0 || listen(fd, BACKLOG) < 0)
-		return refuse_address(fd, path, 0, why);
+		return fail_address(fd, path, 0, why);
 	return fd;
 }
 

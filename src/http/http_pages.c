@@ -7,8 +7,8 @@
 
 #define FRESH_US (250 * US_PER_MS)
 #define TEXT_TYPE "text/plain; charset=utf-8"
-/* The smallest body in bytes that is compressed. Scrapes from this host never are: compressing takes several times as
- * long as rendering. */
+/* bytes; longer bodies are compressed, unless pgweir serves this host only: compressing takes several times as long as
+ * rendering */
 #define GZIP_FROM 4096
 
 static void
@@ -35,7 +35,7 @@ http_pages_fini(struct http_pages *p)
 }
 
 static void
-note_pages(struct http_pages *p, const struct snapshot *s)
+pass_to_pages(struct http_pages *p, const struct snapshot *s)
 {
 	p->due_us = UINT64_MAX;
 	for (const struct http_served *of = p->served; of < p->served + p->served_count; of++)
@@ -49,13 +49,13 @@ note_pages(struct http_pages *p, const struct snapshot *s)
 void
 http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us)
 {
-	note_pages(p, snapshot);
+	pass_to_pages(p, snapshot);
 	if (!is_awaited && p->last != NULL) {
 		snapshot_free(snapshot);
 		return;
 	}
-	/* The buffers keep their memory for the next rendering, which will be about as long: to get megabytes of fresh
-	 * pages costs more than the rendering. */
+	/* The buffers keep their memory for the next rendering, which will be about as long: megabytes of fresh memory
+	 * would cost more time than the rendering. */
 	for (size_t i = 0; i < EXPOSITION_FORMATS; i++)
 		p->rendered[i].text.len = p->rendered[i].gzip.len = 0;
 	snapshot_free(p->last);
@@ -206,7 +206,7 @@ static const struct http_page own_pages[] = {
 };
 
 static void
-serve(struct http_pages *p, const struct http_page *page)
+add_pages(struct http_pages *p, const struct http_page *page)
 {
 	for (; page->path != NULL; page++) {
 		struct http_served *served = &p->served[p->served_count];
@@ -228,9 +228,9 @@ http_pages_init(struct http_pages *p, const struct http_settings *settings)
 	p->users = users_ref(settings->users);
 	p->is_local = settings->is_local;
 	p->due_us = UINT64_MAX;
-	serve(p, own_pages);
+	add_pages(p, own_pages);
 	for (size_t i = 0; http_module_pages[i] != NULL; i++)
-		serve(p, http_module_pages[i]);
+		add_pages(p, http_module_pages[i]);
 	return http_guesses_init(&p->guesses);
 }
 

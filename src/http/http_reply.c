@@ -13,7 +13,7 @@
 #define GZIP_WINDOW (15 + 16) /* zlib's code for the gzip format */
 #define GZIP_LEVEL 1 /* metrics repeat themselves: level 4 takes two thirds longer and saves a tenth */
 
-/* Sends the reply. evhttp would send the body to a HEAD, too, so it is left out here; its length is still sent. */
+/* Sends the reply. evhttp would send a body for HEAD, too, so the body is left out here; its length is still sent. */
 void
 http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
 {
@@ -53,10 +53,10 @@ http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
 		evbuffer_free(body);
 }
 
-/* Returns a pointer to the value of a parameter of " text/plain; version=0.0.4; q=0.5", within the item; NULL if there
- * is no such parameter. */
+/* Returns a pointer, into the item, to the value of the parameter `name`; NULL if the item has no such parameter. An
+ * item is, for example, " text/plain; version=0.0.4; q=0.5". */
 static const char *
-parameter(const char *item, size_t len, const char *name)
+find_parameter(const char *item, size_t len, const char *name)
 {
 	size_t name_len = strlen(name);
 
@@ -71,7 +71,7 @@ parameter(const char *item, size_t len, const char *name)
 static bool
 is_wanted(const char *item, size_t len, const char *coding)
 {
-	const char *weight = parameter(item, len, "q"), *end = memchr(item, ';', len);
+	const char *weight = find_parameter(item, len, "q"), *end = memchr(item, ';', len);
 	size_t name_len = end != NULL ? (size_t)(end - item) : len;
 
 	trim_blanks(&item, &name_len);
@@ -100,7 +100,7 @@ http_prefers_openmetrics(const char *accept)
 
 	for (const char *at = accept; at != NULL && *at != '\0'; at += *at == ',') {
 		size_t len = strcspn(at, ",");
-		const char *weight = parameter(at, len, "q"), *version = parameter(at, len, "version");
+		const char *weight = find_parameter(at, len, "q"), *version = find_parameter(at, len, "version");
 		double q = weight == NULL ? 1 : strtod(weight, NULL);
 
 		if (is_wanted(at, len, "application/openmetrics-text") &&

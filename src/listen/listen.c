@@ -56,10 +56,10 @@ listen_cancel(struct exchange *x)
 
 /* --- replies --- */
 
-/* Returns how many requests of the client's will be answered before that of e. 0: e's request is answered next;
- * negative: it was answered or skipped. */
+/* Returns how many of the client's requests will be answered before the request of e; 0 if e's request is answered
+ * next. Returns a negative number if e's request was answered or skipped. */
 static int32_t
-ahead_of(const struct exchange *x, const struct listen_effect *e)
+count_requests_ahead(const struct exchange *x, const struct listen_effect *e)
 {
 	return (int32_t)(e->request_number - x->srv->ledger.requests_gone);
 }
@@ -70,11 +70,11 @@ next_effect(const struct exchange *x)
 {
 	struct listen_effect *e = TAILQ_FIRST(&x->listen->effects);
 
-	return e == NULL || ahead_of(x, e) != 0 || e->is_refused ? NULL : e;
+	return e == NULL || count_requests_ahead(x, e) != 0 || e->is_refused ? NULL : e;
 }
 
 static bool
-unlistened(struct exchange *x)
+handle_unlisten_tag(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 	struct listen_effect *e = next_effect(x);
@@ -119,7 +119,7 @@ listen_complete(struct exchange *x, struct tag tag)
 		return false;
 	switch ((enum tag_id)tag.id) {
 	case TAG_UNLISTEN:
-		return unlistened(x);
+		return handle_unlisten_tag(x);
 	case TAG_COMMIT:
 		take_effect(x, KNOWN_END);
 		exchange_ignore_result(listen_commit(x));
@@ -154,8 +154,8 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		return false;
 	l->has_error = true;
 	effect = TAILQ_FIRST(&l->effects);
-	/* ahead_of() may be negative: the ledger has counted the skipped requests after the failed one as gone, too. */
-	if (effect == NULL || ahead_of(x, effect) > 0 || !effect->is_refused || effect->sub->why == NULL ||
+	/* The number may be negative, because the ledger also counts the skipped requests after the failed one. */
+	if (effect == NULL || count_requests_ahead(x, effect) > 0 || !effect->is_refused || effect->sub->why == NULL ||
 	    e->message == NULL || strstr(e->message, "\"" LISTEN_REFUSED "\"") == NULL)
 		return false;
 	report_count_error(x->pool, EO_PROXY, effect->sub->why->sqlstate);
@@ -164,7 +164,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 	return true;
 }
 
-/* Not inline, so that its caller, which is then only a check, is inlined. */
+/* This is not inline, so that its caller, which then is only a check, is inlined. */
 __attribute__((noinline)) static bool
 end_request(struct exchange *x)
 {
@@ -173,7 +173,7 @@ end_request(struct exchange *x)
 
 	for (e = TAILQ_FIRST(&l->effects); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
-		if (ahead_of(x, e) < 0)
+		if (count_requests_ahead(x, e) < 0)
 			listen_end_effect(l, e); /* the effect's statement failed, or was skipped */
 	}
 	l->has_caught_up = false;
@@ -199,7 +199,8 @@ listen_request_done(struct exchange *x)
 	return x->listen != NULL && end_request(x);
 }
 
-/* In transaction mode the borrowed server gets notifications only for LISTENs that pgweir failed to intercept. */
+/* In transaction mode, the borrowed server sends notifications only after a LISTEN that was sent to it unchanged, or by
+ * listen_before_sql(). */
 bool
 listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 {
@@ -212,10 +213,10 @@ listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 	if (x->listen != NULL)
 		sub = subscription_find(x->listen, (const char *)channel);
 	if (sub != NULL && sub->is_active && sub->listener_state == LISTENER_LISTENS)
-		return true; /* the listener delivers it */
+		return true; /* the listener delivers the notification */
 	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;
-	/* The client's own notification, under the PID that its driver shows. */
+	/* This is the client's own notification, so it gets the PID that the client knows as its own. */
 	buf_put(&b, message, len);
 	if (buf_ok(&b))
 		wire_set_u32(b.bytes + FRAME_HEAD_LEN, x->client_pid);

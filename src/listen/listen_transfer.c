@@ -5,7 +5,7 @@
 #include <string.h>
 
 static bool
-may_be_transferred(struct client_listen *l)
+prepare_transfer(struct client_listen *l)
 {
 	listen_sweep(l);
 	listen_settle_uncommitted(l);
@@ -22,7 +22,7 @@ may_be_transferred(struct client_listen *l)
 bool
 listen_ties(const struct exchange *x, enum feature_tie to)
 {
-	return x->listen != NULL && (to == TIE_REQUEST || (to == TIE_PROCESS && !may_be_transferred(x->listen)));
+	return x->listen != NULL && (to == TIE_REQUEST || (to == TIE_PROCESS && !prepare_transfer(x->listen)));
 }
 
 void
@@ -99,7 +99,7 @@ next_message(const uint8_t *bytes, size_t len, size_t at)
 	return total < FRAME_HEAD_LEN || total > len - at ? SIZE_MAX : at + total;
 }
 
-#define SENDER_AT FRAME_HEAD_LEN /* the PID of the sender, in a notification */
+#define SENDER_AT FRAME_HEAD_LEN /* the position of the sender's PID in a notification */
 
 /* Compares notifications without their senders' PIDs, which differ between pgweir's processes (sender_pid.c). */
 static bool
@@ -119,10 +119,10 @@ are_same(const uint8_t *a, const uint8_t *b, size_t len)
 /*
  * Returns the length of the longest end of `earlier` that is the beginning of `later`. PostgreSQL sends notifications
  * to all listeners in one order, so those that both processes have got are the end of `earlier` and the beginning of
- * `later`. If the longest length is too long, the client loses only repetitions of an equal notification.
+ * `later`. If that length is too long by chance, the client loses only repetitions of equal notifications.
  */
 static size_t
-overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t later_len)
+find_overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t later_len)
 {
 	for (size_t at = 0; at < earlier_len; at = next_message(earlier, earlier_len, at)) {
 		size_t rest = earlier_len - at;
@@ -148,7 +148,7 @@ listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len)
 	if (at == SIZE_MAX)
 		return -1;
 	later = listen_queued(x, &later_len);
-	common = later_len == 0 ? 0 : overlap(bytes, len, later, later_len);
+	common = later_len == 0 ? 0 : find_overlap(bytes, len, later, later_len);
 	buf_put(&joined, bytes, len);
 	if (later_len > 0)
 		buf_put(&joined, later + common, later_len - common);

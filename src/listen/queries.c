@@ -2,9 +2,9 @@
  * src/listen/queries.c - finds messages that are a LISTEN or UNLISTEN, and makes the messages that are sent in their
  * place; see listen.h.
  *
- * A LISTEN is sent as an UNLISTEN, so the tag of the server's reply does not show which it was. An effect is therefore
- * queued for each statement sent; when the server replies with the tag UNLISTEN or ROLLBACK, the first effect of the
- * present request tells which statement the tag is for.
+ * A LISTEN is sent as an UNLISTEN, so the tag of the server's reply does not show which it was. So for each statement
+ * sent, a struct listen_effect records what the statement really was; when the server replies with the tag UNLISTEN or
+ * ROLLBACK, the first effect of the present request tells which statement the tag is for.
  *
  * A LISTEN within a savepoint is sent unchanged to the borrowed server, and the client keeps that server. So PostgreSQL
  * itself undoes the LISTEN when the savepoint is rolled back.
@@ -18,9 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LISTEN_SQL_MAX 4096u /* bytes of a LISTEN; a longer one is sent unchanged, and the probe finds it */
+/* bytes of a LISTEN. A longer LISTEN is sent unchanged; the seal finds it when the server is returned (seal/probe.c) */
+#define LISTEN_SQL_MAX 4096u
 
-/* A message subscribes to nothing if the server ignores it or takes it for a part of a COPY. */
+/* Unless the intake is INTAKE_ALL, the server ignores a message or takes it for COPY data, so no LISTEN is run. */
 bool
 listen_is_unchanged(const struct exchange *x)
 {
@@ -40,10 +41,8 @@ may_be_listen(const struct request *m)
 	return request_begins_with(m, WORD_LISTEN) || request_begins_with(m, WORD_UNLISTEN);
 }
 
-/*
- * If the SQL consists of LISTEN and UNLISTEN statements only, with at least one LISTEN, returns their number;
- * known_next_statement() then gives them one by one. Otherwise returns 0.
- */
+/* If the SQL consists of LISTEN and UNLISTEN statements only, with at least one LISTEN, returns their number;
+ * known_next_statement() then gives them one by one. Otherwise returns 0. */
 static unsigned
 read_listens(const struct exchange *x, const struct request *m, struct known_reader *r)
 {
@@ -145,20 +144,18 @@ find_portal(const struct client_listen *l, const char *name)
 }
 
 static const struct listen_portal *
-find_executed(const struct exchange *x, const struct request *m)
+find_executed_portal(const struct exchange *x, const struct request *m)
 {
 	const char *name = (const char *)m->message + FRAME_HEAD_LEN;
 
 	return x->listen == NULL || memchr(name, 0, request_body_len(m)) == NULL ? NULL : find_portal(x->listen, name);
 }
 
-/*
- * Each message in a transaction that has run LISTEN may commit the transaction. Notifications from before the commit
- * are not for this client. So that pgweir can tell them from later ones, the listener must have received all of them
- * before the message is sent.
- */
+/* Each message in a transaction that has run LISTEN may commit the transaction. Notifications from before the commit
+ * are not for this client. So before the message is sent, makes the listener catch up if it has not done so; then all
+ * notifications that come later are for the client. Returns true if the message must wait for this. */
 static bool
-must_catch_up(struct exchange *x, const struct request *m)
+begin_catch_up_if_due(struct exchange *x, const struct request *m)
 {
 	struct client_listen *l = x->listen;
 
@@ -183,10 +180,10 @@ listen_gate(struct exchange *x, struct request *m)
 	if (m->type == 'E' &&
 	    (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_pending_change)))
 		return LISTEN_GO;
-	if (must_catch_up(x, m))
+	if (begin_catch_up_if_due(x, m))
 		return LISTEN_WAIT;
 	if (m->type == 'E') {
-		p = find_executed(x, m);
+		p = find_executed_portal(x, m);
 		return p != NULL && p->kind == KNOWN_LISTEN ? await_channel(x, p->channel) : LISTEN_GO;
 	}
 	/* A Parse could be sent at once. It waits for the listener so that the later Execute need not wait, which would
@@ -195,7 +192,7 @@ listen_gate(struct exchange *x, struct request *m)
 	return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
 }
 
-/* Adds an effect of the message that is about to be sent. Returns NULL without memory. */
+/* Adds an effect of the message that is about to be sent. Returns NULL if there is no memory. */
 static struct listen_effect *
 queue_effect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
@@ -364,13 +361,13 @@ listen_bind(struct exchange *x, struct request *m)
 enum feature_step
 listen_execute(struct exchange *x, struct request *m)
 {
-	/* an Execute of a portal that no client has bound */
+	/* an Execute of a portal that does not exist */
 	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0";
 	const struct listen_portal *p;
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
-	if (m->have < m->total || listen_is_unchanged(x) || (p = find_executed(x, m)) == NULL)
+	if (m->have < m->total || listen_is_unchanged(x) || (p = find_executed_portal(x, m)) == NULL)
 		return STEP_FORWARD;
 	if ((e = queue_effect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STEP_FAILED;

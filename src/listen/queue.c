@@ -338,7 +338,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	if (listen_pid_caught_up(x))
 		return;
 	if (x->state == CL_AWAITING_LISTENER) {
-		/* The client's message waits because it may commit a LISTEN: see must_catch_up() in queries.c. */
+		/* The client's message waits because it may commit a LISTEN: see begin_catch_up_if_due(). */
 		filter(l, &l->uncommitted, 0, is_inactive, NULL);
 		l->is_recheck_due = true;
 		l->has_caught_up = true;

@@ -131,7 +131,7 @@ struct ledger {
 	uint32_t room;
 	enum ledger_copy copy; /* the COPY that the head has begun; COPY_FAILED is about an earlier COPY */
 	enum ledger_intake intake;
-	/* CopyBothResponse, and results after CopyDone, are allowed. Set by own_ready(), never cleared. */
+	/* CopyBothResponse, and results after CopyDone, are allowed. Set by one_client_ready(), never cleared. */
 	bool is_replication;
 	uint8_t trust; /* enum ledger_trust */
 	/* Syncs that were sent within a COPY IN. The server answers such a Sync only if the COPY failed before it. */
