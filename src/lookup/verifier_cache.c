@@ -152,9 +152,8 @@ on_derived(struct work *w)
 	if (d->entry != NULL) {
 		d->entry->derivation = NULL;
 		d->entry->verifier = d->verifier;
-		if (d->result < 0)
-			d->entry->verifier.iterations =
-			    0; /* no login asks for 0 iterations, so the next login derives again */
+		if (d->result < 0) /* no login asks for 0 iterations, so the next login derives again */
+			d->entry->verifier.iterations = 0;
 	}
 	while ((t = TAILQ_FIRST(&d->waiters)) != NULL) {
 		TAILQ_REMOVE(&d->waiters, t, link);
