@@ -38,8 +38,7 @@ struct log_writer {
 	char *ring;
 	size_t ring_len;
 	_Atomic uint64_t dropped;
-	struct log_file
-	    file; /* for the thread alone, except for the atomic fields, and for path, which never changes */
+	struct log_file file; /* for the thread alone, except for path and the atomic fields */
 };
 
 static void
@@ -151,8 +150,7 @@ fail:
 }
 
 /* Tells the thread to end, and waits for at most wait_us. If the thread has not ended by then, it frees everything
- * itself. If wait_us is 0, the thread always frees everything: w->life becomes STOPS_ALONE before the lock is released.
- */
+ * itself. If wait_us is 0, the thread always does that, because w->life is STOPS_ALONE when the lock is released. */
 static void
 end_thread(struct log_writer *w, uint64_t wait_us)
 {

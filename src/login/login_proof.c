@@ -72,7 +72,7 @@ enter_console(struct client *c)
 	login_free(l);
 }
 
-/* Not called for users of the console, who are let in even above the limit: then the console is needed most. */
+/* Not called for users of the console. They are let in even above the limit, because the console is needed then. */
 static bool
 refuse_if_over_limit(struct client *c)
 {

@@ -54,7 +54,7 @@ on_failed(const struct fail *why, void *borrower)
 static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 
 /* Returns true if the client may wait longer for a connection: until pool_timeout is over, an idle connection on
- * another worker may be closed for the client. Adds the time of the wait to *why. */
+ * another worker may be closed for the client. Adds a detail about the wait to *why. */
 static bool
 check_wait(const struct client *c, uint64_t now_us, struct fail *why)
 {

@@ -311,7 +311,7 @@ find_answer(struct auth_queries *all, const char *database, const struct auth_ke
 		all->counters->auth_queries[AQ_HIT]++;
 		return kept_verdict(kept, secret);
 	}
-	/* If the source could not be reached, the lookup fails until the next attempt is due. */
+	/* If the source could not be reached, nothing is asked until the next attempt is due. */
 	if (source->conn_count == 0 && source->retry_us > now_us) {
 		source->all->counters->auth_queries[AQ_FAILED]++;
 		auth_log(source, &source->why_down, now_us);

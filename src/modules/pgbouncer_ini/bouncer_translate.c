@@ -35,8 +35,7 @@ bouncer_line(const struct bouncer *b, const char *name)
 
 /* --- what comes out ------------------------------------------------------------------------------------------- */
 
-/* Returns a copy of value in which ${ and $$, which have a meaning in pgweir's file, are escaped. The caller frees it.
- */
+/* Escapes ${ and $$, which have a meaning in pgweir's file. The caller frees the result. */
 static char *
 escape_dollars(const char *value)
 {
