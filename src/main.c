@@ -24,7 +24,7 @@ enum { OPT_UPSTREAM = 256, OPT_FOREIGN, OPT_SCHEMA, OPT_CERTIFICATE };
 
 /* Reports that this build lacks the module that reads PgBouncer's file. Returns the exit code. */
 static int
-cannot_import(void)
+report_no_import(void)
 {
 	fputs("pgweir: this build cannot read PgBouncer's file: it was configured with --disable-pgbouncer-ini\n",
 	      stderr);
@@ -32,7 +32,7 @@ cannot_import(void)
 }
 
 static void
-usage(FILE *to)
+print_usage(FILE *to)
 {
 	fputs(
 	    "Usage: pgweir [OPTION] [FILE]\n"
@@ -68,7 +68,7 @@ usage(FILE *to)
 
 /* called is argv[0]. If pgweir is called pgbouncer, the first line is the one for which PgBouncer's tools look. */
 static void
-version(const char *called)
+print_version(const char *called)
 {
 	const char *slash = strrchr(called, '/'), *compat = getenv("PGWEIR_PGWEIR_COMPAT");
 	/* the environment decides, because no file is read */
@@ -102,14 +102,14 @@ load(const char *path, const char *uri, bool is_check, int predecessor_fd)
 {
 	struct config_problems problems = { 0 };
 	struct config *config = uri != NULL ? load_upstream(uri, &problems) : load_config(path, NULL, 0, &problems);
-	size_t of_the_file = problems.count;
+	size_t file_problem_count = problems.count;
 
 	if (config != NULL && setup_check_files(config, &problems) < 0) {
 		config_unref(config);
 		config = NULL;
 	}
 	if (config != NULL && !is_check) /* the log will have what setup_check_files() has found */
-		config_problems_truncate(&problems, of_the_file);
+		config_problems_truncate(&problems, file_problem_count);
 	if (config != NULL && is_check)
 		setup_check_secrets(config, &problems);
 	print_problems(&problems);
@@ -159,8 +159,8 @@ leave_terminal(void)
 }
 
 /*
- * Takes config, so that the first configuration, with its passwords, is not kept beyond the first reload. told is a
- * descriptor to which a byte is written once the process serves, or -1.
+ * Takes ownership of config, so that the first configuration, with its passwords, is not kept beyond the first reload.
+ * ready_fd is a descriptor to which a byte is written when the process begins to serve, or -1. Returns the exit code.
  */
 static int
 serve(struct config *config, const struct process_start *start, int ready_fd)
@@ -206,8 +206,8 @@ hide_password(char *uri)
 		*p = '*';
 }
 
-/* The requests of the command line. */
-struct asked {
+/* The options and arguments of the command line. */
+struct cmdline {
 	int is_check, is_dump, is_import, is_help_config; /* getopt_long() sets these */
 	bool is_verbose, is_daemon;
 	const char *called; /* argv[0] */
@@ -217,8 +217,8 @@ struct asked {
 };
 
 /*
- * Has OpenSSL make what all of its functions use, which it does once, at the first call. Returns false, after reporting
- * the error, if there was no memory: OpenSSL's later functions would not say so, and RAND_bytes() would crash.
+ * Makes OpenSSL's default context, which all of its functions use. Returns false, after reporting the error, if there
+ * is no memory: OpenSSL's later functions would not report that, and RAND_bytes() would crash.
  */
 static bool
 begin_openssl(int predecessor_fd)
@@ -244,22 +244,22 @@ make_certificate(const char *directory)
 	return 1;
 }
 
-/* Returns -1 to go on, or else the exit code. */
+/* Returns -1 if pgweir goes on, else the exit code. */
 static int
-read_option(struct asked *asked, int option)
+read_option(struct cmdline *cmdline, int option)
 {
 	switch (option) {
 	case OPT_UPSTREAM:
-		asked->uri = optarg;
+		cmdline->uri = optarg;
 		return -1;
 	case 'd':
-		asked->is_daemon = true;
+		cmdline->is_daemon = true;
 		return -1;
 	case 'u':
-		asked->user = optarg;
+		cmdline->user = optarg;
 		return -1;
 	case 'v':
-		asked->is_verbose = true;
+		cmdline->is_verbose = true;
 		return -1;
 	case 'q':
 	case 0: /* an option that getopt_long() has stored */
@@ -271,7 +271,7 @@ read_option(struct asked *asked, int option)
 		return 2;
 	case OPT_FOREIGN:
 		if (file_formats[0] == NULL)
-			return cannot_import();
+			return report_no_import();
 		file_formats[0]->print_keys(stdout);
 		return 0;
 	case OPT_SCHEMA:
@@ -280,10 +280,10 @@ read_option(struct asked *asked, int option)
 	case OPT_CERTIFICATE:
 		return make_certificate(optarg);
 	case 'h':
-		usage(stdout);
+		print_usage(stdout);
 		return 0;
 	case 'V':
-		version(asked->called);
+		print_version(cmdline->called);
 		return 0;
 	default:
 		fputs("Try 'pgweir --help'.\n", stderr);
@@ -291,7 +291,7 @@ read_option(struct asked *asked, int option)
 	}
 }
 
-/* Returns the exit code of a command line that is wrong. */
+/* Reports that the command line is wrong. Returns the exit code. */
 static int __attribute__((format(printf, 1, 2))) refuse(const char *fmt, ...)
 {
 	va_list ap;
@@ -301,7 +301,7 @@ static int __attribute__((format(printf, 1, 2))) refuse(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputs("\n\n", stderr);
-	usage(stderr);
+	print_usage(stderr);
 	return 2;
 }
 
@@ -321,13 +321,13 @@ print_keys(int count, char **names)
 }
 
 static int
-read_options(struct asked *asked, int argc, char **argv)
+read_options(struct cmdline *cmdline, int argc, char **argv)
 {
-	const struct option options[] = { { "check-config", no_argument, &asked->is_check, true },
-					  { "dump-config", no_argument, &asked->is_dump, true },
-					  { "import-pgbouncer", no_argument, &asked->is_import, true },
+	const struct option options[] = { { "check-config", no_argument, &cmdline->is_check, true },
+					  { "dump-config", no_argument, &cmdline->is_dump, true },
+					  { "import-pgbouncer", no_argument, &cmdline->is_import, true },
 					  { "upstream", required_argument, NULL, OPT_UPSTREAM },
-					  { "help-config", no_argument, &asked->is_help_config, true },
+					  { "help-config", no_argument, &cmdline->is_help_config, true },
 					  { "help-pgbouncer", no_argument, NULL, OPT_FOREIGN },
 					  { "config-schema", no_argument, NULL, OPT_SCHEMA },
 					  { "make-certificate", required_argument, NULL, OPT_CERTIFICATE },
@@ -342,30 +342,30 @@ read_options(struct asked *asked, int argc, char **argv)
 	int o, code;
 
 	while ((o = getopt_long(argc, argv, "dhqRu:vV", options, NULL)) != -1)
-		if ((code = read_option(asked, o)) >= 0)
+		if ((code = read_option(cmdline, o)) >= 0)
 			return code;
-	if (asked->is_help_config)
+	if (cmdline->is_help_config)
 		return print_keys(argc - optind, argv + optind);
-	asked->path = optind < argc ? argv[optind] : NULL;
-	if (asked->path == NULL && asked->uri == NULL)
+	cmdline->path = optind < argc ? argv[optind] : NULL;
+	if (cmdline->path == NULL && cmdline->uri == NULL)
 		return refuse("name a configuration file, or use --upstream");
 	if (optind + 1 < argc)
 		return refuse("more than one configuration file: \"%s\"", argv[optind + 1]);
-	if (asked->path != NULL && asked->uri != NULL)
-		return refuse("--upstream takes the place of a file: leave \"%s\" out", asked->path);
-	if (asked->is_import && asked->uri != NULL)
+	if (cmdline->path != NULL && cmdline->uri != NULL)
+		return refuse("--upstream takes the place of a file: leave \"%s\" out", cmdline->path);
+	if (cmdline->is_import && cmdline->uri != NULL)
 		return refuse("--import-pgbouncer needs a file");
 	return -1;
 }
 
 /* Options take precedence over the file. */
 static int
-apply_options(const struct asked *asked, struct config *config)
+apply_options(const struct cmdline *cmdline, struct config *config)
 {
 	struct fail why;
 
-	if ((asked->is_verbose && config_override(config, "log", "level", "debug", &why) < 0) ||
-	    (asked->user != NULL && config_override(config, "pgweir", "run_as", asked->user, &why) < 0)) {
+	if ((cmdline->is_verbose && config_override(config, "log", "level", "debug", &why) < 0) ||
+	    (cmdline->user != NULL && config_override(config, "pgweir", "run_as", cmdline->user, &why) < 0)) {
 		fprintf(stderr, "pgweir: %s\n", why.text);
 		return -1;
 	}
@@ -373,20 +373,20 @@ apply_options(const struct asked *asked, struct config *config)
 }
 
 static int
-run(const struct asked *asked, struct config *config, const struct process_start *start)
+run(const struct cmdline *cmdline, struct config *config, const struct process_start *start)
 {
 	int ends[2];
 	char byte;
 	pid_t pid;
 
-	if (!asked->is_daemon || start->predecessor_fd >= 0) /* else it is in the background already */
+	if (!cmdline->is_daemon || start->predecessor_fd >= 0) /* a successor is in the background already */
 		return serve(config, start, -1);
 	if (strcmp(config->log_destination, "stderr") == 0) {
 		fputs("pgweir: -d needs a log file: a process in the background has no standard error\n", stderr);
 		config_unref(config);
 		return 1;
 	}
-	/* This process waits until the one in the background serves, or has said on standard error why it can't. */
+	/* This process waits until the process in the background serves, or has reported why it can't serve. */
 	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
 		perror("pgweir");
 		config_unref(config);
@@ -405,7 +405,7 @@ run(const struct asked *asked, struct config *config, const struct process_start
 int
 main(int argc, char **argv)
 {
-	struct asked asked = { .called = argv[0] };
+	struct cmdline cmdline = { .called = argv[0] };
 	struct config *config;
 	struct process_start start = { .argv = argv };
 	char program[PATH_MAX];
@@ -415,35 +415,35 @@ main(int argc, char **argv)
 	os_hide_memory();
 	start.program = os_find_program(argv[0], program, sizeof(program));
 	start.predecessor_fd = restart_find_predecessor();
-	if ((code = read_options(&asked, argc, argv)) >= 0)
+	if ((code = read_options(&cmdline, argc, argv)) >= 0)
 		return code;
 	if (!begin_openssl(start.predecessor_fd))
 		return 1;
-	if (asked.is_import) {
+	if (cmdline.is_import) {
 		struct config_problems problems = { 0 };
 		bool is_done;
 
 		if (file_formats[0] == NULL)
-			return cannot_import();
-		is_done = file_formats[0]->import(asked.path, &problems, stdout);
+			return report_no_import();
+		is_done = file_formats[0]->import(cmdline.path, &problems, stdout);
 		print_problems(&problems);
 		config_problems_fini(&problems);
 		return is_done ? 0 : 1;
 	}
-	if (asked.uri != NULL && (uri_copy = strdup(asked.uri)) == NULL) {
+	if (cmdline.uri != NULL && (uri_copy = strdup(cmdline.uri)) == NULL) {
 		fputs("pgweir: out of memory\n", stderr);
 		return 1;
 	}
-	config = load(asked.path, uri_copy, asked.is_check, start.predecessor_fd);
-	if (asked.uri != NULL) {
-		hide_password(asked.uri);
+	config = load(cmdline.path, uri_copy, cmdline.is_check, start.predecessor_fd);
+	if (cmdline.uri != NULL) {
+		hide_password(cmdline.uri);
 		secret_free(uri_copy);
 	}
 	if (config == NULL)
 		return 1;
-	if (apply_options(&asked, config) == 0 && !asked.is_dump && !asked.is_check)
-		return run(&asked, config, &start);
-	if (asked.is_dump)
+	if (apply_options(&cmdline, config) == 0 && !cmdline.is_dump && !cmdline.is_check)
+		return run(&cmdline, config, &start);
+	if (cmdline.is_dump)
 		config_dump(config, stdout);
 	config_unref(config);
 	return 0;

@@ -74,18 +74,18 @@ on_notified(struct notify_subscription *at_listener, const uint8_t *message, siz
 		l->is_overrun = true;
 }
 
-typedef bool drops(struct client_listen *l, const uint8_t *message, size_t len, void *arg);
+typedef bool message_visitor(struct client_listen *l, const uint8_t *message, size_t len, void *arg);
 
-/* Removes from b, which has whole messages, each message at or after `at` for which is_dropped() returns true. */
+/* Calls visit() for each message of b at or after `at`, and removes the messages for which visit() returns true. */
 static void
-filter(struct client_listen *l, struct buf *b, size_t at, drops *is_dropped, void *arg)
+filter(struct client_listen *l, struct buf *b, size_t at, message_visitor *visit, void *arg)
 {
 	size_t to = at;
 
 	while (at < b->len) {
 		size_t len = 1 + (size_t)wire_u32(b->bytes + at + 1);
 
-		if (!is_dropped(l, b->bytes + at, len, arg)) {
+		if (!visit(l, b->bytes + at, len, arg)) {
 			memmove(b->bytes + to, b->bytes + at, len);
 			to += len;
 		}
@@ -94,7 +94,7 @@ filter(struct client_listen *l, struct buf *b, size_t at, drops *is_dropped, voi
 	b->len = to;
 }
 
-/* Returns NULL if the message is not a notification. */
+/* Returns the channel of a notification; NULL if the message is not a notification. */
 static const char *
 channel_of(const uint8_t *message)
 {
@@ -117,7 +117,7 @@ listen_drop_channel(struct client_listen *l, const char *channel)
 }
 
 static bool
-is_inactive(struct client_listen *l, const uint8_t *message, size_t len, void *arg)
+lacks_active_subscription(struct client_listen *l, const uint8_t *message, size_t len, void *arg)
 {
 	const struct subscription *sub = subscription_find(l, channel_of(message));
 
@@ -220,8 +220,9 @@ on_flush_timer(evutil_socket_t fd, short what, void *arg)
 	exchange_close(x, NULL);
 }
 
-/* Sends the error, and closes the client only after FLUSH_US, so that it has time to read its queue and the error.
- * Returns false if the caller must close it at once: a request is under way or waits, or nothing is queued. */
+/* Sends the error, and closes the client only after FLUSH_US, so that the client has time to read it. Returns false if
+ * the caller must close the client at once, because a request is under way or waits, nothing is queued in the client's
+ * socket, or there is no memory. */
 static bool
 close_after_flush(struct exchange *x, const struct fail *why)
 {
@@ -275,7 +276,7 @@ listen_flush(struct exchange *x)
 
 	if (l == NULL || x->is_closing || x->reading == EXCHANGE_IN_TRANSFER)
 		return !x->is_closing;
-	/* frees subscriptions that only the rejected request wanted; the next request asks for its channels anew */
+	/* frees subscriptions that only the rejected request wanted; a later request that wants them makes new ones */
 	if (x->state == CL_REJECTING)
 		listen_sweep(l);
 	if (l->is_overrun)
@@ -294,7 +295,7 @@ listen_withhold_ready(struct exchange *x)
 
 	if (l->active_count == 0 && l->sending != SENDING_KNOWN_BY_PID)
 		return false;
-	/* A client that has already sent more requests is not kept waiting for this ReadyForQuery: replies to those
+	/* If the client has already sent more requests, ReadyForQuery is not withheld, because the replies to those
 	 * requests must not overtake it. */
 	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
 	    notify_catch_up(&l->subscriber)) {
@@ -338,8 +339,8 @@ on_caught_up(struct notify_subscriber *subscriber)
 	if (listen_pid_caught_up(x))
 		return;
 	if (x->state == CL_AWAITING_LISTENER) {
-		/* The client's message waits because it may commit a LISTEN: see begin_catch_up_if_due(). */
-		filter(l, &l->uncommitted, 0, is_inactive, NULL);
+		/* The client's message waits because it may commit a LISTEN; see begin_catch_up_if_due(). */
+		filter(l, &l->uncommitted, 0, lacks_active_subscription, NULL);
 		l->is_recheck_due = true;
 		l->has_caught_up = true;
 		listen_resume(x);

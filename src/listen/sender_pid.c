@@ -1,16 +1,16 @@
 /*
  * src/listen/sender_pid.c - gives notifications the PID that their sender was given in BackendKeyData.
  *
- * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification, and a client compares it with the PID in
- * its BackendKeyData ("is it my own?"). In transaction mode, pgweir has made up the PID in BackendKeyData. So
- * where the sender is certain (src/listen/README.md, 6), the listener replaces the server's PID in the notification
- * with the PID that pgweir has made up for the sender. If the SQL doesn't show that it notifies (a trigger may run
- * NOTIFY), the server's PID stays. This is done only while a client listens through pgweir.
+ * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification. A client compares this PID with the PID
+ * in its BackendKeyData, to recognize its own notifications. In transaction mode, pgweir has made up the PID in
+ * BackendKeyData. So where the sender is certain (src/listen/README.md, 6), the listener replaces the server's PID in
+ * the notification with the PID that pgweir has made up for the sender. If the SQL doesn't show that it notifies (a
+ * trigger may run NOTIFY), the server's PID stays. PIDs are replaced only while a client listens through pgweir.
  */
 #include "listen/listen_state.h"
 
 static void
-unmark(struct exchange *x)
+end_sending(struct exchange *x)
 {
 	x->listen->sending = SENDING_NOT;
 	if (x->srv != NULL)
@@ -24,7 +24,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	const char *encoding;
 	struct client_listen *l;
 
-	/* SQL that has not come as a whole (m->traits == NULL) may notify, too. */
+	/* SQL of which only a part has arrived (m->traits == NULL) may notify, too. */
 	if (listen_is_unchanged(x) || !(m->traits == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
 		return LISTEN_GO;
 	if ((l = listen_get_or_create(x)) == NULL)
@@ -45,9 +45,9 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	return LISTEN_WAIT;
 }
 
-/* Not inline, so that its caller, which is then only a check, is inlined. */
+/* Not inlined, so that listen_hold_server() stays short enough to be inlined. */
 __attribute__((noinline)) static bool
-holds_server(struct exchange *x)
+hold_until_caught_up(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
@@ -60,7 +60,7 @@ holds_server(struct exchange *x)
 	if (l->subscriber.waiting_in != NULL)
 		return true; /* the listener was asked before the end of the transaction, and must be asked once more */
 	if (!notify_catch_up(&l->subscriber)) {
-		unmark(x);
+		end_sending(x);
 		return false;
 	}
 	l->sending = SENDING_ENDS;
@@ -70,7 +70,7 @@ holds_server(struct exchange *x)
 bool
 listen_hold_server(struct exchange *x)
 {
-	return x->listen != NULL && holds_server(x);
+	return x->listen != NULL && hold_until_caught_up(x);
 }
 
 bool
@@ -86,7 +86,7 @@ listen_pid_caught_up(struct exchange *x)
 		return true;
 	}
 	if (l->sending == SENDING_ENDS)
-		unmark(x);
+		end_sending(x);
 	return false;
 }
 

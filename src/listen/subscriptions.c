@@ -108,8 +108,8 @@ subscription_want(struct exchange *x, const char *name)
 		return NULL;
 	if ((sub = subscription_find(l, name)) != NULL)
 		return sub;
-	/* Each subscription beyond the limit is refused, but stays until the end of the transaction; so there is a
-	 * second limit, without which a client could go on in a failed transaction forever. */
+	/* Each subscription beyond the limit is refused, but stays until the end of the transaction. Without a second
+	 * limit, a client could add subscriptions forever in a failed transaction. */
 	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (sub = calloc(1, sizeof(*sub))) == NULL)
 		return NULL;
 	sub->x = x;
@@ -216,7 +216,7 @@ listen_commit(struct exchange *x)
 	if (!l->has_pending_change)
 		return true;
 	l->has_pending_change = false;
-	l->is_swept = false; /* active subscriptions without a pending change leave the list */
+	l->is_swept = false; /* listen_sweep() then takes the settled subscriptions off the list */
 	TAILQ_FOREACH(sub, &l->unsettled, unsettled) {
 		uint8_t pending_change = sub->pending_change;
 
@@ -247,9 +247,9 @@ listen_roll_back(struct client_listen *l)
 }
 
 /*
- * A LISTEN within a savepoint is PostgreSQL's business (queries.c), except one that was prepared before the savepoint:
- * this LISTEN stays. An UNLISTEN within any savepoint is undone, whichever savepoint is rolled back to. So at worst the
- * client gets too many notifications.
+ * A LISTEN within a savepoint is sent unchanged (queries.c), and PostgreSQL itself rolls it back. But a LISTEN that was
+ * prepared before the savepoint is replaced as usual, and is not undone here. An UNLISTEN within any savepoint is
+ * undone, whichever savepoint is rolled back to. So at worst the client gets too many notifications.
  */
 void
 listen_roll_back_to_savepoint(struct client_listen *l)

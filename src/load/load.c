@@ -21,7 +21,7 @@ struct loader {
 	char *folder; /* the folder of the file, at which relative paths begin */
 	enum place place;
 	char section[READER_HEAD_MAX + 1]; /* the text between the brackets */
-	/* where each section begins, by the row of its first key; 0 if not yet */
+	/* the line on which each section begins, at the row of the section's first key; 0 if it has not begun */
 	unsigned section_lines[CONFIG_KEYS_MAX];
 	const struct file_format *format; /* NULL for pgweir's own file */
 };
@@ -154,7 +154,8 @@ claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name
 	return true;
 }
 
-/* Expands raw, without quotes around the whole value. In a list of names, double quotes are those of a name. */
+/* Takes the quotes around the whole of raw off, and expands its references. In a list of names, double quotes belong to
+ * a name. */
 static char *
 expand_unquoted(const char *raw, bool is_names, struct fail *why)
 {
@@ -168,11 +169,11 @@ expand_unquoted(const char *raw, bool is_names, struct fail *why)
 	return value;
 }
 
-/* Returns raw without a comment (#) after the value, for keys whose values contain no #: numbers, words, addresses. A
- * password, a path and SQL may contain one, so for them there is a warning unless the value is quoted. The caller frees
- * the result. */
+/* Returns raw without a comment (#) after the value, if values of the key can't contain a # (numbers, words,
+ * addresses). A password, a path or SQL may contain a #, so there the # stays, with a warning unless the value is
+ * quoted. The caller frees the result. */
 static char *
-without_comment(struct loader *l, unsigned line, const struct config_key *key, const char *raw)
+strip_comment(struct loader *l, unsigned line, const struct config_key *key, const char *raw)
 {
 	bool is_plain = key->type <= KEY_WORD_TEXT || (key->type >= KEY_LISTENS && strncmp(raw, "unix:", 5) != 0);
 	size_t len = strlen(raw), at = 1;
@@ -197,7 +198,7 @@ store(struct loader *l, unsigned line, const struct config_key *key, void *base,
 {
 	char about[256];
 	struct fail why = { 0 };
-	char *bare = without_comment(l, line, key, raw), *value = expand_unquoted(bare, key->type == KEY_NAMES, &why);
+	char *bare = strip_comment(l, line, key, raw), *value = expand_unquoted(bare, key->type == KEY_NAMES, &why);
 	int rc = value != NULL ? key_store(key, base, value, l->folder, &why) : -1;
 
 	if (value == NULL)
@@ -214,7 +215,7 @@ store(struct loader *l, unsigned line, const struct config_key *key, void *base,
 }
 
 static void
-set_plain(struct loader *l, unsigned line, const char *name, const char *raw)
+set_in_section(struct loader *l, unsigned line, const char *name, const char *raw)
 {
 	const struct config_key *key = config_key_find(l->section, name);
 	struct config_origin *origins = l->config->origins;
@@ -307,7 +308,7 @@ on_setting(void *arg, unsigned line, const char *name, const char *raw)
 	struct loader *l = arg;
 
 	if (l->place == IN_SECTION)
-		set_plain(l, line, name, raw);
+		set_in_section(l, line, name, raw);
 	else if (l->place >= IN_DATABASE)
 		set_in_scope(l, line, name, raw);
 	else if (l->place == IN_NOTHING)
@@ -360,7 +361,7 @@ load_finish(struct loader *l)
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
 		check_scopes(l, place);
 	may_be_none = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
-	/* With compat, no databases is only a warning, and is not reported after an error, which may be the reason. */
+	/* With compat, missing databases are only a warning. After an error, which may be the reason, there is none. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
 		problem_add(
 		    &l->sink, !may_be_none, 0, "%s",
@@ -439,7 +440,7 @@ read_environment(struct loader *l)
 		origins->lines[row] = LINE_DEFAULT;
 		secret_free(origins->raws[row]);
 		origins->raws[row] = NULL;
-		set_plain(l, LINE_ENVIRONMENT, key->name, value);
+		set_in_section(l, LINE_ENVIRONMENT, key->name, value);
 	}
 }
 

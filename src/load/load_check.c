@@ -18,7 +18,7 @@ struct check {
 	const struct problem_sink *sink;
 };
 
-/* Report a problem at the line of this setting. */
+/* Report a problem at the line of the setting `name`. */
 #define error_at(check, section, name, ...)                                                                            \
 	problem_error((check)->sink, config_line_of((check)->config, section, name), __VA_ARGS__)
 #define warn_at(check, section, name, ...)                                                                             \
@@ -64,11 +64,11 @@ check_users_file(const struct check *check)
 
 /* Checks a file that pgweir will create or append to: its folder must exist. */
 static void
-check_made_file(const struct check *check, const struct config_key *key)
+check_output_file(const struct check *check, const struct config_key *key)
 {
 	const char *name = key->name, *path = key_path(key, check->config);
 	unsigned line = config_line_of(check->config, key->section, name);
-	bool is_runtime = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when it starts pgweir */
+	bool is_in_run = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when it starts pgweir */
 	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
 	struct stat st;
 
@@ -77,7 +77,7 @@ check_made_file(const struct check *check, const struct config_key *key)
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s is a directory", name, path);
 		else if (stat(folder, &st) < 0)
-			problem_add(check->sink, !is_runtime, line, "%s = %.256s: %s: %s", name, path, folder,
+			problem_add(check->sink, !is_in_run, line, "%s = %.256s: %s: %s", name, path, folder,
 				    strerror(errno));
 		else if (!S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s: %s is not a directory", name, path, folder);
@@ -180,18 +180,19 @@ check_listens(const struct check *check)
 {
 	const struct config *config = check->config;
 	const struct config_listen *http = &config->http_listen;
-	bool starts = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
+	bool starts_anyway = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
 
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listen *listen = &config->listens[i];
 
 		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
-			problem_add(check->sink, !starts, config->origins->listen_lines[i], "listen = %s: %s",
+			problem_add(check->sink, !starts_anyway, config->origins->listen_lines[i], "listen = %s: %s",
 				    listen->text,
-				    starts ? "trust is for loopback and Unix sockets only; clients from elsewhere are "
-					     "refused"
-					   : "with method = trust in [auth] anyone who reaches this address is let "
-					     "in; listen on loopback or a Unix socket, or set another method");
+				    starts_anyway
+					? "trust is for loopback and Unix sockets only; clients from elsewhere are "
+					  "refused"
+					: "with method = trust in [auth] anyone who reaches this address is let "
+					  "in; listen on loopback or a Unix socket, or set another method");
 		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
 			error_at(check, "http", "listen", "listen = %s: [pgweir] already listens on this address",
 				 http->text);
@@ -301,7 +302,7 @@ check_auth_query(const struct check *check)
 			check_query_text(check, s.scope->settings.auth_query, line);
 		config_compute_settings(config, s.scope, NULL, &settings);
 		if (s.origin->lines[user_bit] != 0 && (s.scope->set & UINT64_C(1) << user_bit) == 0)
-			continue; /* auth_user was refused, so the problem that follows from that is not reported */
+			continue; /* auth_user has no value because of an error that was reported already */
 		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
 			problem_error(check->sink, line,
 				      "auth_query needs an auth_user that runs it in %s %s; set it in [auth] or "
@@ -429,21 +430,21 @@ check_tenants(const struct check *check)
 			    config->databases[i].name);
 }
 
-/* Checks a list of networks. is_claim: peers in these networks may claim to be any client, and "unix" is allowed,
- * too. */
+/* Checks a list of networks. If may_claim, peers in these networks may claim to be any client, and the list may contain
+ * "unix", too. */
 static void
-check_networks(const struct check *check, const char *section, const char *setting, char **names, bool is_claim)
+check_networks(const struct check *check, const char *section, const char *setting, char **names, bool may_claim)
 {
 	struct network n;
 
 	for (char **name = names; name != NULL && *name != NULL; name++) {
-		if (is_claim && strcmp(*name, "unix") == 0)
+		if (may_claim && strcmp(*name, "unix") == 0)
 			continue;
 		if (!network_parse(*name, &n))
 			error_at(check, section, setting,
 				 "%s = %s: must be a list of networks, such as 10.0.0.0/8 or 2001:db8::/32%s", setting,
-				 *name, is_claim ? ", and unix" : "");
-		else if (is_claim && n.bits == 0)
+				 *name, may_claim ? ", and unix" : "");
+		else if (may_claim && n.bits == 0)
 			warn_at(check, section, setting, "%s = %s: whoever reaches pgweir may claim to be any client",
 				setting, *name);
 	}
@@ -468,7 +469,7 @@ check_peers(const struct check *check)
 		problem_warning(check->sink, line, "peers have no effect without a peer_id of this process");
 }
 
-/* --- An upstream that is this very process. --- */
+/* --- An upstream that leads back to this process. --- */
 
 static bool
 is_same_place(const struct config_listen *listen, const struct upstream_host *host)
@@ -522,8 +523,8 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_unix_sockets(&check);
 	check_users_file(&check);
 	for (size_t row = 0; (key = config_next_log(&row)) != NULL;)
-		check_made_file(&check, key);
-	check_made_file(&check, config_key_find("pgweir", "pid_file"));
+		check_output_file(&check, key);
+	check_output_file(&check, config_key_find("pgweir", "pid_file"));
 	check_tls(&check);
 	check_server_tls(&check);
 	check_method(&check);

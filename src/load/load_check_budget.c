@@ -14,14 +14,15 @@ load_budget_user(const struct config *config, const struct config_section *s, st
 	return config_has_budget(up, out) ? config_cluster_user(up, out) : NULL;
 }
 
-/* Returns true if all connections to up, also pgweir's own one for the budget, lead to the same host. */
+/* Returns true if all connections to up, including pgweir's own connection for the budget, lead to the same host. */
 static bool
 leads_to_one_host(const struct upstream *up)
 {
 	return up->host_count == 1 || up->target == TARGET_PRIMARY || up->target == TARGET_READ_WRITE;
 }
 
-/* Reports pools that log in as cluster_user: clients could change the budget of all processes by application_name. */
+/* Reports the first section whose pools log in as cluster_user: their clients could change the budget of all processes
+ * by setting application_name. */
 static void
 check_user(const struct config *config, const struct config_section *budget, const struct scope_settings *settings,
 	   const char *user, const struct problem_sink *sink)
@@ -42,7 +43,8 @@ check_user(const struct config *config, const struct config_section *budget, con
 	}
 }
 
-/* Returns the sum of min_idle of this section and of later ones with the same hosts; stops once it is above limit. */
+/* Returns the sum of min_idle of this section and of later sections with the same hosts. Stops adding when the sum is
+ * above limit. */
 static uint64_t
 sum_min_idle(const struct config *config, struct config_section s, uint32_t limit)
 {

@@ -29,7 +29,7 @@ check_section(const struct config *config, const struct config_section *s, const
 	bool is_fixed = upstream_has_fixed_hosts(up);
 	unsigned line = s->origin->upstream_line;
 
-	/* There is no warning if only a user's settings ask for reads, which may be meant for other databases. */
+	/* A user's settings alone cause no warning, because they may be meant for other databases. */
 	if (own.reads != READS_PRIMARY && !is_fixed)
 		problem_warning(sink, line, "reads = %s has no effect where hosts depend on the tenant", words[reads]);
 	else if (own.reads != READS_PRIMARY && up->host_count == 1)

@@ -2,7 +2,7 @@
  * src/load/load_secrets.c - finds the files that contain a configuration's passwords.
  *
  * Quotes, escapes and URIs can write a password in many ways. So the source of a password is found by parsing the
- * upstream again, with placeholders in place of its references: if the password is then another one, it came from a
+ * upstream again, with placeholders in place of its references: if this changes the password, the password came from a
  * reference.
  */
 #include "load/load_state.h"
@@ -12,10 +12,10 @@
 #define PLACEHOLDER "1" /* valid as a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 
-/* Returns the password that the upstream has with placeholders in place of some references; NULL if raw has no
- * references, or can't be parsed that way. */
+/* Returns the password that the upstream has if `which` references are expanded and the others are replaced by
+ * placeholders; NULL if raw has no references, or can't be parsed then. */
 static char *
-password_without(const char *raw, enum expand_references which, bool is_of_tenant)
+password_with_placeholders(const char *raw, enum expand_references which, bool is_of_tenant)
 {
 	struct fail why;
 	char *value = strchr(raw, '$') == NULL ? NULL : expand(raw, which, PLACEHOLDER, &why), *password;
@@ -49,9 +49,9 @@ load_note_password(struct config *config, const char *raw, const struct upstream
 
 	if (up->password[0] == '\0')
 		return;
-	bare = password_without(raw, EXPAND_NONE, up->is_of_tenant);
-	other = password_without(raw, EXPAND_VARIABLES, up->is_of_tenant);
-	/* A part of the password is not from variables or files. */
+	bare = password_with_placeholders(raw, EXPAND_NONE, up->is_of_tenant);
+	other = password_with_placeholders(raw, EXPAND_VARIABLES, up->is_of_tenant);
+	/* The configuration itself contains the password or a part of it. */
 	if (strchr(raw, '$') == NULL || (bare != NULL && bare[strspn(bare, PLACEHOLDER)] != '\0'))
 		config->has_password = true;
 	/* Without the files, the password would be another one, so a part of it comes from a file. */

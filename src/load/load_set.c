@@ -7,7 +7,7 @@
 #include <string.h>
 
 static int
-unknown(const char *name, struct fail *why)
+fail_unknown(const char *name, struct fail *why)
 {
 	struct nearest nearest = nearest_to(name);
 	const struct config_key *ours;
@@ -82,6 +82,6 @@ load_find_setting(const struct config *config, const char *name, const char *val
 	if (r != 1)
 		return r;
 	if (ours == NULL || (is_foreign && strchr(name, '.') == NULL))
-		return unknown(name, why);
+		return fail_unknown(name, why);
 	return take_ours(ours, name, out, why);
 }

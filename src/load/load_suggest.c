@@ -53,7 +53,7 @@ is_joined(const char *name, const char *first, const char *second)
 }
 
 static bool
-is_short_here(const char *section, const char *name)
+is_abbreviation_here(const char *section, const char *name)
 {
 	const struct config_key *key;
 
@@ -64,8 +64,8 @@ is_short_here(const char *section, const char *name)
 }
 
 /*
- * Writes a message if `name` is SECTION_KEY for a setting KEY of [SECTION], or if `section`_`name` is a setting of any
- * section; but not in the second case if `name` is more likely short for a setting of `section`.
+ * Writes a message if `name` is SECTION_KEY for a setting KEY of [SECTION], or if `section`_`name` is a setting of some
+ * section. Ignores a setting of the second kind, of another section, if `name` may be short for a setting of `section`.
  */
 static bool
 say_joined(const char *section, const char *name, char *out, size_t out_size)
@@ -76,7 +76,7 @@ say_joined(const char *section, const char *name, char *out, size_t out_size)
 		const bool is_here = strcmp(key->section, section) == 0;
 
 		if (!is_joined(name, key->section, key->name) &&
-		    (!is_joined(key->name, section, name) || (!is_here && is_short_here(section, name))))
+		    (!is_joined(key->name, section, name) || (!is_here && is_abbreviation_here(section, name))))
 			continue;
 		snprintf(out, out_size, "unknown setting \"%.64s\" in [%s]; did you mean \"%s\"%s%s%s?", name, section,
 			 key->name, is_here ? "" : " in [", is_here ? "" : key->section, is_here ? "" : "]");

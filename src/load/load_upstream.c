@@ -40,7 +40,7 @@ password_from_passfile(const struct upstream *up, const char *user, const struct
 
 	for (size_t i = 0; path != NULL && password == NULL && why.text[0] == '\0' && i < up->host_count; i++) {
 		const struct passfile_query query = {
-			/* libpq takes a passfile's entries for localhost for the default directory of Unix sockets. */
+			/* For the default directory of Unix sockets, libpq uses a passfile's entries for localhost. */
 			.host = strcmp(up->hosts[i].host, "/var/run/postgresql") == 0 ||
 					strcmp(up->hosts[i].host, "/tmp") == 0
 				    ? "localhost"

@@ -32,7 +32,7 @@ struct log {
 	size_t recent_next[RECENT_KINDS]; /* index of the oldest line, which is overwritten next */
 	uint64_t reported_dropped; /* number of lost lines that the log has reported */
 	uint64_t failed_reports; /* how often there was no room for that report, which the writer counts as lost, too */
-	uint64_t old_dropped, old_failed; /* as log_lost_lines() counts them, of previous writers */
+	uint64_t old_dropped, old_failed; /* the numbers of log_lost_lines() for previous writers */
 };
 
 static const char *const level_names[] = { "ERROR", "WARNING", "INFO", "DEBUG" };
@@ -189,7 +189,7 @@ put_text(const struct event *ev, char *out, size_t cap)
 
 	if (why == NULL)
 		return n;
-	/* Adds "; detail; hint", because a text line has no fields for them. */
+	/* Adds the detail and the hint to the message, because a text line has no fields for them. */
 	snprintf(advice, sizeof(advice), "%s%s%s%s", why->detail[0] != '\0' ? "; " : "", why->detail,
 		 why->hint[0] != '\0' ? "; hint: " : "", why->hint);
 	return n + escape_text(ESCAPE_TEXT, advice, strlen(advice), out + n, cap - n);
@@ -216,7 +216,7 @@ put_number(struct line *l, const char *key, uint64_t value)
 }
 
 static size_t
-json_line(const struct event *ev, char *out, size_t cap)
+put_json(const struct event *ev, char *out, size_t cap)
 {
 	const struct log_about *about = ev->about;
 	struct line l;
@@ -259,7 +259,7 @@ make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 	size_t n;
 
 	if (format == LOG_FORMAT_JSON)
-		return json_line(ev, out, cap);
+		return put_json(ev, out, cap);
 	line_timestamp_text(clock_wall_us(), ts);
 	n = (size_t)snprintf(out, cap, "%s [%ld] %s%s ", ts, (long)getpid(),
 			     is_theirs ? pgbouncer_levels[ev->level] : level_names[ev->level], is_theirs ? "" : ":");

@@ -118,7 +118,8 @@ write_some(struct log_file *f, const char *bytes, size_t len)
 	return n;
 }
 
-/* Called after a failed write, when the rest of the line is lost. Returns the length of that rest in bytes. */
+/* Called after a failed write, and then for all further bytes of the line, which is lost. Returns how many of these
+ * bytes belong to the line. */
 static size_t
 skip_line(struct log_file *f, const char *bytes, size_t len)
 {

@@ -4,9 +4,9 @@
  * A lock guards the ring's start and length. The bytes themselves need no lock: producers write only to the free part,
  * and the thread reads only the filled part.
  *
- * Waking the thread costs a system call, so producers rarely do: after a batch the thread naps for a few milliseconds
- * and checks again by itself. A producer wakes it only from real sleep, or when the ring fills up; or always, if the
- * writer is prompt.
+ * Waking the thread costs a system call, so producers rarely wake it: after a batch the thread naps for a few
+ * milliseconds, and then looks for new lines by itself. A producer wakes the thread only if it sleeps without a time
+ * limit, if the ring is more than half full, or if the writer is prompt.
  */
 #include "log/log_writer.h"
 #include "base/alloc.h"
@@ -38,7 +38,7 @@ struct log_writer {
 	char *ring;
 	size_t ring_len;
 	_Atomic uint64_t dropped;
-	struct log_file file; /* for the thread alone, except for the atomic fields */
+	struct log_file file; /* for the thread alone, except for path and the atomic fields */
 };
 
 static void
@@ -149,9 +149,8 @@ fail:
 	return NULL;
 }
 
-/* Ends the thread, and waits for it for at most wait_us. If the thread has not ended by then, it frees everything
- * itself. With wait_us 0 the thread always does so: w->life says so before the lock is released, and nothing is closed
- * or joined here. */
+/* Tells the thread to end, and waits for at most wait_us. If the thread has not ended by then, it frees everything
+ * itself. If wait_us is 0, the thread always does that, because w->life is STOPS_ALONE when the lock is released. */
 static void
 end_thread(struct log_writer *w, uint64_t wait_us)
 {

@@ -43,8 +43,8 @@ struct log_file {
 	/* the time (clock_now_us()) from which writes no longer wait; 0 if never. Any thread may set this */
 	_Atomic uint64_t give_up_at_us;
 
+	char *path; /* NULL for stderr; never changes */
 	/* The rest is only for log_file.c. */
-	char *path; /* NULL for stderr */
 	int fd;
 	bool is_regular; /* true for a regular file, which is always ready for a write */
 	enum {

@@ -1,8 +1,8 @@
 /*
  * src/login/login.c - a client's login, from its first byte to its first ReadyForQuery (protocol chapter, "Start-up").
  *
- * The client's bytes go to login_startup.c, then to login_steps.c. Bytes wait while a thread or a lookup works for
- * the login (login_wait).
+ * The client's bytes go to login_startup.c, then to login_steps.c. While a thread or a lookup works for the login, the
+ * bytes are kept (login_wait.c).
  *
  * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes that are sent too early, login_timeout.
  */
@@ -88,7 +88,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (c->x.is_closing || at >= len || c->x.state == CL_DELAYED)
 		return;
-	/* While the client waits for a server, bytes that it sends early are kept within the usual bounds. */
+	/* Requests that the client sends before the end of the login are kept, up to AHEAD_MAX bytes. */
 	if (exchange_is_relayed(&c->x) || c->x.state == CL_CONSOLE)
 		relay_bytes(&c->x, bytes + at, len - at);
 	else if (c->x.state != CL_CANCEL &&
@@ -100,19 +100,17 @@ static void
 handle_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	take_bytes(c, bytes, len);
-	/*
-	 * A password, or a part of one, may be in `bytes`, and the loop's buffer would keep that password until it is
-	 * overwritten.
-	 */
+	/* `bytes` may contain a password or a part of one, which would stay in the loop's buffer until other bytes
+	 * overwrite it. */
 	if (bytes != c->x.pending)
 		OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }
 
 static void
-names(const struct client *c, const char **database, const char **user)
+get_names(const struct client *c, const char **database, const char **user)
 {
 	*database = c->login->database;
 	*user = c->login->user;
 }
 
-const struct client_login_ops login_ops = { login_begin_client, handle_bytes, check_time, names, leave };
+const struct client_login_ops login_ops = { login_begin_client, handle_bytes, check_time, get_names, leave };

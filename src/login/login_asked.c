@@ -6,7 +6,8 @@
 #define NAMES_US (5 * US_PER_S)
 #define ANY_PORT 1 /* c-ares takes 0 for none */
 
-enum host { HOST_DUE, HOST_NAMED, HOST_CONFIRMED, HOST_NONE };
+/* HOST_NAMED: the address has a name that is not confirmed yet. HOST_NONE: the address has no confirmed name. */
+enum host_lookup { HOST_NOT_ASKED, HOST_NAMED, HOST_CONFIRMED, HOST_NONE };
 
 struct role {
 	SLIST_ENTRY(role) next;
@@ -15,8 +16,8 @@ struct role {
 };
 
 struct login_asked {
-	enum host host;
-	char *name; /* the host name of the address; NULL unless host is HOST_NAMED or HOST_CONFIRMED */
+	enum host_lookup host_lookup;
+	char *name; /* the host name of the address; NULL unless host_lookup is HOST_NAMED or HOST_CONFIRMED */
 	struct lookup *lookup; /* the lookup of a name or of addresses that is under way, or NULL */
 	uint64_t names_until_us; /* the deadline of both lookups of names; 0 if neither was begun */
 	SLIST_HEAD(, role) roles; /* the role that was asked about last comes first */
@@ -52,19 +53,19 @@ login_asked_free(struct client_login *l)
 	l->asked = NULL;
 }
 
-/* Returns NULL without memory. */
+/* Returns NULL if there is no memory. */
 static struct login_asked *
-get_asked(struct client *c)
+get_or_create_asked(struct client *c)
 {
 	if (c->login->asked == NULL)
 		c->login->asked = calloc(1, sizeof(*c->login->asked));
 	return c->login->asked;
 }
 
-/* Goes on with the login, as the answer is there. Does nothing if the answer came at once: then the login does not
- * wait, and the function that asked sees it. */
+/* Continues the login after an answer. Does nothing if the answer came at once, before the login began to wait: the
+ * function that asked then returns the answer. */
 static void
-asked_go_on(struct client *c)
+continue_login(struct client *c)
 {
 	if (!login_is_waiting(c))
 		return;
@@ -81,7 +82,7 @@ note_no_name(struct client *c, const char *why)
 
 	log_debug(c->env->x.log, "client %llu matches no rule with a host name: %s: %s",
 		  (unsigned long long)c->x.waiter.id, a->name != NULL ? a->name : "its address", why);
-	a->host = HOST_NONE;
+	a->host_lookup = HOST_NONE;
 	free(a->name);
 	a->name = NULL;
 }
@@ -100,11 +101,11 @@ on_addresses(int status, struct ares_addrinfo *found, void *arg)
 	}
 	ares_freeaddrinfo(found);
 	if (is_own)
-		c->login->asked->host = HOST_CONFIRMED;
+		c->login->asked->host_lookup = HOST_CONFIRMED;
 	else
 		note_no_name(c, status == ARES_SUCCESS ? "its address is not among those of that name"
 						       : ares_strerror(status));
-	asked_go_on(c);
+	continue_login(c);
 }
 
 static void
@@ -115,32 +116,32 @@ on_name(int status, const char *name, void *arg)
 
 	a->name = status == ARES_SUCCESS ? strdup(name) : NULL;
 	if (a->name != NULL)
-		a->host = HOST_NAMED;
+		a->host_lookup = HOST_NAMED;
 	else
 		note_no_name(c, ares_strerror(status));
-	asked_go_on(c);
+	continue_login(c);
 }
 
 enum hba_fit
 login_ask_name(const char *word, void *client)
 {
 	struct client *c = client;
-	struct login_asked *a = get_asked(c);
+	struct login_asked *a = get_or_create_asked(c);
 	struct resolver *resolver = dialer_resolver(c->env->dialer);
 
 	if (a == NULL)
 		return HBA_LATER;
 	if (a->names_until_us == 0)
 		a->names_until_us = *c->env->x.now_us + NAMES_US;
-	if (a->host == HOST_DUE)
+	if (a->host_lookup == HOST_NOT_ASKED)
 		lookup_start_name(resolver, &c->peer.any, on_name, c, &a->lookup);
-	if (a->host == HOST_DUE)
+	if (a->host_lookup == HOST_NOT_ASKED)
 		return HBA_LATER;
-	if (a->host == HOST_NONE || !hba_host_fits(word, a->name))
+	if (a->host_lookup == HOST_NONE || !hba_host_fits(word, a->name))
 		return HBA_NO;
-	if (a->host == HOST_NAMED)
+	if (a->host_lookup == HOST_NAMED)
 		lookup_start(resolver, a->name, ANY_PORT, on_addresses, c, &a->lookup);
-	return a->host == HOST_NAMED ? HBA_LATER : a->host == HOST_NONE ? HBA_NO : HBA_YES;
+	return a->host_lookup == HOST_NAMED ? HBA_LATER : a->host_lookup == HOST_NONE ? HBA_NO : HBA_YES;
 }
 
 bool
@@ -153,7 +154,7 @@ login_end_late_names(struct client *c, uint64_t now_us)
 	lookup_cancel(a->lookup);
 	a->lookup = NULL;
 	note_no_name(c, "no name server answered in time");
-	asked_go_on(c);
+	continue_login(c);
 	return true;
 }
 
@@ -177,7 +178,7 @@ static void
 on_role(enum auth_verdict verdict, const char *unused, const struct fail *why, void *arg)
 {
 	note_role(arg, verdict, why);
-	asked_go_on(arg);
+	continue_login(arg);
 }
 
 static enum auth_verdict
@@ -202,7 +203,7 @@ enum hba_fit
 login_ask_member(const char *name, void *client)
 {
 	struct client *c = client;
-	struct login_asked *a = get_asked(c);
+	struct login_asked *a = get_or_create_asked(c);
 	size_t size = strlen(name) + 1;
 	enum auth_verdict verdict;
 	struct role *role;

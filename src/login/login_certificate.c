@@ -16,7 +16,7 @@
 #define SUBJECT_MAX 2048
 
 static enum hba_clientcert
-demanded(const struct client *c)
+demanded_clientcert(const struct client *c)
 {
 	const struct client_login *l = c->login;
 	enum tls_mode mode = c->is_unix ? TLS_OFF : c->env->x.config->tls_mode;
@@ -58,7 +58,7 @@ int
 login_check_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	struct client_login *l = c->login;
-	enum hba_clientcert demand = demanded(c);
+	enum hba_clientcert demand = demanded_clientcert(c);
 	struct search search = { .client = c };
 	char subject[SUBJECT_MAX];
 

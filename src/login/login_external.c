@@ -6,7 +6,7 @@
  * login is refused, and the result of the call is thrown away. A password that was right also serves to log in to
  * PostgreSQL, unless another password is configured for that (as PgBouncer does).
  *
- * A login by tokens is in login_wait() from its beginning to its end, and waits in turn for the client and for a call.
+ * A login by tokens waits (login_wait()) from its beginning to its end, in turn for the client and for a call.
  * Bytes that the client sends during a call are kept, as for any login that waits, and read after the call.
  */
 #include "auth/auth_module.h"
@@ -28,19 +28,19 @@
 struct external {
 	struct job job; /* must be first */
 	struct jobs *jobs;
-	struct client *client; /* NULL if the client has left or waits no longer */
+	struct client *client; /* NULL if the client has left or no longer waits */
 	enum proof proof;
 	struct fail why; /* set if proof is PROOF_WRONG or PROOF_FAILED */
-	struct hba *hba; /* keeps the strings of the rule alive, which question points to */
+	struct hba *hba; /* keeps alive the rule's strings, to which question points */
 	const struct auth_module *module;
 	struct auth_question question; /* points to the texts below */
 	char *setting;
 	char address[INET6_ADDRSTRLEN];
 	char user[CONFIG_DATABASE_MAX + 1];
-	char *said; /* the terminated password, or the token; wiped. NULL if it is the client's turn to send a token */
-	size_t said_len;
+	char *sent; /* the terminated password, or the token; wiped. NULL if it is the client's turn to send a token */
+	size_t sent_len;
 	struct auth_tokens tokens; /* used if the client proves itself by tokens, not by a password */
-	struct delegated *delegated; /* delegated by the tokens; NULL if nothing was delegated yet */
+	struct delegated *delegated; /* the credentials that the tokens have delegated; NULL if there are none yet */
 };
 
 static unsigned
@@ -56,15 +56,15 @@ external_name(const struct client_login *l)
 }
 
 static void
-wipe_said(struct external *e)
+wipe_sent(struct external *e)
 {
-	if (e->said != NULL)
-		OPENSSL_cleanse(e->said, e->said_len);
-	free(e->said);
-	e->said = NULL;
+	if (e->sent != NULL)
+		OPENSSL_cleanse(e->sent, e->sent_len);
+	free(e->sent);
+	e->sent = NULL;
 }
 
-/* NULL is fine. */
+/* e may be NULL. */
 static void
 external_free(struct external *e)
 {
@@ -74,7 +74,7 @@ external_free(struct external *e)
 		e->module->context_free(e->tokens.context);
 	buf_fini(&e->tokens.reply);
 	delegated_unref(e->delegated);
-	wipe_said(e);
+	wipe_sent(e);
 	hba_unref(e->hba);
 	secret_free(e->setting);
 	free(e);
@@ -150,12 +150,12 @@ external_abandon(void *arg)
 	struct external *e = arg;
 
 	e->client = NULL;
-	if (e->said == NULL || jobs_drop(e->jobs, &e->job))
+	if (e->sent == NULL || jobs_drop(e->jobs, &e->job))
 		external_free(e);
 }
 
-/* Makes the login wait, for a call or for the client. pgweir goes on reading from the client in both cases, to see it
- * leave: many clients may be waiting for a dead server. */
+/* Makes the login wait, for a call or for the client. pgweir goes on reading in both cases, to notice clients that
+ * leave: many may be waiting for a dead server. */
 static void
 external_wait(struct client *c, struct external *e)
 {
@@ -168,7 +168,7 @@ take_password(struct client *c, const char *password)
 {
 	struct client_login *l = c->login;
 
-	/* A password that looks like a stored secret would be taken for one. */
+	/* A password that looks like a stored secret is not kept, because it would later be read as a stored secret. */
 	if (secret_kind_of(password) == SECRET_PLAIN && (l->secret_text = strdup(password)) == NULL) {
 		login_out_of_memory(c);
 		return;
@@ -178,7 +178,7 @@ take_password(struct client *c, const char *password)
 	login_authenticated(c);
 }
 
-/* The tokens have proved the name system_user. Checks whether it may log in as the user that the client asked for. */
+/* Checks whether the name that the tokens have proved may log in as the user that the client asked for. */
 static void
 check_system_user(struct client *c, void *unused)
 {
@@ -197,7 +197,8 @@ check_system_user(struct client *c, void *unused)
 		login_refuse(c, &why, LR_ERROR);
 }
 
-/* Returns false if the client was refused for lack of memory. */
+/* Puts the module's reply into l->out. If tokens are right, keeps the name that they prove. Returns false if the client
+ * was refused for lack of memory. */
 static bool
 put_reply(struct client *c, struct external *e)
 {
@@ -218,7 +219,7 @@ put_reply(struct client *c, struct external *e)
 
 /* `owner` points to a struct external *, which becomes NULL if the login keeps the struct. */
 static void
-verdict(struct client *c, void *owner)
+on_verdict(struct client *c, void *owner)
 {
 	struct external *e = *(struct external **)owner;
 
@@ -230,12 +231,12 @@ verdict(struct client *c, void *owner)
 	else if (e->proof == PROOF_FAILED)
 		refuse_unjudged(c, &e->why);
 	else if (e->question.tokens == NULL)
-		take_password(c, e->said);
+		take_password(c, e->sent);
 	else if (e->proof == PROOF_RIGHT)
 		check_system_user(c, NULL);
 	else {
 		e->tokens.reply.len = 0;
-		wipe_said(e);
+		wipe_sent(e);
 		login_flush(c);
 		if (c->x.is_closing)
 			return;
@@ -252,14 +253,14 @@ on_judged(struct job *job)
 
 	if (c != NULL) {
 		*c->env->x.now_us = clock_now_us();
-		login_conclude(c, verdict, &e);
+		login_conclude(c, on_verdict, &e);
 	}
 	external_free(e);
 }
 
 /* --- The question. --- */
 
-/* Returns NULL without memory. */
+/* Returns NULL if there is no memory. */
 static struct external *
 external_new(struct client *c)
 {
@@ -289,7 +290,7 @@ external_new(struct client *c)
 	return e;
 }
 
-/* Lets a thread judge the password or token that the client has sent. Takes e. */
+/* Lets a thread judge the password or token that the client has sent. Takes ownership of e. */
 static void
 external_ask(struct client *c, struct external *e)
 {
@@ -311,16 +312,16 @@ external_ask(struct client *c, struct external *e)
 	external_wait(c, e);
 }
 
-/* Returns false without memory. */
+/* Returns false if there is no memory. */
 static bool
-copy_said(struct external *e, const void *bytes, size_t len)
+copy_sent(struct external *e, const void *bytes, size_t len)
 {
-	e->said = malloc(len + 1);
-	if (e->said == NULL)
+	e->sent = malloc(len + 1);
+	if (e->sent == NULL)
 		return false;
-	memcpy(e->said, bytes, len);
-	e->said[len] = '\0';
-	e->said_len = len;
+	memcpy(e->sent, bytes, len);
+	e->sent[len] = '\0';
+	e->sent_len = len;
 	return true;
 }
 
@@ -329,12 +330,12 @@ login_external_check(struct client *c, const char *password)
 {
 	struct external *e = external_new(c);
 
-	if (e == NULL || !copy_said(e, password, strlen(password))) {
+	if (e == NULL || !copy_sent(e, password, strlen(password))) {
 		external_free(e);
 		login_out_of_memory(c);
 		return;
 	}
-	e->question.password = e->said;
+	e->question.password = e->sent;
 	external_ask(c, e);
 }
 
@@ -371,7 +372,7 @@ login_is_token_due(const struct client *c)
 	const struct client_login *l = c->login;
 
 	return login_is_waiting(c) && l->abandon == external_abandon &&
-	       ((const struct external *)l->abandon_arg)->said == NULL;
+	       ((const struct external *)l->abandon_arg)->sent == NULL;
 }
 
 size_t
@@ -392,11 +393,11 @@ login_take_token(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (len < FRAME_HEAD_LEN + (size_t)f.body_len)
 		return 0;
-	if (!copy_said(e, bytes + FRAME_HEAD_LEN, f.body_len)) {
+	if (!copy_sent(e, bytes + FRAME_HEAD_LEN, f.body_len)) {
 		login_out_of_memory(c);
 		return len;
 	}
-	e->tokens.token = (const uint8_t *)e->said;
+	e->tokens.token = (const uint8_t *)e->sent;
 	e->tokens.token_len = f.body_len;
 	c->login->abandon = NULL; /* external_ask() takes e, and sets abandon again */
 	external_ask(c, e);

@@ -41,7 +41,7 @@ is_right(const struct client_login *l, const struct attempt *a)
 }
 
 static void
-verdict(struct client *c, void *arg)
+check_password(struct client *c, void *arg)
 {
 	const struct attempt *a = arg;
 
@@ -56,7 +56,7 @@ verdict(struct client *c, void *arg)
 
 /* On a thread. */
 static void
-password_derive(struct work *w)
+derive_keys(struct work *w)
 {
 	struct attempt *a = (struct attempt *)w;
 
@@ -72,7 +72,7 @@ on_derived(struct work *w)
 
 	if (c != NULL) {
 		*c->env->x.now_us = clock_now_us();
-		login_conclude(c, verdict, a);
+		login_conclude(c, check_password, a);
 	}
 	attempt_free(a);
 }
@@ -88,7 +88,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 		return fail_set(why, "53200", "out of memory");
 	memcpy(a->password, body, len);
 	a->client = c;
-	a->work.run = password_derive;
+	a->work.run = derive_keys;
 	a->work.done = on_derived;
 	if (l->found == USER_KNOWN && l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &a->verifier, why);
@@ -126,18 +126,19 @@ login_md5_check(struct client *c, const uint8_t *body, size_t len)
 {
 	struct client_login *l = c->login;
 	char secret[MD5_SECRET_LEN + 1], want[MD5_SECRET_LEN + 1];
-	bool is_made = l->secret.kind == SECRET_PLAIN || l->found != USER_KNOWN, is_right;
+	bool must_compute = l->secret.kind == SECRET_PLAIN || l->found != USER_KNOWN, matches;
 	struct fail why;
 
-	if ((is_made && md5_secret(l->found == USER_KNOWN ? l->secret.text : "", l->sent_user, secret, &why) < 0) ||
-	    md5_answer(is_made ? secret : l->secret.text, l->md5_salt, want, &why) < 0) {
+	if ((must_compute &&
+	     md5_secret(l->found == USER_KNOWN ? l->secret.text : "", l->sent_user, secret, &why) < 0) ||
+	    md5_answer(must_compute ? secret : l->secret.text, l->md5_salt, want, &why) < 0) {
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
-	is_right = l->found == USER_KNOWN && len == sizeof(want) && CRYPTO_memcmp(body, want, sizeof(want)) == 0;
+	matches = l->found == USER_KNOWN && len == sizeof(want) && CRYPTO_memcmp(body, want, sizeof(want)) == 0;
 	OPENSSL_cleanse(secret, sizeof(secret));
 	OPENSSL_cleanse(want, sizeof(want));
-	if (is_right)
+	if (matches)
 		login_authenticated(c);
 	else
 		login_wrong_password(c);

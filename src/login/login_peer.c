@@ -2,7 +2,7 @@
  * src/login/login_peer.c - peer: the kernel knows the user at the other end of a Unix socket (PostgreSQL's chapter
  * "Peer Authentication").
  *
- * Finding the name of a numeric user id may take long (it may be in LDAP), so a helper does it.
+ * Finding the name of a numeric user id may take long (the name may be in LDAP), so a helper thread does it.
  */
 #include "base/clock.h"
 #include "login/login_asked.h"
@@ -66,7 +66,7 @@ decide(struct client *c, void *unused)
 }
 
 static void
-verdict(struct client *c, void *arg)
+take_name(struct client *c, void *arg)
 {
 	struct peer *p = arg;
 
@@ -84,7 +84,7 @@ on_found(struct work *w)
 
 	if (c != NULL) {
 		*c->env->x.now_us = clock_now_us();
-		login_conclude(c, verdict, p);
+		login_conclude(c, take_name, p);
 	}
 	free(p->name);
 	free(p);

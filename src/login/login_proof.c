@@ -1,6 +1,6 @@
 /*
- * src/login/login_proof.c - what follows a client's proof: after a right one the console, or the limit on clients and
- * the pool; after a wrong one a late refusal.
+ * src/login/login_proof.c - the step after a client's proof. After a right proof, the client enters the console, or its
+ * pool if the limit on clients allows that. After a wrong proof, the client is refused late.
  */
 #include "login/login_steps.h"
 #include "client/clients.h"
@@ -72,9 +72,9 @@ enter_console(struct client *c)
 	login_free(l);
 }
 
-/* Not called for users of the console: these are let in above the limit, because the console is needed just then. */
+/* Not called for users of the console. They are let in even above the limit, because the console is needed then. */
 static bool
-refuse_over_limit(struct client *c)
+refuse_if_over_limit(struct client *c)
 {
 	struct client_env *env = c->env;
 	uint32_t limit = env->x.config->max_client_connections, count = clients_count(env);
@@ -122,6 +122,7 @@ find_pool(struct client *c)
 	return pool;
 }
 
+/* Sets l->raw. Takes ownership of `empty`, an empty GUC set or NULL. Returns 0, or -1 if there is no memory. */
 static int
 read_settings(struct client_login *l, struct gucs *empty)
 {
@@ -226,13 +227,13 @@ login_authenticated(struct client *c)
 	else {
 		const struct config *config = c->env->x.config;
 
-		/* The main worker checks the limits; everything that concerns the pool happens on the pool's worker. */
+		/* The main worker checks the limits; the pool's worker does everything that concerns the pool. */
 		if (config_tenant_len(config, l->database) == 0 && config_user_is_of_tenant(config, l->user)) {
 			fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
 			login_refuse(c, &why, LR_ERROR);
 			return;
 		}
-		if (refuse_over_limit(c))
+		if (refuse_if_over_limit(c))
 			return;
 		if (find_worker(c, &why) == POOL_NO_WORKER)
 			refuse_pool(c, &why);
@@ -251,7 +252,8 @@ login_wrong_password(struct client *c)
 	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
 		auth_query_expire(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", l->user);
-	/* Under md5 PgBouncer's text would tell which proof the user was asked for, and so whether the user exists. */
+	/* With method = md5, PgBouncer's text would tell which proof the user was asked for, and so whether the user
+	 * exists. */
 	if (l->method == LM_SCRAM && l->rule_method != AUTH_MD5)
 		fail_pgbouncer_text(&why, "SASL authentication failed");
 	login_refuse_late(c, &why, l->found == USER_KNOWN ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);

@@ -3,8 +3,8 @@
  *
  * A connection from one of the networks in proxy_protocol must begin with a header: otherwise a client that reaches
  * pgweir through such a network could leave the header out, and be taken for the balancer. A client from elsewhere must
- * not send a header, because it could claim any address. Until the header is read, the connection counts as one that
- * logs in, but for no address.
+ * not send a header, because it could claim any address. Until the header is read, the connection counts towards the
+ * limit on logins, but not towards the limits on an address.
  */
 #include "login/login_steps.h"
 #include "base/text.h"

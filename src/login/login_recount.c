@@ -3,8 +3,8 @@
  * has heard of all clients that had left before this client came. With one worker, a client that leaves always makes
  * room for the next one. The wait keeps this true with several workers.
  *
- * A note visits each worker in turn. When it comes back, the main worker has already got the notes about clients that
- * had ended on those workers.
+ * A note (net/inbox.h) visits each worker in turn. When it comes back, the main worker has already got the notes about
+ * clients that had ended on those workers.
  */
 #include "login/login_steps.h"
 #include "net/loop.h"
@@ -41,7 +41,7 @@ come_back(struct note *n, void *owner, bool is_over)
 	free(r);
 }
 
-/* Runs on the worker that the note visits, when no function of one of its clients is running. */
+/* Runs on the worker that the note visits, when no function of that worker's clients is running. */
 static void
 visit(struct note *n, void *owner, bool is_over)
 {

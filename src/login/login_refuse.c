@@ -44,7 +44,7 @@ login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 
 /* The reason goes only to the log, not to the client, because the client may be guessing passwords. */
 static void
-count_refusal(struct client *c, const struct fail *why, enum login_result result)
+count_and_log_refusal(struct client *c, const struct fail *why, enum login_result result)
 {
 	enum login_method method = c->login->method;
 	const struct auth_module *module = method >= LM_MODULES ? auth_modules[method - LM_MODULES] : NULL;
@@ -60,7 +60,7 @@ count_refusal(struct client *c, const struct fail *why, enum login_result result
 void
 login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result)
 {
-	count_refusal(c, logged, result);
+	count_and_log_refusal(c, logged, result);
 	if (c->login->out.len > 0)
 		login_flush(c);
 	client_close(c, told);
@@ -98,13 +98,13 @@ login_refuse_over_limit(struct client *c, const struct fail *why, enum reject_re
 	client_close(c, why);
 }
 
-/* Counts and logs the refusal now, as the client may leave before its answer. */
+/* Counts and logs the refusal at once, because the client may leave before it gets the error. */
 void
 login_refuse_late(struct client *c, const struct fail *why, enum login_result result)
 {
 	struct client_login *l = c->login;
 
-	count_refusal(c, why, result);
+	count_and_log_refusal(c, why, result);
 	client_log_close_compat(c, why);
 	if (l->out.len > 0)
 		login_flush(c);

@@ -1,6 +1,6 @@
 /*
- * src/login/login_replication.c - replication clients (protocol chapter, "Streaming Replication Protocol"). Each is
- * passed through to a dedicated server connection (dedicated.h), which ends with it.
+ * src/login/login_replication.c - replication clients (protocol chapter, "Streaming Replication Protocol"). Each client
+ * is passed through to a dedicated server connection (dedicated.h), which ends when the client leaves.
  *
  * The startup packet's settings go to PostgreSQL in that server's own startup packet; pgweir sets, replays or prepares
  * nothing for the client. No time limit of pgweir's ends the connection: PostgreSQL has wal_sender_timeout for that.
@@ -53,10 +53,10 @@ on_failed(const struct fail *why, void *borrower)
 
 static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 
-/* Returns true if the client may go on waiting for a place: until pool_timeout is over, an idle connection on another
- * worker may be closed for the client. */
+/* Returns true if the client may wait longer for a connection: until pool_timeout is over, an idle connection on
+ * another worker may be closed for the client. Adds a detail about the wait to *why. */
 static bool
-may_wait(const struct client *c, uint64_t now_us, struct fail *why)
+check_wait(const struct client *c, uint64_t now_us, struct fail *why)
 {
 	uint64_t limit_us = c->x.pool->settings.pool_timeout_us;
 
@@ -66,8 +66,8 @@ may_wait(const struct client *c, uint64_t now_us, struct fail *why)
 	return limit_us == 0 || now_us - c->login->place_since_us < limit_us;
 }
 
-/* Returns true if the limits on the pool allow a replication connection, counted as PgBouncer does. If not, an idle
- * connection is closed, and the client tries again when it has ended. */
+/* Counts connections as PgBouncer does, and returns true if the pool's limits allow one more. Otherwise closes an idle
+ * connection and sets *why; the client tries again later (replication_tick()). */
 static bool
 check_place(const struct client *c, uint64_t now_us, struct fail *why)
 {
@@ -99,7 +99,7 @@ open_server(struct client *c, uint64_t now_us)
 	if (check_place(c, now_us, &why))
 		l->opening = dedicated_take(c->x.pool, l->replication == REPLICATION_LOGICAL ? "database" : "true",
 					    l->raw, &own_ops, c, now_us, &why);
-	if (l->opening == NULL && may_wait(c, now_us, &why))
+	if (l->opening == NULL && check_wait(c, now_us, &why))
 		return;
 	l->place_since_us = 0;
 	if (l->opening == NULL)

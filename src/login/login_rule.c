@@ -14,10 +14,10 @@ is_loopback(const struct client *c)
 	return c->is_unix || network_is_loopback(&c->peer.any);
 }
 
-/* Refuses in PostgreSQL's words, because tools look for these. `line` is the line of the rule that rejects the client,
- * or 0 if no rule fits. */
+/* Counts the refusal, and sets *why in PostgreSQL's words, because tools look for these. `line` is the line of the rule
+ * that rejects the client, or 0 if no rule fits. */
 static int
-refuse_by_rule(struct client *c, unsigned line, struct fail *why)
+fail_by_rule(struct client *c, unsigned line, struct fail *why)
 {
 	const struct client_login *l = c->login;
 	const char *how = stream_tls(&c->x.stream) != NULL ? "SSL encryption" : "no encryption";
@@ -40,20 +40,20 @@ refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 
 /* Returns true if the client's password is passed to a module. */
 static bool
-is_for_module(enum auth_method demand)
+is_for_module(enum auth_method method)
 {
-	return config_is_external(demand) && auth_modules[demand - AUTH_MODULES_FIRST]->token_request == 0;
+	return config_is_external(method) && auth_modules[method - AUTH_MODULES_FIRST]->token_request == 0;
 }
 
-/* Accepts a password in clear text only over TLS or from this host; under COMPAT_TAKES_CLEARTEXT modules take any. */
+/* Accepts a password in clear text only over TLS or from this host, or for a module with COMPAT_TAKES_CLEARTEXT. */
 static int
 check_password_is_safe(const struct client *c, struct fail *why)
 {
-	enum auth_method demand = c->login->rule_method;
+	enum auth_method method = c->login->rule_method;
 
-	if ((demand != AUTH_PASSWORD && !is_for_module(demand)) || stream_tls(&c->x.stream) != NULL || is_loopback(c))
+	if ((method != AUTH_PASSWORD && !is_for_module(method)) || stream_tls(&c->x.stream) != NULL || is_loopback(c))
 		return 0;
-	if (is_for_module(demand) && compat_does(c->env->x.config, COMPAT_TAKES_CLEARTEXT))
+	if (is_for_module(method) && compat_does(c->env->x.config, COMPAT_TAKES_CLEARTEXT))
 		return 0;
 	fail_set(why, "28000", "clear-text passwords are only accepted over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
@@ -69,7 +69,7 @@ login_cut_name(const struct client *c, const char *name, char out[static CONFIG_
 }
 
 static int
-hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
+apply_hba(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	struct client_login *l = c->login;
 	struct client_env *env = c->env;
@@ -85,36 +85,36 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 					       .has_name = login_ask_name,
 					       .is_member = login_ask_member,
 					       .arg = c };
-	static const enum auth_method demands[] = {
+	static const enum auth_method methods[] = {
 		[HBA_TRUST] = AUTH_TRUST, [HBA_MD5] = AUTH_MD5,	  [HBA_PASSWORD] = AUTH_PASSWORD,
 		[HBA_CERT] = AUTH_CERT,	  [HBA_PEER] = AUTH_PEER, [HBA_SCRAM] = AUTH_SCRAM_SHA_256,
 	};
 
 	login_cut_name(c, l->database, database);
 	login_cut_name(c, l->user, user);
-	if (l->hba == NULL) { /* the login keeps the same rules, even if a reload replaces them while it waits */
+	if (l->hba == NULL) { /* the login keeps its rules, even if a reload replaces them while the login waits */
 		l->hba = hba_ref(env->hba);
 		l->ident = ident_ref(env->ident);
 	}
 	switch (hba_match(l->hba, &question, &l->rule)) {
 	case HBA_NO:
-		return refuse_by_rule(c, 0, why);
+		return fail_by_rule(c, 0, why);
 	case HBA_LATER:
 		return login_repeat_later(c, again, why);
 	case HBA_YES:
 		break;
 	}
 	if (l->rule_method != AUTH_HBA)
-		/* setup/rules.c made this rule from auth_method itself, so demand is known already */
+		/* The rule is from the setting auth.method (setup/rules.c), so rule_method is set already. */
 		return check_password_is_safe(c, why);
 	if (l->rule.method == HBA_REJECT ? admission_take_log_line(env->admission, &c->admission)
 					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
 			 (unsigned long long)c->x.waiter.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
-		return refuse_by_rule(c, l->rule.line, why);
+		return fail_by_rule(c, l->rule.line, why);
 	l->rule_method = l->rule.method < HBA_MODULES
-			     ? demands[l->rule.method]
+			     ? methods[l->rule.method]
 			     : AUTH_MODULES_FIRST + (enum auth_method)(l->rule.method - HBA_MODULES);
 	return check_password_is_safe(c, why);
 }
@@ -122,11 +122,11 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 int
 login_find_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
-	/* otherwise this is a repeated call, which goes on with the method and rules of the first one */
+	/* If hba is set, this is a repeated call, which goes on with the method and rules of the first call. */
 	if (c->login->hba == NULL)
 		c->login->rule_method = c->env->x.config->auth_method;
 	if (c->login->rule_method == AUTH_HBA || config_is_external(c->login->rule_method))
-		return hba_rule(c, again, why);
+		return apply_hba(c, again, why);
 	if (c->login->rule_method != AUTH_TRUST || is_loopback(c))
 		return check_password_is_safe(c, why);
 	return fail_set(why, "28000", "trust is for loopback and Unix sockets only");

@@ -82,11 +82,11 @@ login_scram_begin(struct client *c, struct fail *why)
 }
 
 static int
-sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struct fail *why)
+take_sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struct fail *why)
 {
 	const uint8_t *end = memchr(body, 0, len);
 	size_t left;
-	uint32_t said;
+	uint32_t announced_len;
 
 	if (end == NULL)
 		return fail_set(why, "08P01", "client selected an invalid SASL authentication mechanism");
@@ -95,15 +95,15 @@ sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struc
 	left = len - (size_t)(end + 1 - body);
 	if (left < 4)
 		return fail_set(why, "08P01", "malformed SASLInitialResponse");
-	said = wire_u32(end + 1);
-	if (said == 0xffffffff && left == 4) { /* the client sends its first message only after an empty challenge */
-		out[0] = '\0';
+	announced_len = wire_u32(end + 1);
+	if (announced_len == 0xffffffff && left == 4) {
+		out[0] = '\0'; /* the client sends its first message only after an empty challenge */
 		c->login->sasl_due = SASL_FIRST_DUE;
 		return 0;
 	}
-	if (said != left - 4)
+	if (announced_len != left - 4)
 		return fail_set(why, "08P01", "malformed SASLInitialResponse");
-	return scram_server_first(c->login->scram, (const char *)end + 5, said, out, why);
+	return scram_server_first(c->login->scram, (const char *)end + 5, announced_len, out, why);
 }
 
 void
@@ -116,9 +116,9 @@ login_scram_check(struct client *c, const uint8_t *body, size_t len)
 	if (l->sasl_due != SASL_FINAL_DUE) {
 		bool is_first = l->sasl_due == SASL_FIRST_DUE;
 
-		l->sasl_due = SASL_FINAL_DUE; /* sasl_initial() changes this if the mechanism comes alone */
+		l->sasl_due = SASL_FINAL_DUE; /* take_sasl_initial() changes this if the mechanism comes alone */
 		if ((is_first ? scram_server_first(l->scram, (const char *)body, len, out, &why)
-			      : sasl_initial(c, body, len, out, &why)) < 0) {
+			      : take_sasl_initial(c, body, len, out, &why)) < 0) {
 			login_refuse(c, &why, LR_ERROR);
 			return;
 		}

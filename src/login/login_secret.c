@@ -22,22 +22,22 @@ conclude(struct client *c, void *looked_up)
 	struct client_login *l = c->login;
 	enum auth_verdict verdict = found->verdict;
 	const struct fail *why = found->why;
-	struct fail none;
+	struct fail error;
 
 	if (verdict == AUTH_KNOWN && (l->secret_text = strdup(found->secret)) != NULL) {
 		l->secret.kind = secret_kind_of(l->secret_text);
 		l->secret.text = l->secret_text;
 		l->found = USER_KNOWN;
 	} else if (verdict == AUTH_KNOWN) {
-		fail_set(&none, "53200", "out of memory");
+		fail_set(&error, "53200", "out of memory");
 		verdict = AUTH_REFUSED;
-		why = &none;
+		why = &error;
 	}
 	if (verdict == AUTH_FAILED && compat_does(c->env->x.config, COMPAT_ANSWERS_FAILED_LOOKUPS)) {
-		fail_set(&none, "08P01", "could not look up the user: auth_query failed");
-		fail_pgbouncer_text(&none, "bouncer config error");
+		fail_set(&error, "08P01", "could not look up the user: auth_query failed");
+		fail_pgbouncer_text(&error, "bouncer config error");
 		verdict = AUTH_REFUSED;
-		why = &none;
+		why = &error;
 	}
 	if (verdict == AUTH_WITHOUT_SECRET)
 		l->found = USER_WITHOUT_SECRET;

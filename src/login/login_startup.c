@@ -22,12 +22,12 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
 	bool adds_host = c->env->x.config->application_name_add_host;
-	/* PostgreSQL takes these settings only when a connection begins, so a client can't take them along to another
-	 * server; no result of a query depends on them. */
+	/* Settings that are dropped. PostgreSQL accepts them only when a connection begins, so they can't follow the
+	 * client to another server, and no query's result depends on them. */
 	static const char start_only[] = "ignore_system_indexes jit_debugging_support jit_profiling_support "
 					 "log_connections log_disconnections post_auth_delay";
 	char with_host[APPLICATION_NAME_MAX + 1];
-	const char *name = NULL;
+	const char *application_name = NULL;
 	size_t option_count = s->replication == REPLICATION_NONE ? s->option_count : 0; /* as with PgBouncer */
 
 	for (size_t i = 0; i < s->setting_count; i++) {
@@ -39,12 +39,12 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
 					s->settings[i].name);
 		if (adds_host && strcasecmp(s->settings[i].name, "application_name") == 0)
-			name = s->settings[i].value; /* the last application_name counts */
+			application_name = s->settings[i].value; /* the last one counts */
 		else
 			put_setting(l, s->settings[i].name, s->settings[i].value);
 	}
 	if (adds_host) {
-		login_write_application_name(c, name, with_host);
+		login_write_application_name(c, application_name, with_host);
 		put_setting(l, "application_name", with_host);
 	}
 	if (!buf_ok(&l->settings))
@@ -55,7 +55,7 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 }
 
 static void
-startup_message(struct client *c, const struct startup *s)
+handle_startup_message(struct client *c, const struct startup *s)
 {
 	struct fail why;
 
@@ -97,10 +97,10 @@ answer_request(struct client *c, char letter)
 	login_flush(c);
 }
 
-/* ahead: the number of bytes that came with the request. These are not encrypted and could come from an attacker, so
- * they must not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214). */
+/* extra_len bytes came right after the request. They are not encrypted and could come from an attacker, so they must
+ * not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214). */
 static void
-ssl_request(struct client *c, size_t ahead)
+handle_ssl_request(struct client *c, size_t extra_len)
 {
 	struct fail why;
 
@@ -110,7 +110,7 @@ ssl_request(struct client *c, size_t ahead)
 		answer_request(c, 'N');
 		return;
 	}
-	if (ahead > 0) {
+	if (extra_len > 0) {
 		fail_set(&why, "08P01", "received unencrypted data after SSL request");
 		fail_detail(&why, "This could be either a client-software bug or evidence of an attempted "
 				  "man-in-the-middle attack.");
@@ -129,7 +129,7 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 	case STARTUP_PARTIAL:
 		return 0;
 	case STARTUP_SSL:
-		ssl_request(c, len - s->total_len);
+		handle_ssl_request(c, len - s->total_len);
 		break;
 	case STARTUP_GSSENC:
 		if (accept_request(c, &c->login->has_gss_asked))
@@ -143,7 +143,7 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 		cancel_begin(c, s->cancel_pid, s->cancel_key, s->cancel_key_len);
 		break;
 	case STARTUP_LOGIN:
-		startup_message(c, s);
+		handle_startup_message(c, s);
 		break;
 	}
 	return s->total_len;

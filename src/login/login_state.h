@@ -95,7 +95,7 @@ struct client_login {
 	struct admission_hold *hold; /* the delayed answer to a wrong proof; NULL except in CL_DELAYED */
 	uint8_t found; /* enum login_user */
 	uint8_t sasl_due; /* enum sasl_due */
-	bool has_ssl_asked; /* the client has sent an SSLRequest; set by ssl_request(), never cleared */
+	bool has_ssl_asked; /* the client has sent an SSLRequest; set by handle_ssl_request(), never cleared */
 	bool has_gss_asked; /* the client has sent a GSSENCRequest; set by take_packet(), never cleared */
 	uint8_t recount; /* enum login_recounting */
 	bool is_proxy_due; /* a PROXY header must come first; set by login.c, cleared by login_proxy.c */

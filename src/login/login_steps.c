@@ -22,7 +22,7 @@ admit(struct client *c, enum login_method method)
 }
 
 static void
-trust(struct client *c)
+check_trust(struct client *c)
 {
 	const struct config *config = c->env->x.config;
 	struct scope_settings settings;
@@ -49,20 +49,20 @@ trust(struct client *c)
 	login_refuse(c, &why, LR_NO_SUCH_USER);
 }
 
-/* Once the rule is known: checks the certificate, then asks for what the rule demands. */
+/* Called once the rule is known. Checks the certificate, then asks for the proof that the rule demands. */
 static void
-begin_proof(struct client *c, void *unused)
+apply_rule(struct client *c, void *unused)
 {
 	struct client_login *l = c->login;
 	struct fail why;
-	int certificate = login_check_certificate(c, begin_proof, &why);
+	int certificate = login_check_certificate(c, apply_rule, &why);
 
 	if (certificate < 0)
 		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
 	else if (certificate > 0)
 		return;
 	else if (l->rule_method == AUTH_TRUST)
-		trust(c);
+		check_trust(c);
 	else if (l->rule_method == AUTH_CERT)
 		admit(c, LM_CERT);
 	else {
@@ -85,7 +85,7 @@ find_rule(struct client *c, void *unused)
 	if (rule < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (rule == 0)
-		begin_proof(c, NULL);
+		apply_rule(c, NULL);
 }
 
 void
@@ -125,7 +125,7 @@ begin_exchange(struct client *c, struct fail *why)
 		message_authentication(&l->out, 3, NULL, 0);
 		return 0;
 	}
-	/* The method md5 can't use a SCRAM secret; SCRAM is asked for then, as in PostgreSQL. */
+	/* Even with the method md5, SCRAM is asked for if the user's secret is a SCRAM secret, as in PostgreSQL. */
 	if (l->rule_method != AUTH_MD5 ||
 	    (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
 				    : users_is_mock_scram(l->users, l->user, c->env->mock_secret)))

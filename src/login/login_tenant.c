@@ -69,7 +69,7 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 	return tenant_find(&q, a, why);
 }
 
-/* Returns a || between || b, or NULL without memory. */
+/* Returns a, `between` and b joined, or NULL if there is no memory. */
 static char *
 join(const char *a, size_t a_len, char between, const char *b, size_t b_len)
 {
@@ -82,7 +82,7 @@ int
 login_take_names(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
-	/* the client sent no database; then the database's name also loses the tenant's part */
+	/* the client sent no database; the database's name is then the user's, without the tenant */
 	bool is_default = s->database == s->user;
 	struct tenant_answer a;
 	size_t tenant_len;

@@ -1,6 +1,7 @@
 /*
  * src/login/login_transfer.c - an authenticated client goes from the main worker to the worker of its pool. The worker
- * is looked up once more when the client leaves, because after a reload its pool may be another one, on another worker.
+ * is looked up once more when the client leaves, because a reload may have given the client another pool, on another
+ * worker.
  * Notes about the client that are posted to an inbox after the transfer find the client on its new worker.
  *
  * The login waits for the transfer as it does for a lookup: the client's bytes are kept. Callers up the stack may still
@@ -66,7 +67,7 @@ depart(struct deferred_entry *g)
 		return;
 	}
 	c->env->x.counters->transfers[TRANSFER_CLIENT]++;
-	/* Drops data that only the authentication needed. The secret stays if the pool's servers log in with it:
+	/* Drops data that only the authentication needed. The secret stays if the pool's servers log in with it; see
 	 * pool_learn_secret(). */
 	users_unref(l->users);
 	login_asked_free(l);
@@ -94,7 +95,7 @@ on_abandon(void *arg)
 }
 
 /* Returns the time until which the client waits for a worker that does not answer, or UINT64_MAX if there is no limit.
- * A shorter pool_timeout counts as a second, because a worker may be busy for a moment. */
+ * A pool_timeout below one second counts as one second, because a worker may be busy for a moment. */
 static uint64_t
 worker_deadline(const struct client *c)
 {
@@ -138,7 +139,7 @@ is_late(const struct note *n, void *until_us)
 }
 
 static void
-refuse_silence(struct client *c, void *silent)
+refuse_unanswered(struct client *c, void *silent)
 {
 	const struct client_env *worker = silent;
 	struct fail why;
@@ -168,7 +169,7 @@ login_take_back(struct client_env *main_env, struct client_env *sent_to, bool al
 		client_come_back(c, main_env);
 		c->login->abandon = NULL;
 		if (c->login->worker_until_us <= now_us)
-			login_conclude(c, refuse_silence, sent_to);
+			login_conclude(c, refuse_unanswered, sent_to);
 		else
 			login_conclude(c, login_go_to_worker, NULL);
 	}

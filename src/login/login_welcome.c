@@ -26,8 +26,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Reports the settings in `gucs` to the client, with the value in `own` for those that are set there. `own` may be
- * NULL. */
+/* Reports the settings in `gucs` to the client, with the value from `own` if `own`, which may be NULL, has one. */
 static void
 put_reports(struct buf *b, const struct gucs *gucs, const struct gucs *own)
 {
@@ -113,16 +112,16 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *login_param
 }
 
 static void
-put_unknown_setting(struct client *c, struct fail *why)
+put_unknown_setting_notice(struct client *c, struct fail *why)
 {
 	fail_detail(why, "It was in the startup packet or its \"options\", and was left out.");
 	message_notice(&c->login->out, "WARNING", why);
 }
 
-/* An earlier client has sent the same settings. `known` has those that PostgreSQL knew; sends this client a notice for
- * each of the others. */
+/* Called if an earlier client has sent the same settings. `known` has the settings that PostgreSQL knew. Puts a notice
+ * about each of the others. */
 static void
-put_unknown_settings(struct client *c, const struct gucs *known)
+put_unknown_setting_notices(struct client *c, const struct gucs *known)
 {
 	const struct gucs *raw = c->login->raw;
 
@@ -134,7 +133,7 @@ put_unknown_settings(struct client *c, const struct gucs *known)
 		    known_is_transaction_setting(name))
 			continue;
 		fail_set(&why, "42704", "unrecognized configuration parameter \"%s\"", name);
-		put_unknown_setting(c, &why);
+		put_unknown_setting_notice(c, &why);
 	}
 }
 
@@ -145,12 +144,12 @@ finish_if_known(struct client *c)
 
 	if (gucs == NULL)
 		return false;
-	put_unknown_settings(c, gucs);
+	put_unknown_setting_notices(c, gucs);
 	login_finish(c, gucs_ref(gucs), c->x.pool->login_parameters);
 	return true;
 }
 
-/* "utf-8" is UTF8 to PostgreSQL, as are all spellings that agree in letters and digits. */
+/* PostgreSQL compares only the letters and digits of encodings: "utf-8" is UTF8. */
 static bool
 is_same_encoding(const char *a, const char *b)
 {
@@ -263,7 +262,7 @@ finish_or_ask_server(struct client *c)
 }
 
 static void
-welcome_give_back(struct client *c)
+give_server_back(struct client *c)
 {
 	struct server *srv = c->x.srv;
 
@@ -337,7 +336,7 @@ login_granted(struct exchange *x, struct server *srv)
 
 	c->x.srv = srv;
 	if (!c->x.is_session && pool_find_startup(c->x.pool, c->login->raw) != NULL) {
-		welcome_give_back(c); /* meanwhile another client has found out the result */
+		give_server_back(c); /* meanwhile another client has found out the result */
 		finish_if_known(c);
 	} else
 		try_settings(c, srv);
@@ -349,7 +348,7 @@ login_granted(struct exchange *x, struct server *srv)
  * that pgweir sends or follows is the same from 15 to 19 (tests/integration/state/test_versions.py).
  */
 static bool
-ignores_transaction_at_start(const struct gucs *login_parameters)
+ignores_transaction_settings_at_start(const struct gucs *login_parameters)
 {
 	return gucs_major_version(login_parameters) >= 18;
 }
@@ -361,7 +360,7 @@ name_to_leave_out(const struct client *c, bool is_unknown)
 {
 	const struct gucs *settings = settings_to_apply(c);
 
-	if (!is_unknown && !ignores_transaction_at_start(c->x.pool->login_parameters))
+	if (!is_unknown && !ignores_transaction_settings_at_start(c->x.pool->login_parameters))
 		return NULL;
 	for (size_t i = 0; i < gucs_count(settings); i++) {
 		const char *name = gucs_at(settings, i)->name;
@@ -389,7 +388,7 @@ leave_out(struct client *c)
 	if (name == NULL || (rest = gucs_with(settings_to_apply(c), name, NULL, false)) == NULL)
 		return false;
 	if (is_unknown)
-		put_unknown_setting(c, &l->error);
+		put_unknown_setting_notice(c, &l->error);
 	gucs_move(&l->valid, rest);
 	l->has_error = false;
 	return true;
@@ -449,7 +448,7 @@ login_server_done(struct exchange *x)
 		return;
 	}
 	if (l->has_error) {
-		welcome_give_back(c);
+		give_server_back(c);
 		login_refuse(c, &l->error, LR_ERROR);
 		return;
 	}
@@ -461,12 +460,12 @@ login_server_done(struct exchange *x)
 		return;
 	}
 	if (known != NULL && l->valid == NULL)
-		put_unknown_settings(c, known);
+		put_unknown_setting_notices(c, known);
 	gucs_move(&srv->gucs, gucs_ref(gucs));
 	if (c->x.is_session)
 		report_lent(&c->x, c->x.waiter.waited_us);
 	else
-		welcome_give_back(c);
+		give_server_back(c);
 	login_finish(c, gucs, c->x.pool->login_parameters);
 }
 

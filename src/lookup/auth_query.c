@@ -6,7 +6,7 @@
 
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
-#define OUTDATED_MAX 3u /* so a user who changes roles all the time can't keep others waiting */
+#define RESENT_MAX 3u /* so a user who changes roles all the time can't keep others waiting */
 
 struct auth_queries *
 auth_queries_new(const struct auth_queries_settings *settings)
@@ -197,12 +197,12 @@ answer_unreachable(struct auth_lookup *lookup)
 	explicit_bzero(kept, sizeof(kept));
 }
 
-/* Returns true if the lookup must be sent again, because roles have changed since it was sent. */
+/* Returns true if the lookup must be sent again, because roles have changed since it was sent; and counts that. */
 static bool
-note_outdated(struct auth_lookup *lookup)
+count_resend_if_outdated(struct auth_lookup *lookup)
 {
 	return lookup->roles_epoch != shared_count_get(&lookup->source->all->roles_epoch) &&
-	       !TAILQ_EMPTY(&lookup->asks) && lookup->resent_count++ < OUTDATED_MAX;
+	       !TAILQ_EMPTY(&lookup->asks) && lookup->resent_count++ < RESENT_MAX;
 }
 
 void
@@ -212,7 +212,7 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, const s
 	struct auth_source *source = lookup->source;
 	struct auth_queries *all = source->all;
 
-	if (end == AUTH_END_ROW && note_outdated(lookup)) {
+	if (end == AUTH_END_ROW && count_resend_if_outdated(lookup)) {
 		TAILQ_INSERT_HEAD(&source->waiting, lookup, link);
 		return;
 	}
@@ -277,7 +277,7 @@ ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask 
 
 /* Writes the user's name as PostgreSQL knows it, without ".tenant". Returns false if there can be no such user. */
 static bool
-role_of(const struct auth_queries *all, const char *database, const char *user, char out[static CONFIG_NAME_MAX + 1])
+write_role(const struct auth_queries *all, const char *database, const char *user, char out[static CONFIG_NAME_MAX + 1])
 {
 	const struct config_scope *db = config_find_database(all->config, database);
 	struct fail why;
@@ -288,8 +288,8 @@ role_of(const struct auth_queries *all, const char *database, const char *user, 
 }
 
 static enum auth_verdict
-find_at(struct auth_queries *all, const char *database, const struct auth_key *what, struct auth_ask *ask,
-	const char **secret, struct fail *why, uint64_t now_us)
+find_answer(struct auth_queries *all, const char *database, const struct auth_key *what, struct auth_ask *ask,
+	    const char **secret, struct fail *why, uint64_t now_us)
 {
 	uint64_t roles_epoch = shared_count_get(&all->roles_epoch);
 	const struct auth_cached *kept;
@@ -311,7 +311,7 @@ find_at(struct auth_queries *all, const char *database, const struct auth_key *w
 		all->counters->auth_queries[AQ_HIT]++;
 		return kept_verdict(kept, secret);
 	}
-	/* The source could not be reached, and the next attempt is not due yet. */
+	/* If the source could not be reached, nothing is asked until the next attempt is due. */
 	if (source->conn_count == 0 && source->retry_us > now_us) {
 		source->all->counters->auth_queries[AQ_FAILED]++;
 		auth_log(source, &source->why_down, now_us);
@@ -327,9 +327,9 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 	struct auth_key what = { 0 };
 
 	*secret = NULL;
-	if (!auth_query_is_on(all, database) || !role_of(all, database, user, what.user))
+	if (!auth_query_is_on(all, database) || !write_role(all, database, user, what.user))
 		return AUTH_UNKNOWN;
-	return find_at(all, database, &what, ask, secret, why, now_us);
+	return find_answer(all, database, &what, ask, secret, why, now_us);
 }
 
 /* Returns the first database at which users can be looked up, or NULL. */
@@ -355,13 +355,14 @@ auth_query_member(struct auth_queries *all, const char *database, const char *us
 		fail_set(why, "28000", "could not look up the user's roles: there is no auth_query");
 		return AUTH_REFUSED;
 	}
-	if (strlen(role) > CONFIG_NAME_MAX || !role_of(all, database, user, what.user))
+	if (strlen(role) > CONFIG_NAME_MAX || !write_role(all, database, user, what.user))
 		return AUTH_UNKNOWN;
 	memcpy(what.role, role, strlen(role));
-	return find_at(all, database, &what, ask, &secret, why, now_us);
+	return find_answer(all, database, &what, ask, &secret, why, now_us);
 }
 
-/* A lookup that was sent goes on, because its answer will be cached. One that waits for a connection is dropped. */
+/* A lookup that was sent goes on, because its answer will be cached. A lookup that waits for a connection is dropped if
+ * no other login needs it. */
 void
 auth_query_abandon(void *arg)
 {
@@ -385,7 +386,7 @@ auth_query_expire(struct auth_queries *all, const char *database, const char *us
 	struct auth_key key;
 	char role[CONFIG_NAME_MAX + 1];
 
-	if (!auth_query_is_on(all, database) || !role_of(all, database, user, role) ||
+	if (!auth_query_is_on(all, database) || !write_role(all, database, user, role) ||
 	    (source = auth_source_of(all, database, now_us, NULL)) == NULL)
 		return;
 	key = lookup_key(source, role, "");
@@ -418,7 +419,7 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 	struct auth_lookup *lookup, *next;
 	struct fail why;
 
-	/* The end of a lookup runs callbacks only of clients that wait for this lookup, so they can't free next. */
+	/* The end of a lookup runs callbacks only of clients that wait for this lookup, so they can't free `next`. */
 	HASH_ITER(hh, all->lookups, lookup, next) {
 		struct auth_conn *conn = lookup->conn;
 

@@ -29,7 +29,7 @@ read_columns(const uint8_t *body, size_t len, struct column out[static COLUMNS_M
 }
 
 static bool
-answer_is_word(const struct column *c, const char *word)
+column_is_word(const struct column *c, const char *word)
 {
 	return c->len == strlen(word) && memcmp(c->text, word, c->len) == 0;
 }
@@ -62,9 +62,9 @@ static bool
 read_valid_until(const struct column *c, int64_t *us)
 {
 	*us = AUTH_VALID_FOR_EVER;
-	if (c->text == NULL || answer_is_word(c, "infinity") || answer_is_word(c, "Infinity"))
+	if (c->text == NULL || column_is_word(c, "infinity") || column_is_word(c, "Infinity"))
 		return true;
-	if (answer_is_word(c, "-infinity") || answer_is_word(c, "-Infinity")) {
+	if (column_is_word(c, "-infinity") || column_is_word(c, "-Infinity")) {
 		*us = INT64_MIN;
 		return true;
 	}
@@ -82,7 +82,7 @@ auth_answer_read(const uint8_t *body, size_t len, const char *user, struct auth_
 		return fail_set(why, "08P01", "its row does not have one to three columns");
 	if (count > 1) {
 		secret = &columns[1];
-		if (columns[0].text != NULL && !answer_is_word(&columns[0], user))
+		if (columns[0].text != NULL && !column_is_word(&columns[0], user))
 			return fail_set(why, "22023", "its row is about another user");
 	}
 	if (count > 2 && !read_valid_until(&columns[2], &out->valid_until_us))

@@ -31,7 +31,7 @@ struct auth_conn {
 	/* CONN_UNAVAILABLE: not logged in, closing, or in callbacks of logins; CONN_UP: takes a question if lookup is
 	 * NULL */
 	enum { CONN_UNAVAILABLE, CONN_UP, CONN_DONE /* ReadyForQuery has come */ } state;
-	bool has_answered; /* it has answered a question before: one that is lost with it may be asked again */
+	bool has_answered; /* the connection was good once, so a question that is lost with it may be asked again */
 	uint64_t idle_since_us;
 	/* the number of rows of the answer so far */
 	unsigned rows;
@@ -69,7 +69,7 @@ close_conn(struct auth_conn *conn)
 	dedicated_close(&conn->dedicated); /* calls on_closed */
 }
 
-/* Returns true if another connection may be opened. At the limit, closes an idle connection of any source for it. */
+/* Returns true if another connection may be opened. At the limit, first closes an idle connection of any source. */
 static bool
 make_room(struct auth_queries *all)
 {
@@ -157,10 +157,10 @@ auth_conns_tick(struct auth_source *source, uint64_t now_us)
 
 /* --- asking --- */
 
-/* Membership as PostgreSQL's hba.c sees it (is_member): INHERIT does not matter, and a superuser is a member only of
- * roles that were granted to it. The query returns one row if the user is a member, as source->query does for a user
- * who has a secret. Every name is qualified. */
-#define MEMBER                                                                                                         \
+/* Looks for membership as PostgreSQL's hba.c does (is_member): INHERIT does not matter, and a superuser is a member
+ * only of roles that were granted to it. The query returns one row if the user is a member, as source->query does for a
+ * user who has a secret. Every name is qualified. */
+#define MEMBER_QUERY                                                                                                   \
 	"WITH RECURSIVE own (oid) AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) "       \
 	"$1::pg_catalog.name UNION SELECT m.roleid FROM own, pg_catalog.pg_auth_members AS m "                         \
 	"WHERE m.member OPERATOR(pg_catalog.=) own.oid) SELECT 'member'::pg_catalog.text FROM own, "                   \
@@ -175,7 +175,7 @@ put_lookup(struct buf *b, const struct auth_source *source, const struct auth_ke
 	size_t begun = message_begin(b, 'P');
 
 	buf_put_str(b, "");
-	buf_put_str(b, has_role ? MEMBER : source->query);
+	buf_put_str(b, has_role ? MEMBER_QUERY : source->query);
 	buf_put_u16(b, 0); /* PostgreSQL infers the type of $1, which may be text or name */
 	message_end(b, begun);
 	message_bind_text(b, "", "", names, has_role ? 2 : 1);
@@ -205,14 +205,14 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 		srv->stream.is_broken = true; /* no memory: no answer will come, so the lookup ends at its deadline */
 }
 
-/* Returns a connection that is logged in (and has no question in progress, if is_free), or NULL. */
+/* Returns a connection that is logged in (and has no question in progress, if must_be_free), or NULL. */
 static struct auth_conn *
-find_up(const struct auth_source *source, bool is_free)
+find_up(const struct auth_source *source, bool must_be_free)
 {
 	struct auth_conn *conn;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-		if (conn->state != CONN_UNAVAILABLE && (!is_free || conn->lookup == NULL))
+		if (conn->state != CONN_UNAVAILABLE && (!must_be_free || conn->lookup == NULL))
 			return conn;
 	return NULL;
 }
@@ -290,8 +290,7 @@ on_done(struct dedicated *d)
 	((struct auth_conn *)d)->state = CONN_DONE;
 }
 
-/* The callbacks of the logins may do anything, so the connection is CONN_UNAVAILABLE meanwhile.
- * */
+/* The callbacks of the logins may do anything, so the connection is CONN_UNAVAILABLE while they run. */
 static void
 on_batch_end(struct dedicated *d)
 {

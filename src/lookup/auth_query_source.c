@@ -11,12 +11,12 @@
 
 #define SOURCES_MAX 256u
 #define ROUTES_MAX 1024u
-#define ANSWER_US (3 * US_PER_S) /* for the query, after connecting */
+#define ANSWER_US (3 * US_PER_S) /* the time that the query may take, without the time to connect */
 #define LOG_EVERY_US US_PER_S
 
 /* auth_query = builtin. Every name is qualified, so whatever search_path is, no operator or function of another schema
  * is used. An operator who wants to leave out superusers, for example, configures another query. */
-#define BUILTIN                                                                                                        \
+#define BUILTIN_QUERY                                                                                                  \
 	"SELECT rolname, rolpassword, extract(epoch FROM rolvaliduntil) FROM pg_catalog.pg_authid "                    \
 	"WHERE rolcanlogin AND rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name "                                    \
 	"AND (rolvaliduntil IS NULL OR rolvaliduntil OPERATOR(pg_catalog.>=) pg_catalog.now())"
@@ -39,22 +39,22 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 {
 	const struct pool_database *used;
 	struct scope_settings s;
-	const char *asked;
+	const char *queried;
 
 	if (!compat_does(all->config, COMPAT_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
 		return 0;
-	asked = queried_database(all->config, database, &s);
-	if (strcmp(asked, "pgbouncer") == 0 || config_find_database(all->config, asked) == NULL) {
-		if (strcmp(asked, "pgbouncer") == 0)
+	queried = queried_database(all->config, database, &s);
+	if (strcmp(queried, "pgbouncer") == 0 || config_find_database(all->config, queried) == NULL) {
+		if (strcmp(queried, "pgbouncer") == 0)
 			fail_set(why, "F0000", "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
 		else
-			fail_set(why, "F0000", "authentication database \"%s\" is not configured", asked);
+			fail_set(why, "F0000", "authentication database \"%s\" is not configured", queried);
 		log_error(all->env.log, "%s", why->text);
 		return fail_pgbouncer_text(why, "bouncer config error");
 	}
-	used = pool_set_find_database(all->pools, asked);
-	if (asked != database && used != NULL && used->is_disabled)
-		return fail_set(why, "55000", "authentication database \"%s\" is disabled", asked);
+	used = pool_set_find_database(all->pools, queried);
+	if (queried != database && used != NULL && used->is_disabled)
+		return fail_set(why, "55000", "authentication database \"%s\" is disabled", queried);
 	return 0;
 }
 
@@ -80,17 +80,17 @@ static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)
 {
-	const char *ours = queried_database(all->config, database, s);
-	const struct config_scope *db = config_find_database(all->config, ours);
-	const char *asked = ours == s->auth_database ? "" : s->auth_database;
+	const char *queried = queried_database(all->config, database, s);
+	const struct config_scope *db = config_find_database(all->config, queried);
+	const char *dbname = queried == s->auth_database ? "" : s->auth_database;
 
 	if (db == NULL) {
-		fail_set(why, "F0000", "authentication database \"%s\" is not configured", ours);
+		fail_set(why, "F0000", "authentication database \"%s\" is not configured", queried);
 		return NULL;
 	}
-	if (asked[0] == '\0' && db->upstream->dbname[0] == '\0')
-		asked = upstream_database(db->upstream, ours);
-	return pool_target_new_own(db->upstream, s, all->tls, all->users, database, s->auth_user, asked, keys, why);
+	if (dbname[0] == '\0' && db->upstream->dbname[0] == '\0')
+		dbname = upstream_database(db->upstream, queried);
+	return pool_target_new_own(db->upstream, s, all->tls, all->users, database, s->auth_user, dbname, keys, why);
 }
 
 static bool
@@ -131,7 +131,7 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 	TAILQ_INIT(&source->conns);
 	TAILQ_INIT(&source->waiting);
 	source->is_builtin = strcmp(s->auth_query, "builtin") == 0;
-	source->query = strdup(source->is_builtin ? BUILTIN : s->auth_query);
+	source->query = strdup(source->is_builtin ? BUILTIN_QUERY : s->auth_query);
 	source->target = source->query == NULL ? NULL : target_new(all, database, s, &source->keys, why);
 	/* A configured query runs with the role's own search_path and the settings of the upstream line. */
 	source->settings = source->target == NULL ? NULL : gucs_empty(all->env.guc_store);
@@ -191,8 +191,8 @@ make_room(struct auth_queries *all)
 	return all->source_count < SOURCES_MAX;
 }
 
-/* Returns an existing source that equals `made`, which is then freed; else `made` itself; NULL with *why set if there
- * are too many sources. */
+/* If a source equals `made`, frees `made` and returns that source. Otherwise adds and returns `made`, or frees it and
+ * returns NULL with *why set if there are too many sources. */
 static struct auth_source *
 source_intern(struct auth_queries *all, struct auth_source *made, struct fail *why)
 {

@@ -14,7 +14,7 @@
 
 TAILQ_HEAD(waiter_queue, verifier_waiter);
 
-/* The work and its input belong to a thread until it is done; waiters and entry always belong to the loop. */
+/* The work and its input belong to a thread until the work is done; waiters and entry always belong to the loop. */
 struct verifier_derivation {
 	struct work work; /* must be first */
 	char *password;
@@ -22,10 +22,10 @@ struct verifier_derivation {
 	struct fail why;
 	int result;
 	struct waiter_queue waiters;
-	struct kept *entry; /* NULL if the result will not be kept */
+	struct entry *entry; /* NULL if the result will not be kept */
 };
 
-struct kept {
+struct entry {
 	UT_hash_handle hh;
 	uint8_t fingerprint[FINGERPRINT_LEN]; /* of the password, which only auth/users.c keeps */
 	struct scram_verifier verifier; /* iterations is set from the beginning */
@@ -38,11 +38,11 @@ struct verifier_cache {
 	struct inbox *inbox;
 	uint8_t fingerprint_key[FINGERPRINT_LEN];
 	uint64_t seed;
-	struct kept *table;
+	struct entry *table;
 };
 
 static void
-free_kept(struct kept *k)
+free_entry(struct entry *k)
 {
 	if (k != NULL)
 		OPENSSL_cleanse(k, sizeof(*k));
@@ -50,12 +50,12 @@ free_kept(struct kept *k)
 }
 
 static void
-remove_kept(struct verifier_cache *cache, struct kept *k)
+remove_entry(struct verifier_cache *cache, struct entry *k)
 {
 	HASH_DELETE(hh, cache->table, k);
 	if (k->derivation != NULL)
 		k->derivation->entry = NULL;
-	free_kept(k);
+	free_entry(k);
 }
 
 struct verifier_cache *
@@ -76,10 +76,10 @@ verifier_cache_new(struct helpers *helpers, struct inbox *inbox)
 void
 verifier_cache_clear(struct verifier_cache *cache)
 {
-	struct kept *k, *next;
+	struct entry *k, *next;
 
 	HASH_ITER(hh, cache->table, k, next)
-		remove_kept(cache, k);
+		remove_entry(cache, k);
 }
 
 void
@@ -102,7 +102,7 @@ take_fingerprint(const struct verifier_cache *cache, const char *password, uint8
 }
 
 static bool
-is_made_from(const struct verifier_cache *cache, const struct kept *k, const char *password, uint32_t iterations)
+is_made_from(const struct verifier_cache *cache, const struct entry *k, const char *password, uint32_t iterations)
 {
 	uint8_t fingerprint[FINGERPRINT_LEN];
 
@@ -113,7 +113,7 @@ is_made_from(const struct verifier_cache *cache, const struct kept *k, const cha
 const struct scram_verifier *
 verifier_cache_find(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
 {
-	struct kept *k;
+	struct entry *k;
 
 	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
 	return k != NULL && k->derivation == NULL && is_made_from(cache, k, password, iterations) ? &k->verifier : NULL;
@@ -152,8 +152,8 @@ on_derived(struct work *w)
 	if (d->entry != NULL) {
 		d->entry->derivation = NULL;
 		d->entry->verifier = d->verifier;
-		if (d->result < 0)
-			d->entry->verifier.iterations = 0; /* no login asks for 0, so the next one derives again */
+		if (d->result < 0) /* no login asks for 0 iterations, so the next login derives again */
+			d->entry->verifier.iterations = 0;
 	}
 	while ((t = TAILQ_FIRST(&d->waiters)) != NULL) {
 		TAILQ_REMOVE(&d->waiters, t, link);
@@ -180,21 +180,21 @@ new_derivation(const char *password, uint32_t iterations)
 	d->work.done = on_derived;
 	d->verifier.salt_len = SALT_LEN;
 	d->verifier.iterations = iterations;
-	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* the result if it never runs */
+	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* the result if the work never runs */
 	TAILQ_INIT(&d->waiters);
 	return d;
 }
 
-static struct kept *
-new_kept(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
+static struct entry *
+new_entry(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
 {
 	size_t len = strlen(user);
-	struct kept *k = calloc(1, sizeof(*k) + len + 1);
+	struct entry *k = calloc(1, sizeof(*k) + len + 1);
 
 	if (k == NULL)
 		return NULL;
 	if (take_fingerprint(cache, password, k->fingerprint) < 0) {
-		free_kept(k);
+		free_entry(k);
 		return NULL;
 	}
 	memcpy(k->user, user, len + 1);
@@ -213,7 +213,7 @@ static int
 derivation_begin(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 		 struct verifier_waiter *waiter, struct fail *why)
 {
-	struct kept *k = new_kept(cache, user, password, iterations);
+	struct entry *k = new_entry(cache, user, password, iterations);
 	struct verifier_derivation *d = new_derivation(password, iterations);
 
 	if (k == NULL || d == NULL)
@@ -225,12 +225,12 @@ derivation_begin(struct verifier_cache *cache, const char *user, const char *pas
 			d->entry = k;
 			k->derivation = d;
 		} else
-			free_kept(k);
+			free_entry(k);
 		wait_for(d, waiter);
 		return 0;
 	}
 	free_derivation(d);
-	free_kept(k);
+	free_entry(k);
 	return -1;
 }
 
@@ -238,7 +238,7 @@ int
 verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 		      struct verifier_waiter *waiter, struct fail *why)
 {
-	struct kept *k;
+	struct entry *k;
 
 	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
 	if (k != NULL && k->derivation != NULL && is_made_from(cache, k, password, iterations)) {
@@ -246,7 +246,7 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 		return 0;
 	}
 	if (k != NULL) /* made from another password */
-		remove_kept(cache, k);
+		remove_entry(cache, k);
 	return derivation_begin(cache, user, password, iterations, waiter, why);
 }
 

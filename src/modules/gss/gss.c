@@ -32,7 +32,7 @@ replace(char **text, const char *value)
 }
 
 static int
-option(void *options, const char *name, const char *value, struct fail *why)
+take_option(void *options, const char *name, const char *value, struct fail *why)
 {
 	struct gss_options *o = options;
 
@@ -112,7 +112,7 @@ const struct auth_module auth_module_gss = { .title = "GSSAPI",
 					     .rule = "gss %s",
 					     .token_request = AUTHENTICATION_GSS,
 					     .options_new = options_new,
-					     .option = option,
+					     .option = take_option,
 					     .warn = warn,
 					     .options_free = options_free,
 					     .service_name = service_name,

@@ -123,7 +123,7 @@ take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 	gss_release_buffer(&ignored, &out);
 	if (major == GSS_S_COMPLETE)
 		proof = gss_take_name(client, t->name, why);
-	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* no reply: the token is of another mechanism */
+	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* no reply means a token of another mechanism */
 		proof = PROOF_MORE;
 	else
 		proof = gss_failed(gss_is_system_error(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",

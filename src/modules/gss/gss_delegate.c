@@ -1,5 +1,5 @@
 /* src/modules/gss/gss_delegate.c - credentials that a client has delegated: a ticket with which pgweir gets other
- * tickets in the client's name. It is only in the library's memory. See gss.h, and README.md. */
+ * tickets in the client's name. The ticket is only in the library's memory. See gss.h, and README.md. */
 #include "modules/gss/gss_context.h"
 #include "base/clock.h"
 
@@ -38,7 +38,7 @@ check_credentials(gss_cred_id_t credentials, const char *client, uint64_t *until
 	enum proof proof;
 
 	*until_us = clock_now_us() + left * US_PER_S;
-	if (major == GSS_S_CREDENTIALS_EXPIRED) /* useless to all; asking for its name would leak memory */
+	if (major == GSS_S_CREDENTIALS_EXPIRED) /* an expired ticket is useless; reading its name would leak memory */
 		return PROOF_RIGHT;
 	if (major == GSS_S_COMPLETE)
 		major = gss_inquire_cred(&minor, credentials, &name, NULL, NULL, NULL);

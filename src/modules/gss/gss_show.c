@@ -51,7 +51,7 @@ fail_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, stru
 /* Only the first call, which gets the ticket, may ask a KDC. The second call judges PostgreSQL's reply locally, and
  * does not use the credentials, because another thread may hold these while a KDC hangs. */
 static enum proof
-next_token(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
+make_next_token(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {
 	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
 	gss_cred_id_t credentials = t->token == NULL ? gss_credentials(to->delegated) : GSS_C_NO_CREDENTIAL;
@@ -80,5 +80,5 @@ gss_make_token(const struct auth_server *to, struct auth_tokens *t, struct fail 
 			return PROOF_FAILED;
 		proof = import_service(to, t->context, why);
 	}
-	return proof == PROOF_MORE ? next_token(to, t->context, t, why) : proof;
+	return proof == PROOF_MORE ? make_next_token(to, t->context, t, why) : proof;
 }

@@ -10,7 +10,7 @@
 
 /* --- Names of users. --- */
 
-/* Writes value so that it stands for itself: bytes of specials and control characters as a backslash and two digits. */
+/* Writes value, with each control character and each byte in `specials` as a backslash and two hexadecimal digits. */
 static void
 put_escaped(struct buf *to, const char *value, const char *specials)
 {
@@ -39,9 +39,8 @@ ldap_put_filter(const struct ldap_settings *s, const char *user, struct buf *to)
 	buf_put(to, at, strlen(at));
 }
 
-/* If the prefix begins a distinguished name ("uid="), the user's name is a value in it, and is escaped. With a prefix
- * like "DOMAIN\", or a suffix like "@example.com" alone, the name is no distinguished name.
- */
+/* If the prefix begins a distinguished name ("uid="), the user's name is a value in that name, and is escaped. With a
+ * prefix like "DOMAIN\", or only a suffix like "@example.com", the result is no distinguished name. */
 void
 ldap_put_name(const struct ldap_settings *s, const char *user, struct buf *to)
 {

@@ -9,8 +9,8 @@
 
 #define ANSWER_MAX ((ber_len_t)1 << 20) /* the most bytes of a message; no answer that pgweir asks for is long */
 
-/* A connection, and the deadline for all that is done with it. */
-struct asking {
+/* A connection, and the deadline for all operations on it. */
+struct session {
 	const struct ldap_settings *s;
 	LDAP *ld; /* NULL if not made yet */
 	uint64_t deadline_us;
@@ -19,19 +19,19 @@ struct asking {
 };
 
 static uint64_t
-left_us(const struct asking *a)
+left_us(const struct session *a)
 {
 	uint64_t now_us = clock_now_us();
 
 	return now_us < a->deadline_us ? a->deadline_us - now_us : 0;
 }
 
-/* --- Layers of its connection. --- */
+/* --- I/O layers that are added to libldap's connection. --- */
 
 static int
-layer_setup(Sockbuf_IO_Desc *io, void *asking)
+layer_setup(Sockbuf_IO_Desc *io, void *session)
 {
-	io->sbiod_pvt = asking;
+	io->sbiod_pvt = session;
 	return 0;
 }
 
@@ -56,7 +56,7 @@ layer_write(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 static ber_slen_t
 wiper_write(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 {
-	const struct asking *a = io->sbiod_pvt;
+	const struct session *a = io->sbiod_pvt;
 	ber_slen_t sent = LBER_SBIOD_WRITE_NEXT(io, bytes, len);
 
 	if (sent > 0 && a->has_password)
@@ -85,7 +85,7 @@ timer_read(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 static const Sockbuf_IO timer = { layer_setup, NULL, layer_ctrl, timer_read, layer_write, NULL };
 
 static void
-add_layers(struct asking *a)
+add_layers(struct session *a)
 {
 	ber_len_t most = ANSWER_MAX;
 	Sockbuf *socket = NULL;
@@ -100,7 +100,7 @@ add_layers(struct asking *a)
 /* --- Asking. --- */
 
 static enum proof
-fail_asking(const struct asking *a, const char *doing, int result)
+fail_session(const struct session *a, const char *doing, int result)
 {
 	char *diagnosis = NULL;
 
@@ -113,7 +113,7 @@ fail_asking(const struct asking *a, const char *doing, int result)
 }
 
 static bool
-set_timeout(const struct asking *a, int option, uint64_t us)
+set_timeout(const struct session *a, int option, uint64_t us)
 {
 	const struct timeval time = { (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 
@@ -123,7 +123,7 @@ set_timeout(const struct asking *a, int option, uint64_t us)
 /* Gives the next operation the time that is left, and each server an equal share of that time to connect. Returns false
  * if no time is left. */
 static bool
-set_time(const struct asking *a)
+apply_deadline(const struct session *a)
 {
 	uint64_t us = left_us(a), servers = 1;
 	char *uris = NULL;
@@ -135,9 +135,9 @@ set_time(const struct asking *a)
 	return us > 0 && set_timeout(a, LDAP_OPT_NETWORK_TIMEOUT, us / servers) && set_timeout(a, LDAP_OPT_TIMEOUT, us);
 }
 
-/* Without ldapserver, DNS names the servers of the domain in base_dn. Returns what ldap_initialize() does. */
+/* Calls ldap_initialize(), and returns its result. Without ldapserver, DNS names the servers of base_dn's domain. */
 static int
-initialize(struct asking *a)
+initialize(struct session *a)
 {
 	char *domain = NULL, *hosts = NULL;
 	struct buf uris = { 0 };
@@ -164,7 +164,7 @@ initialize(struct asking *a)
 /* Makes the connection; nothing is sent yet, except to start TLS. References to other servers are not followed: libldap
  * would ask those anonymously, in the clear, and could not bind there. */
 static enum proof
-begin(struct asking *a)
+begin(struct session *a)
 {
 	const int version = LDAP_VERSION3;
 	int r = initialize(a);
@@ -174,26 +174,26 @@ begin(struct asking *a)
 	if (r == LDAP_SUCCESS)
 		r = ldap_set_option(a->ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
 	if (r != LDAP_SUCCESS)
-		return fail_asking(a, "begin", r);
+		return fail_session(a, "begin", r);
 	add_layers(a);
 	if (a->s->starts_tls) {
-		if (!set_time(a))
-			return fail_asking(a, "start TLS", LDAP_TIMEOUT);
+		if (!apply_deadline(a))
+			return fail_session(a, "start TLS", LDAP_TIMEOUT);
 		r = ldap_start_tls_s(a->ld, NULL, NULL);
 		if (r != LDAP_SUCCESS)
-			return fail_asking(a, "start TLS", r);
+			return fail_session(a, "start TLS", r);
 	}
 	return PROOF_RIGHT;
 }
 
-/* Returns the code of a bind. */
+/* Returns the result code of the bind. */
 static int
-bind_as(struct asking *a, const char *name, const char *password)
+bind_as(struct session *a, const char *name, const char *password)
 {
 	struct berval credentials = { strlen(password), (char *)(uintptr_t)password };
 	int r;
 
-	if (!set_time(a))
+	if (!apply_deadline(a))
 		return LDAP_TIMEOUT;
 	a->has_password = true;
 	r = ldap_sasl_bind_s(a->ld, name, LDAP_SASL_SIMPLE, &credentials, NULL, NULL, NULL);
@@ -201,9 +201,9 @@ bind_as(struct asking *a, const char *name, const char *password)
 	return r;
 }
 
-/* Takes the only entry's name from the result of a search. */
+/* Writes the name of the only entry that a search has found. */
 static enum proof
-take_entry(const struct asking *a, LDAPMessage *found, bool has_more, struct buf *name)
+take_entry(const struct session *a, LDAPMessage *found, bool has_more, struct buf *name)
 {
 	int count = ldap_count_entries(a->ld, found);
 	char *dn;
@@ -215,7 +215,7 @@ take_entry(const struct asking *a, LDAPMessage *found, bool has_more, struct buf
 	}
 	dn = ldap_get_dn(a->ld, ldap_first_entry(a->ld, found));
 	if (dn == NULL)
-		return fail_asking(a, "read the entry", LDAP_DECODING_ERROR);
+		return fail_session(a, "read the entry", LDAP_DECODING_ERROR);
 	buf_printf(name, "%s", dn);
 	ldap_memfree(dn);
 	return PROOF_RIGHT;
@@ -223,7 +223,7 @@ take_entry(const struct asking *a, LDAPMessage *found, bool has_more, struct buf
 
 /* Searches for the user's entry, and writes the entry's name. */
 static enum proof
-search(struct asking *a, const char *user, struct buf *name)
+search(struct session *a, const char *user, struct buf *name)
 {
 	char *attributes[] = { (char *)(uintptr_t)LDAP_NO_ATTRS, NULL };
 	const struct ldap_settings *s = a->s;
@@ -233,17 +233,17 @@ search(struct asking *a, const char *user, struct buf *name)
 	int r = bind_as(a, s->bind_dn != NULL ? s->bind_dn : "", s->bind_password != NULL ? s->bind_password : "");
 
 	if (r != LDAP_SUCCESS)
-		return fail_asking(a, "bind for a search", r);
+		return fail_session(a, "bind for a search", r);
 	ldap_put_filter(s, user, &filter);
 	buf_put_u8(&filter, '\0');
-	r = !buf_ok(&filter) ? LDAP_NO_MEMORY
-	    : !set_time(a)   ? LDAP_TIMEOUT
-			     : ldap_search_ext_s(a->ld, s->base_dn, s->scope, (const char *)filter.bytes, attributes, 0,
-						 NULL, NULL, NULL, 2, &found);
+	r = !buf_ok(&filter)	 ? LDAP_NO_MEMORY
+	    : !apply_deadline(a) ? LDAP_TIMEOUT
+				 : ldap_search_ext_s(a->ld, s->base_dn, s->scope, (const char *)filter.bytes,
+						     attributes, 0, NULL, NULL, NULL, 2, &found);
 	buf_fini(&filter);
 	proof = r == LDAP_SUCCESS || r == LDAP_SIZELIMIT_EXCEEDED
 		    ? take_entry(a, found, r == LDAP_SIZELIMIT_EXCEEDED, name)
-		    : fail_asking(a, "search", r);
+		    : fail_session(a, "search", r);
 	ldap_msgfree(found);
 	return proof;
 }
@@ -259,7 +259,7 @@ is_unjudged(int result)
 
 /* Finds the user's name, and binds with it. */
 static enum proof
-ask(struct asking *a, const char *user, const char *password, struct buf *name)
+ask(struct session *a, const char *user, const char *password, struct buf *name)
 {
 	enum proof proof = PROOF_RIGHT;
 	int r;
@@ -273,7 +273,7 @@ ask(struct asking *a, const char *user, const char *password, struct buf *name)
 	buf_put_u8(name, '\0');
 	r = buf_ok(name) ? bind_as(a, (const char *)name->bytes, password) : LDAP_NO_MEMORY;
 	if (is_unjudged(r))
-		return fail_asking(a, "bind", r);
+		return fail_session(a, "bind", r);
 	if (r == LDAP_SUCCESS)
 		return PROOF_RIGHT;
 	fail_set(a->why, "28000", "LDAP: bind refused at %.100s: %s", a->s->uris, ldap_err2string(r));
@@ -283,7 +283,7 @@ ask(struct asking *a, const char *user, const char *password, struct buf *name)
 enum proof
 ldap_prove(const struct auth_question *q, struct fail *why)
 {
-	struct asking a = { .s = q->options, .deadline_us = q->deadline_us, .why = why };
+	struct session a = { .s = q->options, .deadline_us = q->deadline_us, .why = why };
 	struct buf name = { 0 };
 	enum proof proof = begin(&a);
 

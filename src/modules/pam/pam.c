@@ -1,6 +1,6 @@
 /*
- * src/modules/pam/pam.c - asks PAM whether a password is right, by the name of a service (/etc/pam.d/SERVICE). Blocks
- * for as long as the service's modules like.
+ * src/modules/pam/pam.c - asks PAM whether a password is right for a service (/etc/pam.d/SERVICE). Blocks for as long
+ * as the service's modules take.
  */
 #include "auth/auth_module.h"
 #include "base/alloc.h"
@@ -8,7 +8,7 @@
 
 #include <security/pam_appl.h>
 
-/* Answers the questions of PAM's modules. If the answer must not be echoed, it is the password. PAM frees the
+/* Answers the questions of PAM's modules. A question whose answer must not be echoed gets the password. PAM frees the
  * answers. */
 static int
 converse(int count, const struct pam_message **asked, struct pam_response **out, void *password)
@@ -61,7 +61,7 @@ options_new(void)
 }
 
 static int
-option(void *options, const char *name, const char *value, struct fail *why)
+take_option(void *options, const char *name, const char *value, struct fail *why)
 {
 	struct pam_options *o = options;
 
@@ -123,7 +123,7 @@ prove(const struct auth_question *q, struct fail *why)
 const struct auth_module auth_module_pam = { .title = "PAM",
 					     .rule = "pam pamservice=\"%s\"",
 					     .options_new = options_new,
-					     .option = option,
+					     .option = take_option,
 					     .options_free = options_free,
 					     .service_name = service_of,
 					     .prove = prove };

@@ -1,6 +1,6 @@
 /*
- * src/modules/pgbouncer_ini/bouncer_combine.c - settings of PgBouncer's that together make one of pgweir's, and
- * settings of pgweir's for what every PgBouncer does.
+ * src/modules/pgbouncer_ini/bouncer_combine.c - PgBouncer's settings that together become one setting of pgweir, and
+ * pgweir's settings for behavior that every PgBouncer has.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/alloc.h"
@@ -8,9 +8,10 @@
 
 #include <arpa/inet.h>
 
-/* Emits a setting made of PgBouncer's setting `name`. Does nothing if this build of pgweir does not have it. */
+/* Emits pgweir's setting [section] key, made from PgBouncer's setting `name`. Does nothing if this build has no such
+ * setting of pgweir. */
 static void
-emit_of(struct bouncer *b, const char *name, const char *section, const char *key, const char *value)
+emit_setting(struct bouncer *b, const char *name, const char *section, const char *key, const char *value)
 {
 	char *from = xasprintf("%s = %s", name, bouncer_value(b, name));
 
@@ -27,7 +28,7 @@ emit_path(struct bouncer *b, const char *name, const char *section, const char *
 	struct fail why;
 
 	bouncer_convert(bouncer_key_find(name), bouncer_value(b, name), &value, &why);
-	emit_of(b, name, section, key, value_put_end(&value));
+	emit_setting(b, name, section, key, value_put_end(&value));
 	buf_fini(&value);
 }
 
@@ -39,7 +40,7 @@ emit_listen(struct bouncer *b, const char *address, const char *port)
 	struct in6_addr v6;
 	char *listen = xasprintf(inet_pton(AF_INET6, address, &v6) == 1 ? "[%s]:%s" : "%s:%s", address, port);
 
-	emit_of(b, "listen_addr", "pgweir", "listen", listen);
+	emit_setting(b, "listen_addr", "pgweir", "listen", listen);
 	free(listen);
 }
 
@@ -73,7 +74,7 @@ combine_listen(struct bouncer *b)
 		bouncer_note(b, line, "unix_socket_dir = %s: pgweir has no abstract sockets", dir);
 	else if (*dir != '\0') {
 		path = xasprintf("unix:%s/.s.PGSQL.%s", dir, port);
-		emit_of(b, "unix_socket_dir", "pgweir", "listen", path);
+		emit_setting(b, "unix_socket_dir", "pgweir", "listen", path);
 		free(path);
 	} else if (*bouncer_value(b, "listen_addr") == '\0')
 		problem_error(b->sink, line, "with listen_addr and unix_socket_dir empty nobody can connect");
@@ -92,16 +93,17 @@ combine_log(struct bouncer *b)
 		if (is_syslog)
 			bouncer_note(b, bouncer_line(b, "syslog"), "syslog: the log goes to logfile only");
 	} else
-		emit_of(b, is_syslog ? "syslog" : "logfile", "log", "destination", is_syslog ? "syslog" : "stderr");
-	emit_of(b, "verbose", "log", "level", atoi(bouncer_value(b, "verbose")) > 0 ? "debug" : "info");
+		emit_setting(b, is_syslog ? "syslog" : "logfile", "log", "destination",
+			     is_syslog ? "syslog" : "stderr");
+	emit_setting(b, "verbose", "log", "level", atoi(bouncer_value(b, "verbose")) > 0 ? "debug" : "info");
 	snprintf(interval, sizeof(interval), "%ds",
 		 atoi(bouncer_value(b, "log_stats")) != 0 ? atoi(bouncer_value(b, "stats_period")) : 0);
-	emit_of(b, "stats_period", "log", "stats_interval", interval);
+	emit_setting(b, "stats_period", "log", "stats_interval", interval);
 }
 
-/* --- who may come in ------------------------------------------------------------------------------------------ */
+/* --- logins --------------------------------------------------------------------------------------------------- */
 
-/* PgBouncer always has an auth_query, and runs it if there is an auth_user to run it as. PgBouncer keeps no answers. */
+/* PgBouncer always has an auth_query, which it runs as auth_user, if there is one. */
 static void
 combine_auth(struct bouncer *b)
 {
@@ -109,7 +111,7 @@ combine_auth(struct bouncer *b)
 
 	/* "any" lets all users in, "trust" only those in auth_file; with compat = pgbouncer, pgweir does the same. */
 	if (strcasecmp(bouncer_value(b, "auth_type"), "any") == 0) {
-		emit_of(b, "auth_type", "auth", "users_file", "");
+		emit_setting(b, "auth_type", "auth", "users_file", "");
 		if (bouncer_is_set(b, "auth_file"))
 			bouncer_note(b, bouncer_line(b, "auth_file"),
 				     "auth_file: not read, as auth_type = any authenticates nobody");
@@ -121,7 +123,7 @@ combine_auth(struct bouncer *b)
 	} else
 		emit_path(b, "auth_file", "auth", "users_file");
 	if (strcasecmp(bouncer_value(b, "auth_type"), "pam") == 0)
-		emit_of(b, "auth_type", "auth", "pam_service", "pgbouncer");
+		emit_setting(b, "auth_type", "auth", "pam_service", "pgbouncer");
 	if (strcmp(bouncer_value(b, "auth_dbname"), "pgbouncer") == 0)
 		problem_error(b->sink, bouncer_line(b, "auth_dbname"),
 			      "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
@@ -130,8 +132,8 @@ combine_auth(struct bouncer *b)
 			bouncer_note(b, bouncer_line(b, "auth_query"),
 				     "auth_query: for the databases that have an auth_user");
 	} else {
-		emit_of(b, "auth_user", "auth", "auth_user", user);
-		emit_of(b, "auth_query", "auth", "auth_query", bouncer_value(b, "auth_query"));
+		emit_setting(b, "auth_user", "auth", "auth_user", user);
+		emit_setting(b, "auth_query", "auth", "auth_query", bouncer_value(b, "auth_query"));
 	}
 }
 
@@ -143,7 +145,7 @@ oldest_version(const char *protocols)
 	return strstr(protocols, "tlsv1.3") != NULL && strstr(protocols, "tlsv1.2") == NULL ? "1.3" : "1.2";
 }
 
-/* Without TLS for clients, its files are left out: PgBouncer does not open them, so they need not exist. */
+/* If clients can't use TLS, the files for it are left out: PgBouncer does not open them, so they need not exist. */
 static void
 combine_tls(struct bouncer *b)
 {
@@ -153,19 +155,19 @@ combine_tls(struct bouncer *b)
 
 	if (*bouncer_value(b, "server_tls_ca_file") != '\0')
 		emit_path(b, "server_tls_ca_file", "tls_server", "ca_file");
-	emit_of(b, "server_tls_protocols", "tls_server", "min_version",
-		oldest_version(bouncer_value(b, "server_tls_protocols")));
+	emit_setting(b, "server_tls_protocols", "tls_server", "min_version",
+		     oldest_version(bouncer_value(b, "server_tls_protocols")));
 	if (strcasecmp(bouncer_value(b, "client_tls_sslmode"), "disable") == 0)
 		return;
 	emit_path(b, "client_tls_cert_file", "tls_client", "certificate_file");
 	emit_path(b, "client_tls_key_file", "tls_client", "key_file");
 	emit_path(b, "client_tls_ca_file", "tls_client", "ca_file");
-	emit_of(b, "client_tls_protocols", "tls_client", "min_version",
-		oldest_version(bouncer_value(b, "client_tls_protocols")));
+	emit_setting(b, "client_tls_protocols", "tls_client", "min_version",
+		     oldest_version(bouncer_value(b, "client_tls_protocols")));
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		is_word |= strcmp(words[i], ciphers) == 0;
 	if (!is_word)
-		emit_of(b, "client_tls_ciphers", "tls_client", "ciphers", ciphers);
+		emit_setting(b, "client_tls_ciphers", "tls_client", "ciphers", ciphers);
 }
 
 static void
@@ -173,12 +175,12 @@ combine_check_query(struct bouncer *b)
 {
 	const char *query = bouncer_value(b, "server_check_query");
 
-	emit_of(b, "server_check_query", "pool", "pool_pre_ping", *query != '\0' ? "on" : "off");
+	emit_setting(b, "server_check_query", "pool", "pool_pre_ping", *query != '\0' ? "on" : "off");
 	if (*query != '\0' && strcmp(query, "<empty>") != 0)
-		emit_of(b, "server_check_query", "pool", "ping_query", query);
+		emit_setting(b, "server_check_query", "pool", "ping_query", query);
 }
 
-/* --- what no setting says ------------------------------------------------------------------------------------- */
+/* --- behavior for which PgBouncer has no setting -------------------------------------------------------------- */
 
 static void
 add_constants(struct bouncer *b)

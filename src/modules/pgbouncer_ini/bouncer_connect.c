@@ -2,9 +2,9 @@
  * src/modules/pgbouncer_ini/bouncer_connect.c - the lines of [databases], [users] and [peers]: "name = word=value
  * word='value with blanks'".
  *
- * They are read as PgBouncer's loader does. A value ends at a blank or, if it is in single quotes, at the closing
- * quote; two quotes in it stand for one. An empty value is an error. If a word occurs several times, its last value
- * counts.
+ * The lines are read as PgBouncer's loader reads them. A value ends at a blank or, if it is in single quotes, at the
+ * closing quote; two quotes in the value stand for one quote. An empty value is an error. If a word occurs several
+ * times, its last value counts.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/alloc.h"
@@ -213,7 +213,7 @@ is_overridden(const struct connect_line *c, size_t row)
 }
 
 static void
-emit_words(const struct connect_line *c, const char *section)
+emit_settings(const struct connect_line *c, const char *section)
 {
 	const struct bouncer_word *word;
 
@@ -242,7 +242,7 @@ emit_words(const struct connect_line *c, const char *section)
 		}
 }
 
-/* --- who runs auth_query, and where --------------------------------------------------------------------------- */
+/* --- auth_query ----------------------------------------------------------------------------------------------- */
 
 static void
 emit_auth(const struct connect_line *c, const char *section)
@@ -297,7 +297,7 @@ bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, 
 				emit_upstream(&c, section);
 				emit_auth(&c, section);
 			}
-			emit_words(&c, section);
+			emit_settings(&c, section);
 			if (b->setting_count == before)
 				bouncer_emit(b, entry->line, "", section, NULL, NULL);
 		}
@@ -319,7 +319,7 @@ bouncer_emit_peers(struct bouncer *b)
 			const char *host = value_of(&c, "host"), *port = value_of(&c, "port");
 			bool is_v6;
 
-			/* "7=10.0.0.1:6432", "7=[::1]:6432" or "7=/run/other:6432". */
+			/* writes "7=10.0.0.1:6432", "7=[::1]:6432" or "7=/run/other:6432" */
 			if (host == NULL)
 				host = socket_dir(&c);
 			is_v6 = *host != '/' && strchr(host, ':') != NULL;

@@ -29,7 +29,7 @@ static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { 
 #define TAKEN(section, key) BOUNCER_TAKEN, section, key, NULL, NULL
 #define TAKEN_ZERO(section, key, zero) BOUNCER_TAKEN, section, key, zero, NULL
 #define TAKEN_WORDS(section, key, words) BOUNCER_TAKEN, section, key, NULL, words
-#define OWN(section, key) BOUNCER_SPECIAL, section, key, NULL, NULL
+#define SPECIAL(section, key) BOUNCER_SPECIAL, section, key, NULL, NULL
 #define PART(section, key) BOUNCER_PART, section, key, NULL, NULL
 #define IGNORED BOUNCER_IGNORED, NULL, NULL, NULL, NULL
 #define REFUSED BOUNCER_REFUSED, NULL, NULL, NULL, NULL
@@ -41,7 +41,7 @@ static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { 
 #define DNS "names of hosts are looked up as resolv.conf says, for each new connection"
 #define FOLLOWED "only with options among ignore_startup_parameters: else all settings of a session are followed"
 #define SEALED "pgweir itself clears what a client has left in a server connection, and only what there is"
-#define CURVES "OpenSSL's own choice is used"
+#define OPENSSL_CHOOSES "OpenSSL's own choice is used"
 #define NAMED "the log and the service manager know this process as pgweir"
 
 static const struct bouncer_key keys[] = {
@@ -49,29 +49,29 @@ static const struct bouncer_key keys[] = {
 	{ "application_name_add_host", "0", BOUNCER_SWITCH, TAKEN("pgweir", "application_name_add_host"), NULL },
 	{ "auth_dbname", NULL, BOUNCER_TEXT, TAKEN("auth", "auth_database"),
 	  "a database of the file, with its own host; users of the console are looked up there, too" },
-	{ "auth_file", NULL, BOUNCER_PATH, OWN("auth", "users_file"), "not read with auth_type = any" },
+	{ "auth_file", NULL, BOUNCER_PATH, SPECIAL("auth", "users_file"), "not read with auth_type = any" },
 	{ "auth_hba_file", "", BOUNCER_PATH, TAKEN("auth", "hba_file"), NULL },
 	{ "auth_ident_file", NULL, BOUNCER_PATH, TAKEN("auth", "ident_file"), NULL },
 #ifdef WITH_LDAP
 	{ "auth_ldap_options", NULL, BOUNCER_TEXT, TAKEN("auth", "ldap_options"), NULL },
 #endif
-	{ "auth_query", DEFAULT_QUERY, BOUNCER_TEXT, OWN("auth", "auth_query"),
+	{ "auth_query", DEFAULT_QUERY, BOUNCER_TEXT, SPECIAL("auth", "auth_query"),
 	  "where there is an auth_user; asked at each login, as there (auth_query_ttl = 0s)" },
 	{ "auth_type", "md5", BOUNCER_WORD, TAKEN_WORDS("auth", "method", auth_types),
 	  "plain is password; any is trust, and users_file is not read; pam has the service pgbouncer" },
-	{ "auth_user", NULL, BOUNCER_TEXT, OWN("auth", "auth_user"), NULL },
+	{ "auth_user", NULL, BOUNCER_TEXT, SPECIAL("auth", "auth_user"), NULL },
 	{ "autodb_idle_timeout", "3600", BOUNCER_TIME, IGNORED, "databases of * are freed with their last pool" },
 	{ "cancel_wait_timeout", "10", BOUNCER_TIME, IGNORED, "cancel requests wait for nothing" },
 	{ "client_idle_timeout", "0", BOUNCER_TIME, TAKEN("timeouts", "client_idle_timeout"), NULL },
 	{ "client_login_timeout", "60", BOUNCER_TIME, TAKEN_ZERO("timeouts", "login_timeout", "1h"), NULL },
 	{ "client_tls13_ciphers", NULL, BOUNCER_TEXT, TAKEN("tls_client", "tls13_ciphers"), NULL },
-	{ "client_tls_ca_file", "", BOUNCER_PATH, OWN("tls_client", "ca_file"), NULL },
-	{ "client_tls_cert_file", "", BOUNCER_PATH, OWN("tls_client", "certificate_file"), NULL },
-	{ "client_tls_ciphers", "default", BOUNCER_TEXT, OWN("tls_client", "ciphers"),
+	{ "client_tls_ca_file", "", BOUNCER_PATH, SPECIAL("tls_client", "ca_file"), NULL },
+	{ "client_tls_cert_file", "", BOUNCER_PATH, SPECIAL("tls_client", "certificate_file"), NULL },
+	{ "client_tls_ciphers", "default", BOUNCER_TEXT, SPECIAL("tls_client", "ciphers"),
 	  "words such as default and secure are pgweir's own choice" },
-	{ "client_tls_dheparams", "auto", BOUNCER_TEXT, IGNORED, CURVES },
-	{ "client_tls_ecdhcurve", "auto", BOUNCER_TEXT, IGNORED, CURVES },
-	{ "client_tls_key_file", "", BOUNCER_PATH, OWN("tls_client", "key_file"), NULL },
+	{ "client_tls_dheparams", "auto", BOUNCER_TEXT, IGNORED, OPENSSL_CHOOSES },
+	{ "client_tls_ecdhcurve", "auto", BOUNCER_TEXT, IGNORED, OPENSSL_CHOOSES },
+	{ "client_tls_key_file", "", BOUNCER_PATH, SPECIAL("tls_client", "key_file"), NULL },
 	{ "client_tls_protocols", "secure", BOUNCER_TEXT, PART("tls_client", "min_version"),
 	  "1.3 if it is the only one, else 1.2" },
 	{ "client_tls_sslmode", "disable", BOUNCER_WORD, TAKEN_WORDS("tls_client", "mode", sslmodes), NULL },
@@ -92,7 +92,7 @@ static const struct bouncer_key keys[] = {
 	{ "log_disconnections", "1", BOUNCER_COUNT, IGNORED, "log.connections covers both" },
 	{ "log_pooler_errors", "1", BOUNCER_COUNT, IGNORED, "errors are always logged" },
 	{ "log_stats", "1", BOUNCER_SWITCH, PART("log", "stats_interval"), "0 is 0s" },
-	{ "logfile", "", BOUNCER_PATH, OWN("log", "destination"), "standard error gets nothing then" },
+	{ "logfile", "", BOUNCER_PATH, SPECIAL("log", "destination"), "standard error gets nothing then" },
 	{ "login_notify_message", "", BOUNCER_TEXT, TAKEN("pgweir", "login_notify_message"), NULL },
 	{ "max_client_conn", "100", BOUNCER_COUNT, TAKEN("pgweir", "max_client_connections"), NULL },
 	{ "max_db_client_connections", "0", BOUNCER_COUNT, TAKEN("limits", "max_db_client_connections"), NULL },
@@ -127,10 +127,10 @@ static const struct bouncer_key keys[] = {
 	{ "server_reset_query", "DISCARD ALL", BOUNCER_TEXT, IGNORED, SEALED },
 	{ "server_reset_query_always", "0", BOUNCER_COUNT, IGNORED, SEALED },
 	{ "server_round_robin", "0", BOUNCER_WORD, TAKEN_WORDS("pool", "pool_lifo", not_switches), NULL },
-	{ "server_tls13_ciphers", NULL, BOUNCER_TEXT, IGNORED, CURVES },
-	{ "server_tls_ca_file", "", BOUNCER_PATH, OWN("tls_server", "ca_file"), NULL },
+	{ "server_tls13_ciphers", NULL, BOUNCER_TEXT, IGNORED, OPENSSL_CHOOSES },
+	{ "server_tls_ca_file", "", BOUNCER_PATH, SPECIAL("tls_server", "ca_file"), NULL },
 	{ "server_tls_cert_file", "", BOUNCER_PATH, TAKEN("tls_server", "certificate_file"), NULL },
-	{ "server_tls_ciphers", "default", BOUNCER_TEXT, IGNORED, CURVES },
+	{ "server_tls_ciphers", "default", BOUNCER_TEXT, IGNORED, OPENSSL_CHOOSES },
 	{ "server_tls_key_file", "", BOUNCER_PATH, TAKEN("tls_server", "key_file"), NULL },
 	{ "server_tls_protocols", "secure", BOUNCER_TEXT, PART("tls_server", "min_version"),
 	  "1.3 if it is the only one, else 1.2" },
@@ -164,7 +164,7 @@ static const struct bouncer_key keys[] = {
 };
 
 #define IN_UPSTREAM "a word of upstream"
-#define OURS "a word of upstream; libpq's, which PgBouncer does not have"
+#define OF_LIBPQ "a word of upstream; libpq's, which PgBouncer does not have"
 #define ANY_DATABASE "of a file with compat = pgbouncer: the name of a database of the file"
 
 static const struct bouncer_word words[] = {
@@ -183,14 +183,14 @@ static const struct bouncer_word words[] = {
 	{ "load_balance_hosts", OF_DATABASE, WORD_HOSTS, NULL, "a word of upstream; several hosts take turns unless it is disable" },
 	{ "connect_query", OF_DATABASE, WORD_UPSTREAM, NULL,
 	  "a word of upstream; it runs on each new connection, and again after a client's settings were cleared" },
-	{ "sslmode", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
-	{ "sslrootcert", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
-	{ "sslcert", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
-	{ "sslkey", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
-	{ "sslnegotiation", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
-	{ "sslsni", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
-	{ "channel_binding", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
-	{ "target_session_attrs", OF_DATABASE, WORD_UPSTREAM, NULL, OURS },
+	{ "sslmode", OF_DATABASE, WORD_UPSTREAM, NULL, OF_LIBPQ },
+	{ "sslrootcert", OF_DATABASE, WORD_UPSTREAM, NULL, OF_LIBPQ },
+	{ "sslcert", OF_DATABASE, WORD_UPSTREAM, NULL, OF_LIBPQ },
+	{ "sslkey", OF_DATABASE, WORD_UPSTREAM, NULL, OF_LIBPQ },
+	{ "sslnegotiation", OF_DATABASE, WORD_UPSTREAM, NULL, OF_LIBPQ },
+	{ "sslsni", OF_DATABASE, WORD_UPSTREAM, NULL, OF_LIBPQ },
+	{ "channel_binding", OF_DATABASE, WORD_UPSTREAM, NULL, OF_LIBPQ },
+	{ "target_session_attrs", OF_DATABASE, WORD_UPSTREAM, NULL, OF_LIBPQ },
 	{ "pool_size", OF_DATABASE | OF_USER, WORD_SETTING, "default_pool_size", NULL },
 	{ "pool_size", OF_PEER, WORD_HOSTS, NULL, "ignored: each cancel request has a connection of its own" },
 	{ "min_pool_size", OF_DATABASE, WORD_SETTING, "min_pool_size", NULL },

@@ -1,9 +1,9 @@
 /*
  * src/modules/pgbouncer_ini/bouncer_reader.c - the lines of a pgbouncer.ini, and of the files that it includes.
  *
- * They are read as PgBouncer does (its parser is in libusual): comments begin a line, a value is the rest of its line,
- * the last of several values counts, and each [pgbouncer] begins from the defaults again. PgBouncer stops at an error;
- * this reader goes on, so that all errors are seen at once.
+ * The lines are read as PgBouncer reads them (its parser is in libusual): a comment has a line of its own, a value is
+ * the rest of its line, the last of several values counts, and each section [pgbouncer] begins with the defaults again.
+ * PgBouncer stops at an error; this reader goes on, so that all errors are seen at once.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/alloc.h"
@@ -59,7 +59,7 @@ report_unknown_key(const struct reader *r, unsigned line, const char *name)
 	struct nearest nearest = nearest_to(name);
 	const struct config_key *ours;
 
-	/* An operator's file may have this setting, for a fork of PgBouncer. */
+	/* A file that was written for a fork of PgBouncer may have this setting. */
 	if (strcmp(name, "stats_users_prefix") == 0) {
 		problem_warning(r->b->sink, line,
 				"stats_users_prefix, which only a fork of PgBouncer has, is not followed: name in "

@@ -35,7 +35,7 @@ bouncer_line(const struct bouncer *b, const char *name)
 
 /* --- what comes out ------------------------------------------------------------------------------------------- */
 
-/* Returns a text that pgweir's file expands to value: ${ and $$ have a meaning there. The caller frees the text. */
+/* Escapes ${ and $$, which have a meaning in pgweir's file. The caller frees the result. */
 static char *
 escape_dollars(const char *value)
 {
@@ -109,7 +109,7 @@ bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...)
 
 /* --- values --------------------------------------------------------------------------------------------------- */
 
-/* Reads a number with base 0, as PgBouncer does by strtol(). */
+/* Reads a decimal, octal (0...) or hexadecimal (0x...) number, as PgBouncer does. */
 static int
 read_number(const char *value, long long *out, struct fail *why)
 {
@@ -123,7 +123,7 @@ read_number(const char *value, long long *out, struct fail *why)
 }
 
 static int
-out_of_range(const char *min, const char *max, const char *taken, struct fail *why)
+fail_out_of_range(const char *min, const char *max, const char *taken, struct fail *why)
 {
 	fail_set(why, "22023", "the value must be from %s to %s", min, max);
 	fail_detail(why, "The value %s is used.", taken);
@@ -160,7 +160,7 @@ convert_time(const struct config_key *ours, const struct bouncer_key *key, const
 	value_put_time(&min, ours->min);
 	value_put_time(&max, ours->max);
 	if (us < (double)ours->min || us > (double)ours->max)
-		result = out_of_range(value_put_end(&min), value_put_end(&max), value_put_end(to), why);
+		result = fail_out_of_range(value_put_end(&min), value_put_end(&max), value_put_end(to), why);
 	buf_fini(&min);
 	buf_fini(&max);
 	return result;
@@ -237,7 +237,7 @@ bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to
 		snprintf(texts[2], sizeof(texts[2]), "%lld", n < min ? min : n > max ? max : n);
 		buf_printf(to, "%s", n <= 0 && key->zero != NULL ? key->zero : texts[2]);
 		return n > max || n < (key->zero != NULL ? 0 : min)
-			   ? out_of_range(texts[0], texts[1], value_put_end(to), why)
+			   ? fail_out_of_range(texts[0], texts[1], value_put_end(to), why)
 			   : 0;
 	case BOUNCER_TIME:
 	case BOUNCER_MS:
@@ -263,8 +263,8 @@ bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to
 
 /* --- [pgbouncer] ---------------------------------------------------------------------------------------------- */
 
-/* Reports a value that can't be converted: PgBouncer does not start with such a value. In the console's SET, a value
- * out of range is an error, too. */
+/* Reports a value that can't be converted as an error, because PgBouncer does not start with such a value. A value out
+ * of range gets only a warning, except in the console's SET. */
 static void
 report_value(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
 {
@@ -315,7 +315,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 
 /* Sorts the settings in the order of the table of keys, so that each section begins once. */
 static void
-put_in_order(struct bouncer *b)
+sort_settings(struct bouncer *b)
 {
 	struct bouncer_setting *sorted = NULL;
 	const struct config_key *key;
@@ -342,14 +342,14 @@ bouncer_translate(struct bouncer *b)
 	for (size_t i = 0; i < b->ours_count; i++)
 		add_setting(&b->settings, &b->setting_count, &b->ours[i]);
 	b->ours_count = 0;
-	put_in_order(b);
+	sort_settings(b);
 	bouncer_emit_sections(b, &b->databases, "database", OF_DATABASE);
 	bouncer_emit_sections(b, &b->users, "user", OF_USER);
 }
 
 /* --- as a file of pgweir's ------------------------------------------------------------------------------------ */
 
-/* Sets a value that replaces the one in the file. */
+/* Sets a value of a setting of pgweir. The value replaces the file's, if the file has the setting. */
 static void
 override_ours(struct bouncer *b, const char *section, const char *key, const char *value)
 {

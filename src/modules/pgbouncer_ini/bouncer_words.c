@@ -41,7 +41,7 @@ is_own_word(const char *text, const char *at, size_t len)
 	return strchr("\"'/.=@-", before) == NULL && (after == '\0' || strchr("\"'/@-", after) == NULL);
 }
 
-/* Copies part of text; returns how many names were replaced. */
+/* Copies a part of text, with PgBouncer's names in place of pgweir's. Returns how many names were replaced. */
 static unsigned
 put_part(struct buf *to, const char *text, const char *part, size_t part_len, const char *section, size_t section_len)
 {
@@ -96,7 +96,7 @@ sentence_before(const char *text, const char *end)
 }
 
 static void
-bouncer_words(char *text, size_t size)
+reword_advice(char *text, size_t size)
 {
 	const char *at = text, *place, *section, *after;
 	struct buf out = { 0 };
@@ -117,7 +117,7 @@ bouncer_words(char *text, size_t size)
 }
 
 static void
-bouncer_change(const char *text, char *out, size_t size)
+reword_change(const char *text, char *out, size_t size)
 {
 	size_t section_len = strspn(text, NAME_LETTERS);
 	const char *name = text + section_len + 1, *theirs = NULL;
@@ -138,4 +138,4 @@ our_name(const char *theirs)
 	return key != NULL ? key->key : NULL;
 }
 
-const struct problem_words bouncer_problem_words = { bouncer_words, bouncer_change, our_name };
+const struct problem_words bouncer_problem_words = { reword_advice, reword_change, our_name };

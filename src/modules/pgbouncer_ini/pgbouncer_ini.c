@@ -25,21 +25,21 @@ take_theirs(const struct bouncer_key *theirs, struct load_setting *out, struct f
 	return 0;
 }
 
-/* For a name that PgBouncer and pgweir have: returns true if the value is one in PgBouncer's units. */
+/* Called for a name that both PgBouncer and pgweir have. Returns true if the value can be in PgBouncer's units. */
 static bool
 is_their_value(const struct bouncer_key *theirs, const char *value)
 {
 	struct buf converted = { 0 };
 	struct fail why;
-	bool is;
+	bool is_valid;
 
 	if (theirs->fate > BOUNCER_SPECIAL)
 		return false;
 	if (value == NULL)
 		return true;
-	is = bouncer_convert(theirs, value, &converted, &why) >= 0;
+	is_valid = bouncer_convert(theirs, value, &converted, &why) >= 0;
 	buf_fini(&converted);
-	return is;
+	return is_valid;
 }
 
 /* Takes a name of PgBouncer's, while the file is pgweir's. */
@@ -99,24 +99,23 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 }
 
 /* The callback to which each() passes settings, and its argument. */
-struct lines {
+struct rows {
 	void (*row)(void *arg, const char *name, const char *value, const char *fallback, bool is_changeable);
 	void *arg;
 };
 
 static void
-add_line(const struct lines *lines, const struct bouncer_key *theirs, const char *value, const char *default_value)
+add_row(const struct rows *rows, const struct bouncer_key *theirs, const char *value, const char *default_value)
 {
 	const struct config_key *ours = bouncer_key_ours(theirs);
 	bool is_secret = ours != NULL && ours->type == KEY_SECRET && *value != '\0';
 
-	lines->row(lines->arg, theirs->name, is_secret ? "***" : value, default_value,
-		   bouncer_key_is_changeable(theirs));
+	rows->row(rows->arg, theirs->name, is_secret ? "***" : value, default_value, bouncer_key_is_changeable(theirs));
 }
 
 /* Adds listen_addr and listen_port: PgBouncer has one port and a list of addresses. */
 static void
-add_listen(const struct lines *lines, const struct config *config)
+add_listen(const struct rows *rows, const struct config *config)
 {
 	struct buf hosts = { 0 };
 	char port[8] = "0";
@@ -130,8 +129,8 @@ add_listen(const struct lines *lines, const struct config *config)
 		if (strcmp(port, "0") == 0)
 			snprintf(port, sizeof(port), "%u", at->port);
 	}
-	add_line(lines, bouncer_key_find("listen_addr"), value_put_end(&hosts), "");
-	add_line(lines, bouncer_key_find("listen_port"), port, "6432");
+	add_row(rows, bouncer_key_find("listen_addr"), value_put_end(&hosts), "");
+	add_row(rows, bouncer_key_find("listen_port"), port, "6432");
 	buf_fini(&hosts);
 }
 
@@ -139,7 +138,7 @@ static void
 each(const struct config *config,
      void (*row)(void *arg, const char *name, const char *value, const char *fallback, bool is_changeable), void *arg)
 {
-	const struct lines lines = { row, arg };
+	const struct rows rows = { row, arg };
 	const struct bouncer_key *theirs;
 
 	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++) {
@@ -148,8 +147,8 @@ each(const struct config *config,
 		bool is_read_back = theirs->fate <= BOUNCER_SPECIAL && (written == NULL || !ours->is_reloadable);
 		struct buf value = { 0 }, fallback = { 0 };
 
-		/* With a file of PgBouncer's, all values are shown as written. Only a setting that a reload can't
-		 * change is read back, because it may be waiting for a restart. */
+		/* With a file of PgBouncer's, values are shown as written, except that a setting that a reload can't
+		 * change is read back, because its new value may be waiting for a restart. */
 		if (is_read_back)
 			put_theirs(&value, theirs, config);
 		if (is_read_back && written == NULL) {
@@ -163,16 +162,16 @@ each(const struct config *config,
 			key_free(ours, key_base(ours, &scratch));
 		}
 		if (written != NULL)
-			add_line(&lines, theirs, is_read_back ? value_put_end(&value) : written,
-				 theirs->default_value != NULL ? theirs->default_value : "");
+			add_row(&rows, theirs, is_read_back ? value_put_end(&value) : written,
+				theirs->default_value != NULL ? theirs->default_value : "");
 		else if (is_read_back)
-			add_line(&lines, theirs, value_put_end(&value), value_put_end(&fallback));
+			add_row(&rows, theirs, value_put_end(&value), value_put_end(&fallback));
 		buf_fini(&value);
 		buf_fini(&fallback);
 	}
 	if (config_foreign_value(config, 0) == NULL) {
-		add_listen(&lines, config);
-		add_line(&lines, bouncer_key_find("stats_period"), "60", "60"); /* the averages of SHOW STATS */
+		add_listen(&rows, config);
+		add_row(&rows, bouncer_key_find("stats_period"), "60", "60"); /* the averages of SHOW STATS */
 	}
 }
 
@@ -207,7 +206,7 @@ find(const char *name, bool is_scoped_section, struct foreign_name *out)
 }
 
 static const char *
-say_section(const char *name)
+section_advice(const char *name)
 {
 	static const char *const texts[][2] = {
 		{ "pgbouncer", "is PgBouncer's name; here it is [pgweir], and [pool], [timeouts], [auth], [log]" },
@@ -247,7 +246,7 @@ const struct file_format file_format_pgbouncer_ini = {
 	.print_keys = bouncer_print_keys,
 	.key_of = key_of,
 	.find = find,
-	.section_advice = say_section,
+	.section_advice = section_advice,
 	.try_names = bouncer_try_keys,
 	.convert = convert,
 	.find_setting = find_setting,

@@ -165,7 +165,7 @@ void bouncer_combine(struct bouncer *b);
 /* --- bouncer_connect.c: [databases], [users], [peers] --- */
 
 /* Calls bouncer_emit() to make a section of pgweir from each entry; only a database's section has an upstream. */
-void bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place);
+void bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *type, unsigned kind);
 void bouncer_emit_peers(struct bouncer *b);
 
 /* --- bouncer_import.c --- */
