@@ -122,7 +122,7 @@ fill_status(const struct http_request_info *info, struct buf *to, struct http_re
 
 /* Adds a sample, if the last one is old enough. Returns when the next one is wanted. */
 static uint64_t
-add_sample_if_due(void *state, const struct snapshot *s)
+add_sample(void *state, const struct snapshot *s)
 {
 	struct history *h = state;
 	struct sample *to = &h->samples[h->count % SAMPLES];
@@ -212,8 +212,7 @@ const struct http_page http_module_status_page[] = {
 	  .file_len = sizeof(status_js) },
 	{ "/status.css", .file_type = "text/css; charset=utf-8", .file = status_css, .file_len = sizeof(status_css) },
 	{ "/api/v1/status", .needs_snapshot = true, .fill = fill_status },
-	{ "/api/v1/history", .fill = fill_history, .state_len = sizeof(struct history),
-	  .on_snapshot = add_sample_if_due },
+	{ "/api/v1/history", .fill = fill_history, .state_len = sizeof(struct history), .on_snapshot = add_sample },
 	{ "/api/v1/pools", .command = "SHOW POOLS_EXTENDED", .rows_max = 1000 },
 	{ "/api/v1/backends", .command = "SHOW BACKENDS", .rows_max = 100 },
 	{ "/api/v1/holders", .command = "SHOW HOLDERS", .rows_max = 100 },
