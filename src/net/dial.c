@@ -30,7 +30,7 @@ struct dial {
 	struct ares_addrinfo *found;
 	struct ares_addrinfo_node *next; /* the first address that was not tried yet */
 	uint64_t timeout_us; /* limit for the whole attempt; 0 if there is none */
-	struct timeval share; /* part of timeout_us for each address but the last; zero if there is no limit */
+	struct timeval share; /* part of timeout_us for each address but the last; zero: unlimited */
 	char where[300];
 	enum {
 		DIAL_STARTS,

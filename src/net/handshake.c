@@ -84,7 +84,7 @@ end_failed(struct handshake *h, const struct fail *why)
 	settings.done(s, &kept, settings.arg);
 }
 
-/* Passes bytes that came after the handshake to the session, as its first input. */
+/* Gives the session, as its first input, the bytes that came after the handshake. */
 static int
 keep_rest(struct handshake *h)
 {

@@ -20,8 +20,8 @@
 #define FORGOTTEN_MAX 64
 /* The timeout of each question in seconds, and how often each name server is asked; the maxima of both are those of
  * resolv.conf(5). */
-#define TIMEOUT 1
-#define TIMEOUT_MAX 30
+#define TIMEOUT_S 1
+#define TIMEOUT_MAX_S 30
 #define ATTEMPTS 2
 #define ATTEMPTS_MAX 5
 
@@ -73,7 +73,7 @@ start_timer(struct resolver *r)
 		return;
 	if (ares_timeout(r->channel, NULL, &tv) == NULL)
 		timer_stop(&r->timer);
-	else /* ares_timeout() is rounded down */
+	else /* the result of ares_timeout() is rounded down */
 		timer_start(&r->timer, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec + US_PER_MS);
 }
 
@@ -171,7 +171,7 @@ read_options(const char *file, struct ares_options *options)
 	if (fd >= 0)
 		close(fd);
 	text[n > 0 ? n : 0] = '\0';
-	options->timeout = 1000 * find_option(text, "timeout:", TIMEOUT, TIMEOUT_MAX);
+	options->timeout = 1000 * find_option(text, "timeout:", TIMEOUT_S, TIMEOUT_MAX_S);
 	options->tries = find_option(text, "attempts:", ATTEMPTS, ATTEMPTS_MAX);
 }
 

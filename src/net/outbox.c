@@ -69,7 +69,7 @@ outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len)
 	o->pieces[o->count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
 }
 
-/* Returns room for len bytes after those already in o->space. len must not exceed half of the space. */
+/* Returns room for len bytes after the bytes that are in o->space already. len must not exceed half of the space. */
 static uint8_t *
 take_space(struct outbox *o, size_t len)
 {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICKETS 1 /* tickets for resumption that each handshake of TLS 1.3 makes; each of them takes time */
+#define TICKETS 1 /* how many tickets for resumption a TLS 1.3 handshake sends; more would take more time */
 
 void
 tls_reason(char *out, size_t out_cap)

@@ -93,7 +93,7 @@ finish_retire(struct work *w)
 {
 	struct tls_session *s = (struct tls_session *)w;
 
-	SSL_free(s->ssl); /* s->ssl is not NULL if the threads ended before they freed it */
+	SSL_free(s->ssl); /* s->ssl is not NULL if no helper thread has freed it */
 	free(s->stash);
 	free(s->host);
 	tls_context_unref(s->ctx);

@@ -22,7 +22,7 @@ is_own_file(const char *path)
 	return stat(path, &at) == 0 && stat(OWN_FILE, &own) == 0 && at.st_dev == own.st_dev && at.st_ino == own.st_ino;
 }
 
-/* Returns true if PATH leads from name to the running file, in the way of execvp(3). */
+/* Returns true if the search for name in PATH, as by execvp(3), ends at this process's own file. */
 static bool
 is_found_in_path(const char *name)
 {

@@ -268,7 +268,7 @@ send_ahead(struct server *srv, const struct exchange *x, const struct policy_ahe
 /* Sends the next client's request ahead to srv, for which may_be_followed() is true. Returns false if that is
  * impossible. */
 static bool
-fill_one(struct server *srv)
+send_next_ahead(struct server *srv)
 {
 	uint32_t before = srv->conn->ahead_count;
 	struct policy_waiter *t;
@@ -291,7 +291,7 @@ pipeline_fill(struct server *srv)
 
 	if (srv->state != SV_LENT || x == NULL || x->env->is_draining || x->env->is_moving)
 		return;
-	while (may_be_followed(srv, *x->env->now_us) && fill_one(srv))
+	while (may_be_followed(srv, *x->env->now_us) && send_next_ahead(srv))
 		continue;
 }
 
@@ -309,7 +309,7 @@ pipeline_wait(struct exchange *x)
 		    may_be_followed(srv, *x->env->now_us))
 			best = srv;
 	if (best != NULL)
-		(void)fill_one(best);
+		(void)send_next_ahead(best);
 }
 
 /* --- the border between the replies to two clients --- */

@@ -123,7 +123,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
-	shard_outage_ends(&p->shard, &p->outage, false, 0); /* another shard reports the end */
+	shard_outage_ends(&p->shard, &p->outage, false, 0); /* another shard reports the end of the outage */
 	shard_leave(&p->shard, 0, 0, 0, 0);
 	policy_worker_forget(&p->orders);
 	free(p);
@@ -221,7 +221,7 @@ tell_queue(struct policy *p)
 		tell_now(p);
 }
 
-/* Tells the shared policy and the caps that conn has moved. A connection in transfer between shards goes on counting as
+/* Tells the shared policy and the caps that conn has moved. A connection in transfer between shards still counts as
  * before, so its moves are not told. */
 static void
 note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
@@ -399,8 +399,8 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/* Returns true if policy_replenish() would do nothing for one more waiter: it has run for the waiters before, the pool
- * is full, all connections of this shard are lent, and no shard has an idle connection. */
+/* Returns true if policy_replenish() would do nothing for one more waiter: it has run for the previous waiters, the
+ * pool is full, all connections of this shard are lent, and no shard has an idle connection. */
 static inline bool
 needs_no_replenish(const struct policy *p)
 {
@@ -435,7 +435,7 @@ policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	    p->waiting == p->sent_ahead && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
 	if (conn == NULL) {
-		/* only a client in the queue may shorten the back-off after a fatal failure; the queue is empty */
+		/* after a fatal failure only a client in the queue may shorten the back-off, and the queue is empty */
 		if (!p->is_fail_fatal)
 			policy_note_demand(p, now_us);
 		policy_stock_up(p, now_us);
@@ -744,8 +744,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	return true;
 }
 
-/* --- The owner's reports. A connection that was asked to close may still report that it has opened, or was pinged.
- * --- */
+/* --- The owner's reports. They may still concern a connection that the owner was asked to close. --- */
 
 void
 policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)

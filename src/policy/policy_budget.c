@@ -1,5 +1,5 @@
 /* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. The places of CLOSING
- * connections count as soon to be free, so no more connections are closed than needed. */
+ * connections count as places that will soon be free, so no more connections are closed than needed. */
 #include "policy/policy_budget_state.h"
 
 #include <assert.h>
@@ -269,7 +269,7 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 	} else {
 		if (m->budget != NULL)
 			change_used(m, -more);
-		if (g->budget != NULL) /* the other shards were told of the cap before */
+		if (g->budget != NULL) /* the other shards were told of the cap before this one */
 			change_group_used(g, more);
 	}
 	assert(g->budget == NULL || g->used >= g->in_transfer);
@@ -394,7 +394,8 @@ reservable_count(const struct policy_budget *b)
 	return b->in_use_plain > 0 && b->limit > 0 ? b->limit - 1 : b->limit;
 }
 
-/* Returns how many places are left when each pool in use has its share_min. */
+/* Returns how many places are left when each pool in use has its share_min and, with a keeper, each connection that no
+ * policy lends has its place. */
 static uint64_t
 common_count(const struct policy_budget *b)
 {

@@ -299,7 +299,8 @@ caps_share_short(const struct policy_caps *caps, const struct policy_caps *other
 	return would_give;
 }
 
-/* Returns how many places of the cap of m other pools keep as their shares, even if all their borrowers but one end. */
+/* Returns how many places under m's cap are kept by other pools as their shares, even if all their borrowers but one
+ * end. */
 static uint32_t
 count_kept_from(const struct budget_member *m)
 {

@@ -164,7 +164,7 @@ policy_worker_order(struct policy_orders *o, unsigned what)
 	policy_worker_wake(o->worker);
 }
 
-/* Takes o, with its orders, out of its worker's list. Returns a copy of *o, in which then no order is left. */
+/* Takes o out of its worker's list, and removes all orders from o. Returns a copy of *o that still has the orders. */
 static struct policy_orders
 take_orders(struct policy_orders *o)
 {

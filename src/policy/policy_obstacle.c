@@ -139,8 +139,8 @@ pace_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Returns the connection that has been opening longest, if that is at least a second, or longer than t has waited; else
- * NULL. */
+/* Returns the connection that has been opening longest, if it began to open before t came, or at least a second ago;
+ * else NULL. */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {

@@ -181,7 +181,7 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 
 /* --- Asking. --- */
 
-/* Asks once for each new waiter, and once more when no position is left, because the other shards then close idle
+/* Asks once for each new waiter, and once more when no place is left, because the other shards then close idle
  * connections that they can't transfer. */
 void
 policy_ask_shards(struct policy *p, uint64_t now_us)

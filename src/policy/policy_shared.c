@@ -341,7 +341,7 @@ shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t 
 	if (bits != m->presence_bits)
 		atomic_fetch_xor(&w->presence_bits, bits ^ m->presence_bits);
 	if (bits != m->presence_bits || waiting > m->waiting)
-		atomic_thread_fence(memory_order_seq_cst); /* so later reads see all that others wrote before */
+		atomic_thread_fence(memory_order_seq_cst); /* see the top of policy_shard.h */
 	m->since_us = since_us;
 	m->waiting = waiting;
 	m->presence_bits = bits;

@@ -274,8 +274,8 @@ help_waiters(struct policy *p, uint64_t now_us)
 	while (policy_count_unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
-		/* A connection that was verified before the ping of another one failed may hang as long: a new
-		 * connection is better than a ping. */
+		/* A connection that was last verified before another connection's ping failed may hang as long as that
+		 * ping, so a new connection is better. */
 		if (conn == NULL && policy_count_openable(p, now_us, NULL) > 0 && open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)

@@ -239,7 +239,7 @@ waits_for_hopeful_logins(const struct policy *p)
 
 /* Closes all connections that are not lent; with spares_logins, all of these but OPENING ones. */
 static void
-shed(struct policy *p, bool spares_logins, enum recycle_reason reason)
+close_unlent(struct policy *p, bool spares_logins, enum recycle_reason reason)
 {
 	static const enum policy_conn_state closable[] = { PC_IDLE, PC_PINGING, PC_CHECKING, PC_OPENING };
 	size_t states = sizeof(closable) / sizeof(closable[0]) - spares_logins;
@@ -259,7 +259,7 @@ policy_pause(struct policy *p, uint64_t now_us)
 	p->is_paused = true;
 	shard_begin_pool_round(&p->shard);
 	policy_tell_shards(p);
-	shed(p, waits_for_hopeful_logins(p), RR_KILL);
+	close_unlent(p, waits_for_hopeful_logins(p), RR_KILL);
 	policy_replenish(p, now_us);
 }
 
@@ -275,7 +275,7 @@ policy_resume(struct policy *p, uint64_t now_us)
 }
 
 static void
-renew(struct policy *p, bool spares_logins, enum recycle_reason why, uint64_t now_us)
+close_all(struct policy *p, bool spares_logins, enum recycle_reason why, uint64_t now_us)
 {
 	struct policy_conn *conn;
 
@@ -287,18 +287,18 @@ renew(struct policy *p, bool spares_logins, enum recycle_reason why, uint64_t no
 		policy_forget_failures(p); /* another PostgreSQL may be there now */
 	else
 		p->is_in_use = false; /* min_idle is not kept */
-	shed(p, spares_logins, why);
+	close_unlent(p, spares_logins, why);
 	policy_replenish(p, now_us);
 }
 
 void
 policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us)
 {
-	renew(p, false, why, now_us);
+	close_all(p, false, why, now_us);
 }
 
 void
 policy_reconnect(struct policy *p, uint64_t now_us)
 {
-	renew(p, waits_for_hopeful_logins(p), RR_RELOAD, now_us);
+	close_all(p, waits_for_hopeful_logins(p), RR_RELOAD, now_us);
 }

@@ -120,7 +120,7 @@ fill_status(const struct http_request_info *info, struct buf *to, struct http_re
 	http_reply_json(r, 200, to);
 }
 
-/* Adds a sample, if the last one is old enough. Returns when the next one is wanted. */
+/* Adds a sample if the last sample is old enough. Returns when the next snapshot is wanted. */
 static uint64_t
 add_sample(void *state, const struct snapshot *s)
 {
