@@ -2,7 +2,7 @@
  * src/net/dial.c - see dial.h.
  *
  * A single timer limits the whole attempt. The timer also makes the callback if the result was known within
- * dial_start(), e.g. because a full backlog refused at once.
+ * dial_start(), e.g. because the connection was refused at once.
  */
 #include "net/dial.h"
 #include "base/alloc.h"
@@ -30,7 +30,7 @@ struct dial {
 	struct ares_addrinfo *found;
 	struct ares_addrinfo_node *next; /* the first address that was not tried yet */
 	uint64_t timeout_us; /* limit for the whole attempt; 0 if there is none */
-	struct timeval share; /* part of timeout_us for each address but the last; zero if there is no limit */
+	struct timeval share; /* part of timeout_us for each address but the last; zero: unlimited */
 	char where[300];
 	enum {
 		DIAL_STARTS,
@@ -128,7 +128,7 @@ fail_with(struct dial *d, enum connect_failure kind, const char *what)
 }
 
 static void
-fail_without_memory(struct dial *d)
+set_out_of_memory(struct dial *d)
 {
 	fail_with(d, CF_OTHER, "out of memory");
 	memcpy(d->result.why.sqlstate, "53200", sizeof("53200"));
@@ -142,10 +142,10 @@ kind_of_errno(int e)
 	return e == ETIMEDOUT ? CF_TIMEOUT : CF_OTHER;
 }
 
-static void try_next(struct dial *d);
+static void try_next_or_finish(struct dial *d);
 
 static void
-connected(struct dial *d, int fd)
+on_connected(struct dial *d, int fd)
 {
 	if (d->result.peer.ss_family != AF_UNIX)
 		tcp_options_set(&d->dialer->tcp, fd);
@@ -167,12 +167,12 @@ on_connecting(evutil_socket_t fd, short what, void *arg)
 	if (e != 0) {
 		drop_socket(d);
 		fail_with(d, kind_of_errno(e), strerror(e));
-		try_next(d);
+		try_next_or_finish(d);
 		return;
 	}
 	event_free(d->connecting);
 	d->connecting = NULL;
-	connected(d, fd);
+	on_connected(d, fd);
 }
 
 /* Tries one address. Returns 0 if the attempt is under way or done, or -1 if this address failed; d's result has the
@@ -189,7 +189,7 @@ try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 	memcpy(&d->result.peer, addr, len);
 	d->result.peer_len = len;
 	if (connect(fd, addr, len) == 0) {
-		connected(d, fd);
+		on_connected(d, fd);
 		return 0;
 	}
 	if (errno != EINPROGRESS) {
@@ -200,7 +200,7 @@ try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 	d->connecting = event_new(d->dialer->base, fd, EV_WRITE, on_connecting, d);
 	if (d->connecting == NULL ||
 	    event_add(d->connecting, d->next != NULL && timerisset(&d->share) ? &d->share : NULL) < 0) {
-		fail_without_memory(d);
+		set_out_of_memory(d);
 		if (d->connecting == NULL)
 			close(fd);
 		drop_socket(d);
@@ -210,7 +210,7 @@ try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 }
 
 static void
-try_next(struct dial *d)
+try_next_or_finish(struct dial *d)
 {
 	while (d->next != NULL) {
 		const struct ares_addrinfo_node *ai = d->next;
@@ -237,12 +237,12 @@ on_resolved(int status, struct ares_addrinfo *found, void *arg)
 			count++;
 		if (count > 1)
 			d->share = timer_interval(d->timeout_us / count);
-		try_next(d);
+		try_next_or_finish(d);
 		return;
 	}
 	d->dialer->lookups_failed++;
 	if (status == ARES_ENOMEM)
-		fail_without_memory(d);
+		set_out_of_memory(d);
 	else
 		fail_with(d, CF_DNS, ares_strerror(status));
 	dial_finish(d);
@@ -282,7 +282,7 @@ dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 }
 
 static struct dial *
-began(struct dial *d)
+note_started(struct dial *d)
 {
 	if (d->state == DIAL_STARTS)
 		d->state = DIAL_GOES_ON;
@@ -300,7 +300,7 @@ dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_
 	snprintf(d->where, sizeof(d->where), "its address");
 	if (addr_len > sizeof(d->result.peer) || try_address(d, addr, addr_len) < 0)
 		dial_finish(d);
-	return began(d);
+	return note_started(d);
 }
 
 void
@@ -352,5 +352,5 @@ dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t time
 		return NULL;
 	if ((host[0] == '/' ? start_unix(d, host, port) : start_inet(d, host, port)) < 0)
 		dial_finish(d);
-	return began(d);
+	return note_started(d);
 }

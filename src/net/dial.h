@@ -68,6 +68,6 @@ void resolver_free(struct resolver *r); /* called after all lookups have ended o
 void lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg,
 		  struct lookup **lookup);
 /* Starts to look up the name of an IPv4 or IPv6 address; *lookup is as in lookup_start(). */
-void lookup_start_name(struct resolver *r, const struct sockaddr *address, lookup_name_done named, void *arg,
+void lookup_start_name(struct resolver *r, const struct sockaddr *address, lookup_name_done name_done, void *arg,
 		       struct lookup **lookup);
 void lookup_cancel(struct lookup *l); /* the callback of l will not be called */

@@ -1,8 +1,8 @@
 /*
  * src/net/handshake.c - see stream.h.
  *
- * In each step a thread gets the session and the bytes that have come, and returns the bytes that OpenSSL sends. Bytes
- * that come meanwhile wait for the next step. While a step runs, only its thread touches the session.
+ * In each step, a helper thread gets the session and the bytes that have come, and returns the bytes that OpenSSL
+ * sends. Bytes that come meanwhile wait for the next step. While a step runs, only its thread touches the session.
  */
 
 #include "net/tls_state.h"
@@ -13,8 +13,8 @@
 
 #define INPUT_MAX ((size_t)128 << 10) /* most bytes read in a handshake; certificate chains have some kB */
 #define READ_AT_ONCE ((size_t)16 << 10)
-/* Usually enough for the output of one step. The loop's thread allocates this buffer: if the helper thread did, the
- * loop would free it into the helper's arena, and wait for its lock while the helper is preempted. */
+/* The output of one step usually fits. The loop's thread allocates this buffer: if the helper thread did, the loop
+ * would free the buffer into the helper's arena, and wait for the arena's lock while the helper is preempted. */
 #define OUT_RESERVED ((size_t)8 << 10)
 
 struct handshake {
@@ -72,7 +72,7 @@ submit(struct handshake *h, struct fail *why)
 }
 
 static void
-failed(struct handshake *h, const struct fail *why)
+end_failed(struct handshake *h, const struct fail *why)
 {
 	struct stream *s = h->stream;
 	struct fail kept = *why;
@@ -84,7 +84,7 @@ failed(struct handshake *h, const struct fail *why)
 	settings.done(s, &kept, settings.arg);
 }
 
-/* Passes bytes that came after the handshake to the session, as its first input. */
+/* Gives the session, as its first input, the bytes that came after the handshake. */
 static int
 keep_rest(struct handshake *h)
 {
@@ -105,7 +105,7 @@ keep_rest(struct handshake *h)
 }
 
 static void
-established(struct handshake *h)
+end_established(struct handshake *h)
 {
 	struct stream *s = h->stream;
 	struct handshake_settings settings = h->settings;
@@ -113,7 +113,7 @@ established(struct handshake *h)
 
 	if (keep_rest(h) < 0) {
 		fail_memory(&why, "a TLS handshake");
-		failed(h, &why);
+		end_failed(h, &why);
 		return;
 	}
 	settings.tls->scratch = settings.scratch;
@@ -129,9 +129,9 @@ established(struct handshake *h)
 	settings.done(s, NULL, settings.arg);
 }
 
-/* Begins the next step, with the bytes that came meanwhile. */
+/* Begins the next step if bytes have come meanwhile; else waits for bytes. */
 static void
-go_on(struct handshake *h)
+begin_next_step(struct handshake *h)
 {
 	struct buf used = h->in;
 	struct fail why;
@@ -140,7 +140,7 @@ go_on(struct handshake *h)
 	h->next = used;
 	h->next.len = 0;
 	if (h->in.len > 0 && submit(h, &why) < 0)
-		failed(h, &why);
+		end_failed(h, &why);
 	else
 		stream_set_reading(h->stream, true);
 }
@@ -160,19 +160,19 @@ step_done(struct work *w)
 	}
 	if (h->out.len > 0 && stream_write_raw(h->stream, &piece, 1) < 0) {
 		fail_memory(&why, "a TLS handshake");
-		failed(h, &why);
+		end_failed(h, &why);
 		return;
 	}
 	h->out.len = 0;
 	switch (h->step) {
 	case TLS_GOES_ON:
-		go_on(h);
+		begin_next_step(h);
 		return;
 	case TLS_ESTABLISHED:
-		established(h);
+		end_established(h);
 		return;
 	case TLS_FAILED:
-		failed(h, &h->why);
+		end_failed(h, &h->why);
 		return;
 	}
 }
@@ -194,7 +194,7 @@ handshake_event(struct stream *s)
 	}
 	if (n <= 0) {
 		fail_set(&why, "08001", "the connection was closed during the TLS handshake");
-		failed(h, &why);
+		end_failed(h, &why);
 		return;
 	}
 	h->bytes_read += (size_t)n;
@@ -205,11 +205,11 @@ handshake_event(struct stream *s)
 			stream_set_broken(s);
 			stream_set_reading(s, false);
 		} else
-			failed(h, &why);
+			end_failed(h, &why);
 		return;
 	}
 	if (!h->is_working && submit(h, &why) < 0)
-		failed(h, &why);
+		end_failed(h, &why);
 }
 
 void

@@ -15,18 +15,19 @@ struct helpers {
 	pthread_cond_t has_work;
 	struct note_list queues[WORK_QUEUES]; /* of struct work */
 	size_t waiting[WORK_QUEUES];
-	unsigned turn; /* makes the queues alternate, so that neither waits until the other is empty */
+	unsigned taken; /* pieces of work taken so far: with each, helpers_take() decides which queue is next */
 	bool is_ending;
-	atomic_size_t busy; /* work that was submitted and not handed back; read without the lock */
+	atomic_size_t unfinished; /* pieces of work that were submitted and not handed back; needs no lock */
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_count;
 };
 
-/* Takes from the queue of begun work three times out of four. */
+/* Takes from the queue of begun work three times out of four, or from the other queue if that one is empty. Returns
+ * NULL if both are empty. */
 static struct work *
 helpers_take(struct helpers *hs)
 {
-	enum work_queue queue = hs->turn % 4 == 3 ? WORK_NEW : WORK_BEGUN;
+	enum work_queue queue = hs->taken % 4 == 3 ? WORK_NEW : WORK_BEGUN;
 	struct work *w;
 
 	if (STAILQ_EMPTY(&hs->queues[queue]))
@@ -36,14 +37,14 @@ helpers_take(struct helpers *hs)
 		assert(hs->waiting[queue] > 0);
 		STAILQ_REMOVE_HEAD(&hs->queues[queue], next);
 		hs->waiting[queue]--;
-		/* counts only turns that had work: how often a thread finds none depends on the scheduler */
-		hs->turn++;
+		/* not raised if there was no work, because how often a thread finds none depends on the scheduler */
+		hs->taken++;
 	}
 	return w;
 }
 
 static void
-read_back(struct note *n, void *owner, bool is_over)
+on_handed_back(struct note *n, void *owner, bool is_over)
 {
 	struct work *w = (struct work *)n;
 
@@ -53,8 +54,8 @@ read_back(struct note *n, void *owner, bool is_over)
 static void
 hand_back(struct helpers *hs, struct work *w)
 {
-	atomic_fetch_sub_explicit(&hs->busy, 1, memory_order_relaxed);
-	w->note.read = read_back;
+	atomic_fetch_sub_explicit(&hs->unfinished, 1, memory_order_relaxed);
+	w->note.read = on_handed_back;
 	inbox_post(w->to, &w->note);
 }
 
@@ -144,7 +145,7 @@ helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_q
 	if (hs->waiting[queue] < HELPERS_QUEUE_MAX && !hs->is_ending) {
 		STAILQ_INSERT_TAIL(&hs->queues[queue], &w->note, next);
 		hs->waiting[queue]++;
-		atomic_fetch_add_explicit(&hs->busy, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&hs->unfinished, 1, memory_order_relaxed);
 		result = 0;
 	}
 	pthread_mutex_unlock(&hs->lock);
@@ -167,5 +168,5 @@ helpers_waiting(struct helpers *hs)
 bool
 helpers_are_busy(const struct helpers *hs)
 {
-	return atomic_load_explicit(&hs->busy, memory_order_relaxed) > 0;
+	return atomic_load_explicit(&hs->unfinished, memory_order_relaxed) > 0;
 }

@@ -7,17 +7,17 @@
 #include <sys/eventfd.h>
 
 struct inbox {
-	struct inbox_flag flag; /* must be first. Set under the lock, and true if there are notes */
-	bool is_woken; /* on_wake() is still to come; guarded by the lock */
+	struct inbox_flag flag; /* must be first; see inbox_has_work() */
+	bool is_woken; /* true if the loop was woken, and on_wake() has not run yet; guarded by the lock */
 	pthread_mutex_t lock; /* also guards notes and since_us */
 	struct note_list notes;
-	uint64_t since_us; /* when the first of the notes was posted */
+	uint64_t since_us; /* since when `notes` has not been empty */
 	struct event *event;
 	int wake_fd;
 	void *owner;
 };
 
-/* Sets the flag by notes; called under the lock. */
+/* Sets the flag to true if there are notes, else to false; called under the lock. */
 static void
 set_flag(struct inbox *in)
 {

@@ -9,7 +9,7 @@
 
 struct job_queue {
 	STAILQ_ENTRY(job_queue) next;
-	struct jobs *of;
+	struct jobs *jobs;
 	struct note_list waiting; /* of struct job */
 	struct jobs_count count;
 	unsigned threads;
@@ -17,11 +17,11 @@ struct job_queue {
 };
 
 struct jobs {
-	pthread_mutex_t lock; /* guards all fields below, the queues, and every job's last three fields */
+	pthread_mutex_t lock; /* guards all fields below, the queues, and every job's fields queue and state */
 	struct inbox *to;
 	STAILQ_HEAD(, job_queue) queues; /* each queue has at least one thread */
 	unsigned threads;
-	bool is_over; /* no loop reads the inbox any more; the last thread frees the jobs */
+	bool is_over; /* no loop reads the inbox any more; the last thread frees this struct */
 };
 
 struct jobs *
@@ -36,7 +36,7 @@ jobs_new(struct inbox *to)
 }
 
 static void
-read_back(struct note *n, void *owner, bool is_over)
+on_handed_back(struct note *n, void *owner, bool is_over)
 {
 	struct job *e = (struct job *)n;
 
@@ -69,17 +69,17 @@ job_end(struct job_queue *queue, struct job *e)
 	else
 		queue->count.running--;
 	e->queue = NULL;
-	e->note.read = read_back;
-	if (queue->of->is_over)
+	e->note.read = on_handed_back;
+	if (queue->jobs->is_over)
 		e->discard(e);
 	else
-		inbox_post(queue->of->to, &e->note);
+		inbox_post(queue->jobs->to, &e->note);
 }
 
 static void
 queue_leave(struct job_queue *queue)
 {
-	struct jobs *es = queue->of;
+	struct jobs *es = queue->jobs;
 
 	assert(queue->threads > 0 && es->threads >= queue->threads);
 	es->threads--;
@@ -92,7 +92,7 @@ queue_leave(struct job_queue *queue)
 /* --- Threads. --- */
 
 static void
-free_if_over(struct jobs *es, bool is_last)
+free_if_last(struct jobs *es, bool is_last)
 {
 	if (!is_last)
 		return;
@@ -113,7 +113,7 @@ static void *
 jobs_main(void *arg)
 {
 	struct job_queue *queue = arg;
-	struct jobs *es = queue->of;
+	struct jobs *es = queue->jobs;
 	struct job *e;
 	bool is_last;
 
@@ -129,12 +129,12 @@ jobs_main(void *arg)
 	queue_leave(queue);
 	is_last = es->is_over && es->threads == 0;
 	pthread_mutex_unlock(&es->lock);
-	free_if_over(es, is_last);
+	free_if_last(es, is_last);
 	return NULL;
 }
 
-/* Starts a thread that does not block signals, because processes that a PAM module starts would inherit the blocking.
- * The main thread still gets the signals as long as it does not block them itself. */
+/* Starts a thread that does not block signals, because processes that a PAM module starts would inherit blocked
+ * signals. The main thread still gets the signals as long as it does not block them itself. */
 static bool
 start_thread(struct job_queue *queue)
 {
@@ -147,7 +147,7 @@ start_thread(struct job_queue *queue)
 	is_started = pthread_create(&thread, &attributes, jobs_main, queue) == 0;
 	pthread_attr_destroy(&attributes);
 	queue->threads += is_started;
-	queue->of->threads += is_started;
+	queue->jobs->threads += is_started;
 	return is_started;
 }
 
@@ -169,7 +169,7 @@ jobs_free(struct jobs *es)
 		}
 	is_last = es->threads == 0;
 	pthread_mutex_unlock(&es->lock);
-	free_if_over(es, is_last);
+	free_if_last(es, is_last);
 	return is_last;
 }
 
@@ -186,7 +186,7 @@ queue_find(struct jobs *es, const char *place)
 	return queue;
 }
 
-/* Adds a queue for a place. Returns NULL without memory. */
+/* Adds a queue for a place. Returns NULL if there is no memory. */
 static struct job_queue *
 queue_add(struct jobs *es, const char *place)
 {
@@ -196,16 +196,16 @@ queue_add(struct jobs *es, const char *place)
 	if (queue == NULL)
 		return NULL;
 	memcpy(queue->place, place, len);
-	queue->of = es;
+	queue->jobs = es;
 	STAILQ_INIT(&queue->waiting);
 	STAILQ_INSERT_TAIL(&es->queues, queue, next);
 	return queue;
 }
 
 static int
-queue_take(struct job_queue *queue, struct job *e, struct fail *why)
+enqueue_job(struct job_queue *queue, struct job *e, struct fail *why)
 {
-	struct jobs *es = queue->of;
+	struct jobs *es = queue->jobs;
 
 	if (queue->count.lost >= JOB_THREADS)
 		return fail_set(why, "53300", "all %u calls to it are hanging", JOB_THREADS);
@@ -232,7 +232,7 @@ jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why)
 	queue = queue_find(es, place);
 	if (queue == NULL)
 		queue = queue_add(es, place);
-	result = queue == NULL ? fail_memory(why, "a call") : queue_take(queue, e, why);
+	result = queue == NULL ? fail_memory(why, "a call") : enqueue_job(queue, e, why);
 	if (queue != NULL && queue->threads == 0) {
 		STAILQ_REMOVE(&es->queues, queue, job_queue, next);
 		free(queue);

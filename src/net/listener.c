@@ -19,7 +19,7 @@ struct listener {
 	struct event *event;
 	struct timer pause;
 	int fd;
-	int reserve; /* a spare descriptor, closed to turn one connection away when there are no more */
+	int reserve; /* a spare descriptor; if no other is free, it is closed, to accept one connection and refuse it */
 };
 
 static int
@@ -86,8 +86,8 @@ on_connection(evutil_socket_t lfd, short what, void *arg)
 		socklen_t len = sizeof(peer);
 		int fd = accept4(lfd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		/* The kernel gives the lowest number that is free, so the last numbers are left for servers, logs and
-		 * cancels. */
+		/* The kernel gives the lowest free descriptor, so descriptors from descriptors_max on are left for
+		 * servers, logs and cancels. */
 		if (fd >= 0 && l->s.descriptors_max > 0 && fd >= l->s.descriptors_max) {
 			refuse_connection(fd);
 			pause_accepting(l, EMFILE);
@@ -133,7 +133,7 @@ make_address(const struct listener_settings *s, struct sockaddr_storage *out, so
 	return -1;
 }
 
-/* Binds a Unix socket. The file gets its name only once the socket listens. */
+/* Binds a Unix socket. The file gets its final name after the socket has begun to listen. */
 static int
 bind_unix(struct listener *l, const struct sockaddr_un *at)
 {
@@ -147,7 +147,7 @@ bind_unix(struct listener *l, const struct sockaddr_un *at)
 	if (snprintf(un.sun_path, sizeof(un.sun_path), "%s~", at->sun_path) >= (int)sizeof(un.sun_path))
 		un.sun_path[strlen(un.sun_path) - 1] = '~';
 	unlink(un.sun_path);
-	/* Every user may connect, as to PostgreSQL's own socket: authentication decides which of them may log in. */
+	/* By default the mode lets every user connect, as PostgreSQL's does: authentication decides on logins. */
 	if (listener_bind(l->fd, &un, l->s.mode) < 0)
 		return -1;
 	if ((l->s.group == LISTENER_NO_GROUP || lchown(un.sun_path, (uid_t)-1, l->s.group) == 0) &&
@@ -257,7 +257,7 @@ static int
 renew_inherited(struct listener *l, struct fail *why)
 {
 	if (l->s.is_unix) {
-		/* LISTENER_NO_GROUP leaves the group as it is: the directory may have given it. */
+		/* LISTENER_NO_GROUP leaves the file's group, which may come from the directory. */
 		if (chmod(l->path, l->s.mode) < 0 || lchown(l->path, (uid_t)-1, l->s.group) < 0)
 			return fail_set(why, "58000", "could not set the mode and the group of %s: %s", l->path,
 					strerror(errno));

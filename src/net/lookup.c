@@ -1,10 +1,10 @@
 /*
  * src/net/lookup.c - see dial.h.
  *
- * c-ares can neither end a single lookup nor read its file again. So a forgotten lookup goes on until c-ares calls
- * back. When the file has changed, or too many lookups were forgotten, a new channel replaces the present channel. The
- * loop itself destroys the old channel, because c-ares may be up the stack; lookups that were under way there are
- * started again in the new channel.
+ * c-ares can neither end a single lookup nor read its file again. So a lookup that is cancelled is only *forgotten*: it
+ * goes on until c-ares calls back. When the file has changed, or too many lookups were forgotten, a new channel
+ * replaces the present channel. A timer destroys the old channel, because c-ares may be on the stack now; lookups that
+ * were under way in the old channel are started again in the new one.
  */
 #include "net/dial.h"
 #include "base/alloc.h"
@@ -20,15 +20,15 @@
 #define FORGOTTEN_MAX 64
 /* The timeout of each question in seconds, and how often each name server is asked; the maxima of both are those of
  * resolv.conf(5). */
-#define TIMEOUT 1
-#define TIMEOUT_MAX 30
+#define TIMEOUT_S 1
+#define TIMEOUT_MAX_S 30
 #define ATTEMPTS 2
 #define ATTEMPTS_MAX 5
 
 /* Identifies a version of a file, to find out that it was changed or replaced. */
 struct file_mark {
-	ino_t number;
-	struct timespec changed;
+	ino_t inode;
+	struct timespec changed_at;
 };
 
 /* A socket of c-ares. */
@@ -40,32 +40,32 @@ struct watched {
 struct resolver {
 	struct event_base *base;
 	ares_channel channel; /* made for the first lookup */
-	ares_channel old; /* channel that the timer will destroy; the timer is active then */
+	ares_channel old; /* the channel that the timer, which has fired, will destroy; usually NULL */
 	struct timer timer;
 	LIST_HEAD(, watched) sockets;
 	char *file;
 	struct file_mark mark; /* version of the file that channel has read */
-	unsigned forgotten;
+	unsigned forgotten; /* how many lookups were forgotten and still go on */
 };
 
 struct lookup {
 	struct resolver *resolver;
-	lookup_done done; /* both done and named are NULL if the lookup was forgotten */
-	lookup_name_done named;
+	lookup_done done; /* done and name_done are both NULL if the lookup was forgotten */
+	lookup_name_done name_done;
 	void *arg;
-	struct lookup **under_way;
+	struct lookup **owner_field; /* the variable that lookup_start() has set to this lookup */
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} address; /* the address whose name is looked up, if named is set */
+	} address; /* the address whose name is looked up, if name_done is set */
 	char service[8];
 	char host[];
 };
 
-/* Lets the timer fire when c-ares next has something to do. */
+/* Makes the timer fire when c-ares next has something to do. */
 static void
-await(struct resolver *r)
+start_timer(struct resolver *r)
 {
 	struct timeval tv;
 
@@ -73,7 +73,7 @@ await(struct resolver *r)
 		return;
 	if (ares_timeout(r->channel, NULL, &tv) == NULL)
 		timer_stop(&r->timer);
-	else /* ares_timeout() is rounded down */
+	else /* the result of ares_timeout() is rounded down */
 		timer_start(&r->timer, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec + US_PER_MS);
 }
 
@@ -88,7 +88,7 @@ on_timer(void *arg)
 		ares_destroy(old);
 	else
 		ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	await(r);
+	start_timer(r);
 }
 
 static void
@@ -98,7 +98,7 @@ on_socket(evutil_socket_t fd, short what, void *arg)
 
 	ares_process_fd(r->channel, (what & EV_READ) != 0 ? fd : ARES_SOCKET_BAD,
 			(what & EV_WRITE) != 0 ? fd : ARES_SOCKET_BAD);
-	await(r);
+	start_timer(r);
 }
 
 static void
@@ -109,8 +109,8 @@ unwatch(struct watched *w)
 	free(w);
 }
 
-/* Called by c-ares when it has opened a socket, waits for another event on it, or closes it. Without memory, the
- * question that the socket is for times out. */
+/* Called by c-ares when it has opened a socket, waits for another event on the socket, or closes the socket. If there
+ * is no memory, the question that the socket is for times out. */
 static void
 on_state(void *arg, ares_socket_t fd, int is_read, int is_written)
 {
@@ -145,22 +145,22 @@ note_file_change(const char *path, struct file_mark *mark)
 
 	if (stat(path, &st) == 0)
 		now = (struct file_mark){ st.st_ino, st.st_ctim };
-	is_same = now.number == mark->number && now.changed.tv_sec == mark->changed.tv_sec &&
-		  now.changed.tv_nsec == mark->changed.tv_nsec;
+	is_same = now.inode == mark->inode && now.changed_at.tv_sec == mark->changed_at.tv_sec &&
+		  now.changed_at.tv_nsec == mark->changed_at.tv_nsec;
 	*mark = now;
 	return !is_same;
 }
 
 static int
-option(const char *text, const char *name, int otherwise, int most)
+find_option(const char *text, const char *name, int default_value, int most)
 {
 	const char *at = strstr(text, name);
-	long value = at == NULL ? otherwise : strtol(at + strlen(name), NULL, 10);
+	long value = at == NULL ? default_value : strtol(at + strlen(name), NULL, 10);
 
 	return value < 1 ? 1 : value > most ? most : (int)value;
 }
 
-/* Reads two options that c-ares, though it reads the file, knows by other names. */
+/* Reads two options of the file: c-ares reads the file, too, but knows these options by other names. */
 static void
 read_options(const char *file, struct ares_options *options)
 {
@@ -171,13 +171,13 @@ read_options(const char *file, struct ares_options *options)
 	if (fd >= 0)
 		close(fd);
 	text[n > 0 ? n : 0] = '\0';
-	options->timeout = 1000 * option(text, "timeout:", TIMEOUT, TIMEOUT_MAX);
-	options->tries = option(text, "attempts:", ATTEMPTS, ATTEMPTS_MAX);
+	options->timeout = 1000 * find_option(text, "timeout:", TIMEOUT_S, TIMEOUT_MAX_S);
+	options->tries = find_option(text, "attempts:", ATTEMPTS, ATTEMPTS_MAX);
 }
 
 /* Makes the first channel, or a new one if the file has changed or too many lookups were forgotten. */
 static void
-refresh(struct resolver *r)
+refresh_channel(struct resolver *r)
 {
 	char lookups[] = "fb"; /* /etc/hosts, then the name servers */
 	struct ares_options options = { .flags = ARES_FLAG_EDNS,
@@ -240,23 +240,23 @@ resolver_free(struct resolver *r)
 
 static void ask(struct lookup *l);
 
-/* Called by c-ares' callbacks. Returns true if the lookup is over, with its content in *l; returns false if it was
- * forgotten or is started again. */
+/* Called by c-ares' callbacks. Returns true if the lookup is over, and sets *l to a copy of it. Returns false if the
+ * lookup was forgotten, or is started again because its channel was destroyed. */
 static bool
-end_lookup(struct lookup *under_way, int status, struct lookup *l)
+end_lookup(struct lookup *ended, int status, struct lookup *l)
 {
-	bool is_forgotten = under_way->done == NULL && under_way->named == NULL;
+	bool is_forgotten = ended->done == NULL && ended->name_done == NULL;
 
 	if (status == ARES_EDESTRUCTION && !is_forgotten) {
-		ask(under_way);
+		ask(ended);
 		return false;
 	}
-	*l = *under_way;
-	free(under_way);
+	*l = *ended;
+	free(ended);
 	if (is_forgotten)
 		l->resolver->forgotten--;
 	else
-		*l->under_way = NULL;
+		*l->owner_field = NULL;
 	return !is_forgotten;
 }
 
@@ -277,7 +277,7 @@ on_name(void *arg, int status, int timeouts, char *name, char *service)
 	struct lookup l;
 
 	if (end_lookup(arg, status, &l))
-		l.named(status, name, l.arg);
+		l.name_done(status, name, l.arg);
 }
 
 static void
@@ -295,24 +295,24 @@ ask(struct lookup *l)
 		ares_getnameinfo(r->channel, &l->address.any,
 				 l->address.any.sa_family == AF_INET ? sizeof(l->address.in) : sizeof(l->address.in6),
 				 ARES_NI_LOOKUPHOST | ARES_NI_NAMEREQD, on_name, l);
-	await(r);
+	start_timer(r);
 }
 
-/* Returns a lookup of this name, or NULL without memory. */
+/* Returns a lookup of this name, or NULL if there is no memory. */
 static struct lookup *
-lookup_new(struct resolver *r, const char *host, void *arg, struct lookup **under_way)
+lookup_new(struct resolver *r, const char *host, void *arg, struct lookup **owner_field)
 {
 	size_t size = strlen(host) + 1;
 	struct lookup *l = calloc(1, sizeof(*l) + size);
 
-	refresh(r);
+	refresh_channel(r);
 	if (l == NULL || r->channel == NULL) {
 		free(l);
 		return NULL;
 	}
 	l->resolver = r;
 	l->arg = arg;
-	l->under_way = under_way;
+	l->owner_field = owner_field;
 	memcpy(l->host, host, size);
 	return l;
 }
@@ -333,7 +333,7 @@ lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done do
 }
 
 void
-lookup_start_name(struct resolver *r, const struct sockaddr *address, lookup_name_done named, void *arg,
+lookup_start_name(struct resolver *r, const struct sockaddr *address, lookup_name_done name_done, void *arg,
 		  struct lookup **lookup)
 {
 	struct lookup *l = lookup_new(r, "", arg, lookup);
@@ -342,10 +342,10 @@ lookup_start_name(struct resolver *r, const struct sockaddr *address, lookup_nam
 
 	if (l == NULL || bytes == NULL) {
 		free(l);
-		named(ARES_ENOMEM, NULL, arg);
+		name_done(ARES_ENOMEM, NULL, arg);
 		return;
 	}
-	l->named = named;
+	l->name_done = name_done;
 	l->address.any.sa_family = (sa_family_t)family;
 	if (family == AF_INET)
 		memcpy(&l->address.in.sin_addr, bytes, sizeof(l->address.in.sin_addr));
@@ -359,6 +359,6 @@ void
 lookup_cancel(struct lookup *l)
 {
 	l->done = NULL;
-	l->named = NULL;
+	l->name_done = NULL;
 	l->resolver->forgotten++;
 }

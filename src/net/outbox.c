@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define SMALL ((size_t)1024)
+#define SMALL_MAX ((size_t)1024)
 
 void
 outbox_drop(struct outbox *o)
@@ -20,14 +20,15 @@ ends_at(const struct iovec *piece, const void *bytes)
 	return (const uint8_t *)piece->iov_base + piece->iov_len == (const uint8_t *)bytes;
 }
 
-/* If the last piece is small and the piece before it lies in o->space, appends a copy of the last piece to that one: a
- * copy costs less than one more piece. Called when nothing more will extend the last piece. */
+/* If the last piece is small, and the piece before ends where the used part of o->space ends, appends a copy of the
+ * last piece to the piece before: a copy costs less than one more piece. Called when nothing will extend the last
+ * piece. */
 static void
 join_last(struct outbox *o)
 {
 	struct iovec *last = &o->pieces[o->count - 1];
 
-	if (o->count < 2 || last->iov_len > SMALL || o->space_used + last->iov_len > OUTBOX_SPACE ||
+	if (o->count < 2 || last->iov_len > SMALL_MAX || o->space_used + last->iov_len > OUTBOX_SPACE ||
 	    !ends_at(last - 1, o->space + o->space_used))
 		return;
 	memcpy(o->space + o->space_used, last->iov_base, last->iov_len);
@@ -68,7 +69,7 @@ outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len)
 	o->pieces[o->count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
 }
 
-/* Returns room for len bytes after those already in o->space. len must not exceed half of the space. */
+/* Returns room for len bytes after the bytes that are in o->space already. len must not exceed half of the space. */
 static uint8_t *
 take_space(struct outbox *o, size_t len)
 {

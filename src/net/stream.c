@@ -14,9 +14,9 @@ may_read(const struct stream *s)
 	return (s->is_reading && !s->is_suspended) || s->is_broken;
 }
 
-/* Returns the events that report the peer's end while the stream is not read. Without a queue, these are
- * edge-triggered: EV_CLOSED, and EV_WRITE, by which libevent reports a reset. With a queue, a level-triggered EV_CLOSED
- * would repeat, so it is requested only until the first report. */
+/* Returns the events that report, while the stream is not read, that the peer has ended the connection. While no bytes
+ * are queued, these are edge-triggered: EV_CLOSED, and EV_WRITE, by which libevent reports a reset. While bytes are
+ * queued, EV_CLOSED is level-triggered and would repeat, so it is requested only until the first report. */
 static short
 end_interest(const struct stream *s)
 {
@@ -176,7 +176,7 @@ enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
 	return 0;
 }
 
-/* Not inline: a single piece, the usual case, needs none of this. */
+/* This is not inline, because the usual case, a single piece, does not need it. */
 __attribute__((noinline)) static ssize_t
 transmit_all(int fd, const struct iovec *pieces, int count)
 {
@@ -266,13 +266,13 @@ look_for_end(struct stream *s)
 }
 
 __attribute__((noinline)) static void
-other_event(struct stream *s, short what)
+handle_other_event(struct stream *s, short what)
 {
 	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
 		drain(s);
 	if (s->fd >= 0 && end_interest(s) != 0)
 		look_for_end(s);
-	/* on_drained may have closed the stream, or switched reading off. */
+	/* The callbacks may have closed the stream, or switched reading off. */
 	if ((what & EV_READ) == 0 || s->fd < 0 || !may_read(s))
 		return;
 	if (s->is_in_handshake)
@@ -289,11 +289,11 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_in_handshake) /* the usual case */
 		s->ops->on_readable(s);
 	else
-		other_event(s, what);
+		handle_other_event(s, what);
 }
 
 static void
-reading_changed(struct stream *s)
+apply_reading(struct stream *s)
 {
 	stream_update_interest(s);
 	if (may_read(s) && stream_tls(s) != NULL && stream_tls_has_input(s))
@@ -309,7 +309,7 @@ stream_attach(struct stream *s, struct event_base *base, struct inbox *inbox, st
 	}
 	assert(!s->is_in_handshake && s->interest == 0);
 	event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_event, s);
-	reading_changed(s);
+	apply_reading(s);
 	if (s->is_broken)
 		stream_call_later(s);
 }
@@ -328,7 +328,7 @@ stream_change_reading(struct stream *s, bool on)
 	if (s->fd < 0)
 		return;
 	s->is_reading = on;
-	reading_changed(s);
+	apply_reading(s);
 }
 
 void
@@ -337,5 +337,5 @@ stream_suspend(struct stream *s, bool on)
 	if (s->fd < 0 || s->is_suspended == on)
 		return;
 	s->is_suspended = on;
-	reading_changed(s);
+	apply_reading(s);
 }

@@ -18,11 +18,10 @@
 #define RECORD_PARTIAL_MAX (RECORD_MAX + 512)
 #define WRITE_AT_ONCE ((size_t)64 << 10)
 #define SINK_KEPT ((size_t)128 << 10)
-#define ANSWERS_MAX                                                                                                    \
-	((size_t)64 << 10) /* some thousand key updates: an honest peer that requests so many also reads               \
-			    */
+/* enough for some thousand key updates: an honest peer that requests so many also reads the answers */
+#define ANSWERS_MAX ((size_t)64 << 10)
 
-/* Buffers that all TLS streams of one loop share; each is empty when the loop is entered. */
+/* Buffers that all TLS streams of one loop share; each is empty when control returns to the loop. */
 struct tls_scratch {
 	uint8_t *in; /* ciphertext that was just read */
 	uint8_t *gather; /* collects small pieces for one record */
@@ -79,7 +78,7 @@ take_input(struct stream *s, size_t cap)
 		t->in_len = t->stash_len;
 		return STREAM_OK;
 	}
-	/* A part of a record is pending in OpenSSL. Reading less leaves room in the caller's buffer for all of that
+	/* If a part of a record is pending in OpenSSL, reading less leaves room in the caller's buffer for that whole
 	 * record. */
 	if (SSL_has_pending(t->ssl) && want > 2 * RECORD_PARTIAL_MAX)
 		want -= RECORD_PARTIAL_MAX;
@@ -91,8 +90,8 @@ take_input(struct stream *s, size_t cap)
 	return r;
 }
 
-/* Decrypts records into buf until it is full or there are no more. OpenSSL's error queue is not read, so it need not be
- * emptied before each call; errors that a call leaves there are removed. */
+/* Decrypts records into buf until buf is full or no record is left. OpenSSL's error queue is not read, so it need not
+ * be emptied before each call; errors that a call leaves there are removed. */
 static void
 decrypt(struct tls_session *t, uint8_t *buf, size_t cap, size_t *got)
 {
@@ -140,7 +139,7 @@ stash_rest(struct tls_session *t)
 
 /* Returns how the session has ended, or STREAM_AGAIN if it has not. */
 static enum stream_result
-end_of(const struct tls_session *t)
+classify_end(const struct tls_session *t)
 {
 	if (t->is_broken && !t->is_ended)
 		errno = EPROTO;
@@ -156,7 +155,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 
 	*got = 0;
 	if (t->is_ended || t->is_broken)
-		return end_of(t);
+		return classify_end(t);
 	t->out = &t->scratch->sink;
 	is_fed = !t->has_plain; /* otherwise there are decrypted bytes left */
 	if (is_fed)
@@ -177,7 +176,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	}
 	if (stream_tls_has_input(s))
 		stream_call_later(s);
-	return *got > 0 ? STREAM_OK : end_of(t);
+	return *got > 0 ? STREAM_OK : classify_end(t);
 }
 
 /* --- writing --- */

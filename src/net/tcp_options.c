@@ -4,7 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-/* Sets an option, unless value is 0, which leaves the system's own. */
+/* Sets an option; if value is 0, leaves the system's own value. */
 static void
 set(int fd, int level, int name, uint32_t value)
 {
@@ -27,8 +27,8 @@ tcp_options_set(const struct tcp_options *options, int fd)
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->interval_s);
 }
 
-/* Clients send first. So the kernel can wait with the accept for the first packet, which is then read at once, without
- * another turn of the loop. */
+/* Clients send first, so with TCP_DEFER_ACCEPT the kernel can delay the accept until the first packet has come. The
+ * packet is then read at once, without another turn of the loop. */
 void
 tcp_options_listen(const struct tcp_options *options, int fd)
 {

@@ -53,7 +53,7 @@ struct tls_context *tls_context_for_accept(const struct tls_accept_settings *set
 struct tls_context *tls_context_for_connect(const struct tls_connect_settings *settings, struct fail *why);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* does nothing if ctx is NULL */
-/* Returns the earliest expiry of ctx's certificates, in seconds since 1970; 0 if ctx has no certificate. */
+/* Returns when ctx's first certificate expires, in seconds since 1970; 0 if ctx has no certificate. */
 int64_t tls_context_not_after(const struct tls_context *ctx);
 
 /* Returns a new SSL for an accepted connection, or NULL if there is no memory. The caller does the input and output,

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICKETS 1 /* tickets for resumption in TLS 1.3; each costs its share of a handshake */
+#define TICKETS 1 /* how many tickets for resumption a TLS 1.3 handshake sends; more would take more time */
 
 void
 tls_reason(char *out, size_t out_cap)
@@ -37,9 +37,9 @@ is_set(const char *text)
 	return text != NULL && *text != '\0';
 }
 
-/* Refuses keys with a passphrase: OpenSSL would ask for it on the terminal, again at each reload. */
+/* Refuses keys with a passphrase: OpenSSL would ask for the passphrase on the terminal, again at each reload. */
 static int
-no_passphrase(char *buf, int size, int is_writing, void *arg)
+refuse_passphrase(char *buf, int size, int is_writing, void *arg)
 {
 	return -1;
 }
@@ -118,7 +118,7 @@ ssl_ctx_new(struct tls_context *ctx, const SSL_METHOD *method, struct fail *why)
 	SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
 	SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_default_passwd_cb(c, no_passphrase);
+	SSL_CTX_set_default_passwd_cb(c, refuse_passphrase);
 	SSL_CTX_set_app_data(c, ctx);
 	return c;
 }
@@ -166,7 +166,7 @@ choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const u
 	return SSL_TLSEXT_ERR_ALERT_FATAL; /* the client wants another protocol, and is refused as by PostgreSQL 17 */
 }
 
-/* Chooses the first certificate for the server name that the client has sent. */
+/* Chooses the first certificate for the server name that the client has sent; the default one if none fits. */
 static int
 choose_certificate(SSL *ssl, int *alert, void *arg)
 {
@@ -183,7 +183,7 @@ choose_certificate(SSL *ssl, int *alert, void *arg)
 }
 
 static int
-trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
+set_up_client_verification(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 {
 	STACK_OF(X509_NAME) * names;
 
@@ -209,7 +209,7 @@ trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 	return 0;
 }
 
-/* Sets the oldest TLS version; ssl_ctx_new() has set 1.2. */
+/* Sets the oldest TLS version that is allowed; ssl_ctx_new() has set 1.2. */
 static void
 set_oldest(SSL_CTX *c, const char *version)
 {
@@ -223,7 +223,7 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 {
 	SSL_CTX *c = ssl_ctx_new(ctx, TLS_server_method(), why);
 
-	if (c == NULL || load_pair(c, certificate, key, why) < 0 || trust_clients(c, s, why) < 0)
+	if (c == NULL || load_pair(c, certificate, key, why) < 0 || set_up_client_verification(c, s, why) < 0)
 		return -1;
 	set_oldest(c, s->min_version);
 	ERR_clear_error();
@@ -234,8 +234,8 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 				s->tls13_ciphers);
 	/* Clients send passwords, and OpenSSL frees its buffers without wiping them unless it is told to. */
 	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
-	/* Sessions are resumed by tickets alone: tickets need no memory here, and become invalid with this context's
-	 * keys. */
+	/* Sessions are resumed by tickets alone: tickets need no memory here, and are invalid once this context, which
+	 * has their keys, is freed. */
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(c, id, 16);
 	SSL_CTX_set_num_tickets(c, TICKETS);
@@ -243,7 +243,7 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 	return 0;
 }
 
-/* Copies the next item of "a, b" to out and returns it, or NULL at the end. */
+/* Copies the next item of "a, b" to out and returns out; NULL if the list is at its end, or the item is too long. */
 static const char *
 next_path(const char **list, char *out, size_t out_cap)
 {
@@ -331,7 +331,7 @@ keep_session(SSL *ssl, SSL_SESSION *session)
 }
 
 static int
-trust_servers(SSL_CTX *c, const struct tls_connect_settings *s, struct fail *why)
+set_up_server_verification(SSL_CTX *c, const struct tls_connect_settings *s, struct fail *why)
 {
 	if (s->verify == TLS_CHECK_NOTHING)
 		return 0;
@@ -351,7 +351,7 @@ tls_context_for_connect(const struct tls_connect_settings *s, struct fail *why)
 	struct tls_context *ctx = context_new(why);
 	SSL_CTX *c = ctx == NULL ? NULL : ssl_ctx_new(ctx, TLS_client_method(), why);
 
-	if (c == NULL || trust_servers(c, s, why) < 0 ||
+	if (c == NULL || set_up_server_verification(c, s, why) < 0 ||
 	    (is_set(s->certificate_file) &&
 	     load_pair(c, s->certificate_file, is_set(s->key_file) ? s->key_file : s->certificate_file, why) < 0))
 		goto bad;

@@ -12,10 +12,10 @@
 
 /* --- life --- */
 
-/* Sets the server's name, which is sent to the server (as SNI, unless it is an address) and which the server's
- * certificate must have. */
+/* Sets the server's name: as SNI, unless s->host is an address or the context hides names; and, with TLS_CHECK_NAME, as
+ * the name that the server's certificate must have. */
 static int
-aim(struct tls_session *s)
+set_server_name(struct tls_session *s)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(s->ssl);
 	uint8_t bytes[16];
@@ -47,7 +47,7 @@ tls_session_new(struct tls_context *ctx, const char *host)
 	return s;
 }
 
-/* Prepares a session; runs on a thread, before the first step. */
+/* Prepares a session; called on a helper thread, at the beginning of the first step. */
 static int
 session_begin(struct tls_session *s)
 {
@@ -67,7 +67,7 @@ session_begin(struct tls_session *s)
 		return 0;
 	}
 	SSL_set_connect_state(s->ssl);
-	if (aim(s) < 0)
+	if (set_server_name(s) < 0)
 		return -1;
 	pthread_mutex_lock(&ctx->lock);
 	for (unsigned i = 0; i < TLS_RESUMPTIONS_MAX; i++)
@@ -80,7 +80,7 @@ session_begin(struct tls_session *s)
 }
 
 static void
-retire(struct work *w)
+run_retire(struct work *w)
 {
 	struct tls_session *s = (struct tls_session *)w;
 
@@ -89,11 +89,11 @@ retire(struct work *w)
 }
 
 static void
-retired(struct work *w)
+finish_retire(struct work *w)
 {
 	struct tls_session *s = (struct tls_session *)w;
 
-	SSL_free(s->ssl); /* s->ssl is not NULL if the threads ended before they freed it */
+	SSL_free(s->ssl); /* s->ssl is not NULL if no helper thread has freed it */
 	free(s->stash);
 	free(s->host);
 	tls_context_unref(s->ctx);
@@ -105,15 +105,15 @@ tls_session_free(struct tls_session *s)
 {
 	if (s == NULL)
 		return;
-	s->retiring = (struct work){ .run = retire, .done = retired };
+	s->retiring = (struct work){ .run = run_retire, .done = finish_retire };
 	if (s->ssl == NULL || s->helpers == NULL || helpers_submit(s->helpers, s->inbox, &s->retiring, WORK_BEGUN) < 0)
-		retired(&s->retiring);
+		finish_retire(&s->retiring);
 }
 
 /* --- the handshake --- */
 
 static void
-say_why(const struct tls_session *s, struct fail *why)
+set_why(const struct tls_session *s, struct fail *why)
 {
 	long verdict = SSL_get_verify_result(s->ssl);
 	unsigned long e = ERR_peek_error();
@@ -168,7 +168,7 @@ tls_shake_hands(struct tls_session *s, struct fail *why)
 	}
 	if (SSL_get_error(s->ssl, r) == SSL_ERROR_WANT_READ)
 		return TLS_GOES_ON;
-	say_why(s, why);
+	set_why(s, why);
 	s->is_broken = true;
 	return TLS_FAILED;
 }
@@ -210,9 +210,10 @@ tls_has_peer_certificate(const struct tls_session *s)
 	return SSL_get0_peer_certificate(s->ssl) != NULL && SSL_get_verify_result(s->ssl) == X509_V_OK;
 }
 
-/* Converts a name to NUL-terminated UTF-8. Returns false if this fails, or the name has a NUL or control character. */
+/* Converts a name to NUL-terminated UTF-8. Returns false if this fails, if the name is empty or longer than
+ * NAME_MAX_LEN, or if it has a NUL or control character. */
 static bool
-plain_name(const ASN1_STRING *from, char out[static NAME_MAX_LEN + 1])
+copy_plain_name(const ASN1_STRING *from, char out[static NAME_MAX_LEN + 1])
 {
 	unsigned char *utf8 = NULL;
 	int len = from == NULL ? -1 : ASN1_STRING_to_UTF8(&utf8, from);
@@ -240,14 +241,14 @@ tls_each_peer_name(const struct tls_session *s, bool (*name)(char kind, const ch
 
 	if (x == NULL)
 		return;
-	if (at >= 0 && plain_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), text))
+	if (at >= 0 && copy_plain_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), text))
 		goes_on = name('C', text, arg);
 	names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
 	for (int i = 0; goes_on && i < sk_GENERAL_NAME_num(names); i++) {
 		int type;
 		const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
 
-		if ((type == GEN_DNS || type == GEN_EMAIL) && plain_name(value, text))
+		if ((type == GEN_DNS || type == GEN_EMAIL) && copy_plain_name(value, text))
 			goes_on = name(type == GEN_DNS ? 'D' : 'E', text, arg);
 	}
 	GENERAL_NAMES_free(names);

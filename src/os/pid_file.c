@@ -13,18 +13,18 @@
 static int
 make_pid_file(const char *path)
 {
-	char made[PATH_MAX];
+	char temporary[PATH_MAX];
 	int fd;
 	bool is_written, is_in_place;
 
-	if (snprintf(made, sizeof(made), "%s~", path) >= (int)sizeof(made)) {
+	if (snprintf(temporary, sizeof(temporary), "%s~", path) >= (int)sizeof(temporary)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	unlink(made);
-	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	unlink(temporary);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	is_in_place = fd < 0 && errno == EACCES && getuid() != 0;
-	/* root has made the file for the user of run_as, who may write it but not add files to its directory */
+	/* the user of run_as may write the file, which root has made, but may not add files to its directory */
 	if (is_in_place)
 		fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -32,7 +32,7 @@ make_pid_file(const char *path)
 	is_written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
 	if (close(fd) != 0 || !is_written)
 		return -1;
-	return is_in_place ? 0 : rename(made, path);
+	return is_in_place ? 0 : rename(temporary, path);
 }
 
 /* With run_as, root writes the file only if the user of run_as can't. A user who can't create files there can't have

@@ -1,9 +1,9 @@
 /*
  * src/os/privileges.c - changes from root to a user with fewer rights (run_as), and hides our memory from all but root.
  *
- * Everything that needs root is done before: ports are bound, keys and secrets are read. Logs and the pid file are
- * opened with the new user's rights only: that user may own the directories, and root must not write through the user's
- * links. Files that must be written or removed later are given to that user.
+ * Everything that needs root is done before the change: ports are bound, keys and secrets are read. Logs and the pid
+ * file are opened with the new user's rights only: that user may own the directories, and root must not write through
+ * links that the user has put there. Files that must be written or removed later are given to that user.
  */
 #include "config/config_keys.h"
 #include "os/os.h"
@@ -26,14 +26,14 @@ os_hide_memory(void)
 	const char *wanted = getenv("PGWEIR_CORE");
 
 	if (wanted != NULL && strcmp(wanted, "1") == 0) {
-		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* changing the user (run_as) has cleared it */
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* changing the user (run_as) has cleared this attribute */
 		return;
 	}
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/* Returns the user that root must become, or NULL. */
+/* Returns the user that the process must become; NULL if it is not root, or if run_as names no other user. */
 static const struct passwd *
 user_to_be(const struct config *config)
 {
@@ -60,8 +60,8 @@ os_act_as_root(const struct config *config)
 	return user_to_be(config) != NULL && seteuid(0) == 0 && setegid(0) == 0;
 }
 
-/* Gives away only files that root owns and that have one link, because a link put there must not give away another
- * file. */
+/* Gives away only files that root owns and that have one name, because the new user may have put a hard link to another
+ * file of root's there. */
 static void
 give_file(const char *path, int flags, uid_t uid, gid_t gid)
 {
@@ -72,7 +72,7 @@ give_file(const char *path, int flags, uid_t uid, gid_t gid)
 		return;
 	if (fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)) && st.st_uid == 0 &&
 	    st.st_nlink == 1 && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0) {
-		/* setup_warn_as_user() reports it */
+		/* setup_warn_as_user() reports the failure */
 	}
 	close(fd);
 }
@@ -137,6 +137,6 @@ os_become_user(const struct config *config, struct log *log, struct fail *why)
 			give_file(config->listens[i].host, O_PATH, to->pw_uid, to->pw_gid);
 	if (drop_rights(to, why) < 0)
 		return -1;
-	os_hide_memory(); /* changing the user has reset it */
+	os_hide_memory(); /* changing the user has undone this */
 	return 1;
 }

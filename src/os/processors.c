@@ -17,7 +17,7 @@ processors_of(int64_t quota, int64_t period)
 }
 
 /* Returns the number at the beginning of a file, and sets *second to the number after it, if any. Returns -1 if there
- * is no file, or if it does not begin with a number, but for example with "max". */
+ * is no file, or if the file begins with something else, such as "max". */
 static int64_t
 read_number(const char *directory, const char *name, int64_t *second)
 {
@@ -34,9 +34,9 @@ read_number(const char *directory, const char *name, int64_t *second)
 	return first;
 }
 
-/* In cgroup v2, cpu.max has "max 100000", or "250000 100000". */
+/* In cgroup v2, the file cpu.max has the quota and the period: "max 100000", or "250000 100000". */
 static unsigned
-quota_v2(const char *directory)
+read_quota_v2(const char *directory)
 {
 	int64_t period = 0, quota = read_number(directory, "cpu.max", &period);
 
@@ -44,30 +44,30 @@ quota_v2(const char *directory)
 }
 
 static unsigned
-quota_v1(const char *directory)
+read_quota_v1(const char *directory)
 {
 	int64_t ignored, quota = read_number(directory, "cpu.cfs_quota_us", &ignored);
 
 	return processors_of(quota, read_number(directory, "cpu.cfs_period_us", &ignored));
 }
 
-/* Returns the smallest quota of a group and its parents, up to the mount. In a container the path may be the host's,
- * and the mount may show only its last part, or nothing: directories that are not there have no quota. */
+/* Returns the smallest quota of a group and its parents, up to the mount. In a container, `group` may be the host's
+ * path, of which only the last part, or nothing, is below the mount: directories that are not there have no quota. */
 static unsigned
-least_quota(const char *mount, const char *group, unsigned (*quota)(const char *directory))
+least_quota(const char *mount, const char *group, unsigned (*read_quota)(const char *directory))
 {
 	char path[PATH_MAX];
-	size_t top = strlen(mount);
+	size_t mount_len = strlen(mount);
 	unsigned least = UINT_MAX;
 
 	if (snprintf(path, sizeof(path), "%s%s", mount, group) >= (int)sizeof(path))
-		path[top] = '\0';
+		path[mount_len] = '\0';
 	for (;;) {
-		unsigned n = quota(path);
+		unsigned n = read_quota(path);
 		char *end;
 
 		least = n < least ? n : least;
-		if (strlen(path) <= top)
+		if (strlen(path) <= mount_len)
 			return least;
 		end = strrchr(path, '/');
 		*end = '\0';
@@ -96,9 +96,9 @@ quota_of_line(char *line, const char *mount)
 		return UINT_MAX;
 	*controllers++ = *group++ = '\0';
 	if (*controllers == '\0')
-		return least_quota(mount, group, quota_v2);
+		return least_quota(mount, group, read_quota_v2);
 	snprintf(v1, sizeof(v1), "%s/cpu", mount);
-	return has_cpu(controllers) ? least_quota(v1, group, quota_v1) : UINT_MAX;
+	return has_cpu(controllers) ? least_quota(v1, group, read_quota_v1) : UINT_MAX;
 }
 
 unsigned

@@ -15,14 +15,14 @@
 #define OWN_FILE "/proc/self/exe"
 
 static bool
-runs_from(const char *path)
+is_own_file(const char *path)
 {
 	struct stat at, own;
 
 	return stat(path, &at) == 0 && stat(OWN_FILE, &own) == 0 && at.st_dev == own.st_dev && at.st_ino == own.st_ino;
 }
 
-/* Returns true if PATH leads from name to the running file, in the way of execvp(3). */
+/* Returns true if the search for name in PATH, as by execvp(3), ends at this process's own file. */
 static bool
 is_found_in_path(const char *name)
 {
@@ -33,7 +33,7 @@ is_found_in_path(const char *name)
 		len = strcspn(path, ":");
 		snprintf(file, sizeof(file), "%.*s%s%s", (int)len, path, len > 0 ? "/" : "", name);
 		if (access(file, X_OK) == 0)
-			return runs_from(file);
+			return is_own_file(file);
 	}
 	return false;
 }
@@ -52,9 +52,9 @@ os_find_program(const char *argv0, char *room, size_t room_size)
 	return room;
 }
 
-/* Lists signals that would end a process that has no handlers yet. */
+/* Sets *out to the signals that would end a process that has no handlers yet. */
 static void
-early_signals(sigset_t *out)
+fill_early_signals(sigset_t *out)
 {
 	sigemptyset(out);
 	sigaddset(out, SIGHUP);
@@ -67,11 +67,12 @@ os_unblock_signals(void)
 {
 	sigset_t early;
 
-	early_signals(&early);
+	fill_early_signals(&early);
 	sigprocmask(SIG_UNBLOCK, &early, NULL);
 }
 
-/* Returns this process's environment with own ("variable=...") added for the other process, or NULL without memory. */
+/* Returns a copy of this process's environment in which own ("variable=...") replaces `variable`, if that is set; NULL
+ * if there is no memory. */
 static char **
 make_environment(const char *variable, char *own)
 {
@@ -91,7 +92,7 @@ make_environment(const char *variable, char *own)
 	return made;
 }
 
-/* Because there are threads, posix_spawn() is used: between fork and exec it does only what is safe then. */
+/* Uses posix_spawn(), which does between fork and exec only what is safe in a process with threads. */
 pid_t
 os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why)
 {
@@ -102,7 +103,7 @@ os_spawn(const char *program, char *const *argv, int fd, const char *variable, s
 	pid_t pid = -1;
 	int error;
 
-	early_signals(&early);
+	fill_early_signals(&early);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);

@@ -21,10 +21,10 @@
 
 #define REQUEST_MAX 4096u /* bytes */
 
-/* --- SQL --- */
+/* --- SQL that may go ahead --- */
 
-/* Returns true if only white space and semicolons follow the first semicolon, even if that semicolon is within a
- * string. */
+/* Returns true if only white space and semicolons follow the first semicolon, which may be one within a string. Returns
+ * false if there is a NUL. */
 static bool
 is_one_statement(const char *sql, size_t len)
 {
@@ -37,9 +37,9 @@ is_one_statement(const char *sql, size_t len)
 	return at == NULL || at == end;
 }
 
-/* Returns true if this SQL, outside of a transaction, leaves none open when its ReadyForQuery comes. */
+/* Returns true if this SQL, when sent outside of a transaction, leaves no transaction open. */
 static bool
-ends_alone(const struct exchange *x, const char *sql, size_t len)
+leaves_no_transaction(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
@@ -95,7 +95,7 @@ may_statement_go(const struct exchange *x, struct statement *st)
 	       is_expected_short(x, (const char *)st->bytes, st->query_len, report_statement_fingerprint(st));
 }
 
-/* --- after which request --- */
+/* --- requests after which others may be sent --- */
 
 /* Returns true if one complete request of the borrower's, and nothing else, is in progress on the server. */
 static bool
@@ -153,7 +153,8 @@ is_short_request(const struct exchange *x, const struct server *srv)
 		b.sql = (const char *)st->bytes;
 		b.sql_len = st->query_len;
 	}
-	return ends_alone(x, b.sql, b.sql_len) && is_expected_short(x, b.sql, b.sql_len, srv->loan.fingerprint);
+	return leaves_no_transaction(x, b.sql, b.sql_len) &&
+	       is_expected_short(x, b.sql, b.sql_len, srv->loan.fingerprint);
 }
 
 static bool
@@ -170,7 +171,7 @@ may_be_followed(const struct server *srv, uint64_t now_us)
 	       has_plain_session(x, srv) && is_short_request(x, srv);
 }
 
-/* --- whose request --- */
+/* --- clients whose requests may go ahead --- */
 
 /* Returns true if x, which waits, can be served by any server of the pool. */
 static bool
@@ -186,14 +187,14 @@ is_plain_client(const struct exchange *x)
 }
 
 /*
- * With keep_plans, st may have a name on servers. If srv has st under its name, replaces the request in out by the
- * messages that would be sent to srv in that case. Returns false if srv is to prepare st first, when it is the client's
- * turn.
+ * With keep_plans, servers may have st as a named statement. If srv has that statement, replaces the request in out by
+ * the messages that would be sent to srv in that case. Returns false if srv must prepare st first, which is done when
+ * it is the client's turn.
  */
 static bool
 put_kept(struct exchange *x, struct server *srv, struct plain_request *b, struct statement *st, struct buf *out)
 {
-	const uint8_t *behind = b->bind + b->bind_len;
+	const uint8_t *rest = b->bind + b->bind_len;
 	bool is_due;
 	const struct statement *named = statements_find_kept_ahead(x, srv, st, &is_due);
 
@@ -201,7 +202,7 @@ put_kept(struct exchange *x, struct server *srv, struct plain_request *b, struct
 		return !is_due;
 	out->len = 0;
 	statements_put_kept_bind(named, b->bind, b->bind_len, out);
-	buf_put(out, behind, (size_t)(x->pending + x->pending_len - behind));
+	buf_put(out, rest, (size_t)(x->pending + x->pending_len - rest));
 	b->kinds >>= 4; /* no Parse is sent */
 	return true;
 }
@@ -230,7 +231,8 @@ put_request(struct exchange *x, struct server *srv, struct plain_request *b, str
 	return may;
 }
 
-/* Returns true if x's input is exactly one request that may go ahead to srv: appends it to out, and fills in a. */
+/* If x's input is exactly one request that may go ahead to srv, appends that request to out, fills in *a, and returns
+ * true. */
 static bool
 build_ahead(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
 {
@@ -263,9 +265,10 @@ send_ahead(struct server *srv, const struct exchange *x, const struct policy_ahe
 	(void)server_write(srv, out->bytes, out->len);
 }
 
-/* Sends the next client's request ahead to srv, which may be followed. Returns false if that is impossible. */
+/* Sends the next client's request ahead to srv, for which may_be_followed() is true. Returns false if that is
+ * impossible. */
 static bool
-fill_one(struct server *srv)
+send_next_ahead(struct server *srv)
 {
 	uint32_t before = srv->conn->ahead_count;
 	struct policy_waiter *t;
@@ -288,7 +291,7 @@ pipeline_fill(struct server *srv)
 
 	if (srv->state != SV_LENT || x == NULL || x->env->is_draining || x->env->is_moving)
 		return;
-	while (may_be_followed(srv, *x->env->now_us) && fill_one(srv))
+	while (may_be_followed(srv, *x->env->now_us) && send_next_ahead(srv))
 		continue;
 }
 
@@ -306,10 +309,10 @@ pipeline_wait(struct exchange *x)
 		    may_be_followed(srv, *x->env->now_us))
 			best = srv;
 	if (best != NULL)
-		(void)fill_one(best);
+		(void)send_next_ahead(best);
 }
 
-/* --- the border --- */
+/* --- the border between the replies to two clients --- */
 
 bool
 pipeline_hold_request(struct exchange *x)

@@ -6,19 +6,19 @@
 
 #include <string.h>
 
-/* The messages that were read so far; they come in this order. */
-enum stage { AT_PARSE, AT_BIND, BOUND, DESCRIBED, EXECUTED };
+/* The last message that was read; messages come in this order. */
+enum stage { NOTHING_READ, PARSED, BOUND, DESCRIBED, EXECUTED };
 
 struct reader {
 	struct plain_request *b;
-	unsigned count;
+	unsigned kind_count;
 	enum stage stage;
 };
 
 static bool
-take_kind(struct reader *r, enum owed_kind kind)
+add_kind(struct reader *r, enum owed_kind kind)
 {
-	r->b->kinds |= (uint32_t)(kind + 1) << 4 * r->count++;
+	r->b->kinds |= (uint32_t)(kind + 1) << 4 * r->kind_count++;
 	return true;
 }
 
@@ -29,7 +29,7 @@ take_query(struct reader *r, const uint8_t *body, size_t len)
 		return false;
 	r->b->sql = (const char *)body;
 	r->b->sql_len = len - 1;
-	return take_kind(r, OWED_QUERY);
+	return add_kind(r, OWED_QUERY);
 }
 
 static bool
@@ -37,12 +37,12 @@ take_parse(struct reader *r, const uint8_t *body, size_t len)
 {
 	struct parse_fields f;
 
-	if (r->stage != AT_PARSE || !fields_read_parse(body, len, &f) || f.name[0] != '\0')
+	if (r->stage != NOTHING_READ || !fields_read_parse(body, len, &f) || f.name[0] != '\0')
 		return false;
-	r->stage = AT_BIND;
+	r->stage = PARSED;
 	r->b->sql = (const char *)f.rest;
 	r->b->sql_len = f.query_len;
-	return take_kind(r, OWED_PARSE);
+	return add_kind(r, OWED_PARSE);
 }
 
 static bool
@@ -57,7 +57,7 @@ take_bind(struct reader *r, const uint8_t *body, size_t len)
 	r->b->bind = body - FRAME_HEAD_LEN;
 	r->b->bind_len = FRAME_HEAD_LEN + len;
 	r->stage = BOUND;
-	return take_kind(r, OWED_BIND);
+	return add_kind(r, OWED_BIND);
 }
 
 static bool
@@ -72,12 +72,12 @@ take(struct reader *r, uint8_t type, const uint8_t *body, size_t len)
 		if (r->stage != BOUND || len != 2 || memcmp(body, "P", 2) != 0)
 			return false;
 		r->stage = DESCRIBED;
-		return take_kind(r, OWED_DESCRIBE_PORTAL);
+		return add_kind(r, OWED_DESCRIBE_PORTAL);
 	case 'E':
 		if ((r->stage != BOUND && r->stage != DESCRIBED) || len != 5 || memcmp(body, "\0\0\0\0\0", 5) != 0)
 			return false;
 		r->stage = EXECUTED;
-		return take_kind(r, OWED_EXECUTE);
+		return add_kind(r, OWED_EXECUTE);
 	default:
 		return false;
 	}
@@ -98,9 +98,9 @@ plain_request_parse(const uint8_t *bytes, size_t len, struct plain_request *b)
 		if (b->first_len == 0)
 			b->first_len = at;
 		if (f.type == 'Q')
-			return r.count == 0 && at == len && take_query(&r, body, f.body_len);
+			return r.kind_count == 0 && at == len && take_query(&r, body, f.body_len);
 		if (f.type == 'S')
-			return r.stage == EXECUTED && at == len && f.body_len == 0 && take_kind(&r, OWED_SYNC);
+			return r.stage == EXECUTED && at == len && f.body_len == 0 && add_kind(&r, OWED_SYNC);
 		if (!take(&r, f.type, body, f.body_len))
 			return false;
 	}

@@ -11,16 +11,16 @@
  *   taken after that position was reached, so its xmax is above the numbers of these transactions, too. A transaction
  *   that has not ended on that standby has no commit in the log up to that position, so r has not shown it.
  *
- * The positions of a token only grow, and a due number is only replaced by a higher one. A request runs on a standby
- * only when the standby has everything that was due before the request. So the state that the request is shown is no
- * older than the states that the client was shown before.
+ * While the history stays the same, a token's positions only grow, and a due number is replaced only by a higher one or
+ * by the position of its reading. A request runs on a standby only when the standby has everything that was due before
+ * the request. So the state that the request is shown is no older than the states that the client was shown before.
  */
 #include "policy/causality.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Returns the primary's last reading; one with number 0 if there is none. */
+/* Returns the primary's last reading; an empty reading, whose number is 0, if there is none. */
 static const struct reading *
 primary_reading(const struct cluster_view *v)
 {
@@ -42,15 +42,15 @@ raise_to(uint64_t *position, uint64_t to)
 }
 
 static void
-note_shown_xmax(struct read_token *t, uint64_t xmax)
+lower_shown_xmax(struct read_token *t, uint64_t xmax)
 {
 	if (xmax != 0 && (t->shown_xmax == 0 || xmax < t->shown_xmax))
 		t->shown_xmax = xmax;
 }
 
 /* The standby's own reading is preferred to the primary's: the primary is further on, so with its reading other hosts
- * could be used only later. When the standby's life is over, the primary's reading is used. Until then, that reading
- * (`ceiling`) lets other standbys be used if this one does not answer. */
+ * could be used only later. When the standby's life is over, the primary's reading is used. Until then, the primary's
+ * reading (`ceiling`) allows reads on other standbys if this one does not answer. */
 static void
 resolve_host(struct read_token *t, const struct cluster_view *v, const struct reading *primary)
 {
@@ -58,7 +58,7 @@ resolve_host(struct read_token *t, const struct cluster_view *v, const struct re
 
 	if (t->ceiling == 0 && primary->number >= t->host_due) {
 		t->ceiling = primary->position;
-		note_shown_xmax(t, primary->next_xid);
+		lower_shown_xmax(t, primary->next_xid);
 	}
 	if (is_same_life(t, v) && last->number >= t->host_due)
 		raise_to(&t->position, last->position);
@@ -158,8 +158,8 @@ all_are_visible(const struct read_token *t, const struct reading *primary, const
 	return true;
 }
 
-/* The time at which the primary's reading was begun does not matter: a transaction that it has shown once stays
- * visible. */
+/* The time at which the primary's reading was begun does not matter: a transaction that the primary has shown once
+ * stays visible there. */
 enum causality
 causality_check_write(struct read_token *t, const struct cluster_view *v)
 {
@@ -174,7 +174,7 @@ causality_check_write(struct read_token *t, const struct cluster_view *v)
 	primary = primary_reading(v);
 	for (uint32_t i = 0; i < v->count; i++)
 		if (is_witness(t, &v->hosts[i]))
-			note_shown_xmax(t, v->hosts[i].last.xmax);
+			lower_shown_xmax(t, v->hosts[i].last.xmax);
 	is_settled = all_are_visible(t, primary, NULL);
 	for (uint32_t i = 0; !is_settled && i < v->count; i++)
 		is_settled = is_witness(t, &v->hosts[i]) && all_are_visible(t, primary, &v->hosts[i].last);
@@ -204,9 +204,9 @@ is_kept(const struct read_token *t, const struct former_primary *former)
 }
 
 /*
- * The due numbers of the token stay: a later reading of the new primary covers everything that the due readings of the
- * old primary would have covered, as far as the new primary has it. Readings of the old primary no longer tell what the
- * client was shown.
+ * Due numbers that are not replaced here stay valid: a later reading of the new primary covers everything that the due
+ * readings of the old primary would have covered, as far as the new primary has it. Readings of the old primary no
+ * longer tell what the client was shown.
  */
 bool
 causality_take_loss(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end)
@@ -232,7 +232,7 @@ causality_take_loss(struct read_token *t, const struct cluster_view *v, uint64_t
 	return is_lost;
 }
 
-/* --- Positions that travel. --- */
+/* --- Positions that clients pass on: SET pgweir.min_lsn. --- */
 
 enum causality
 causality_require(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due)

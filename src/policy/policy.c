@@ -2,10 +2,10 @@
  * src/policy/policy.c - the pool's public functions: see policy.h, and policy_state.h for how the policy is cut into
  * files.
  *
- * The usual path is short: a borrower takes the warmest idle connection (without settings.lifo: the coldest one). When
- * a connection is returned, the client that has waited longest gets the connection; if no client waits, it becomes the
- * warmest idle connection. A newcomer never overtakes a waiter, because it gets an idle connection only when the queue
- * is empty.
+ * The usual path is short: a borrower takes the *warmest* idle connection, which was returned last (without
+ * settings.lifo: the *coldest*, which has been idle longest). When a connection is returned, the client that has waited
+ * longest gets the connection; if no client waits, the connection becomes the warmest idle one. A newcomer never
+ * overtakes a waiter, because newcomers get idle connections only when the queue is empty.
  */
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
@@ -123,7 +123,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
-	shard_outage_ends(&p->shard, &p->outage, false, 0); /* another shard reports the end */
+	shard_outage_ends(&p->shard, &p->outage, false, 0); /* another shard reports the end of the outage */
 	shard_leave(&p->shard, 0, 0, 0, 0);
 	policy_worker_forget(&p->orders);
 	free(p);
@@ -184,7 +184,7 @@ end_washing(struct policy *p, struct policy_conn *conn)
 	conn->is_being_washed = false;
 }
 
-/* conn is gone: removes it from p->last_by_borrower. */
+/* Call when conn is gone: removes conn from p->last_by_borrower. */
 __attribute__((noinline)) static void
 forget_last(struct policy *p, const struct policy_conn *conn)
 {
@@ -221,8 +221,8 @@ tell_queue(struct policy *p)
 		tell_now(p);
 }
 
-/* Tells the shared policy and the caps that conn has moved. A connection in transfer between shards goes on counting as
- * before, so nothing is told of its moves. */
+/* Tells the shared policy and the caps that conn has moved. A connection in transfer between shards still counts as
+ * before, so its moves are not told. */
 static void
 note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -320,7 +320,7 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 /* Call this when t is about to be granted a connection: if its request was sent ahead to another connection, the copy
  * there has no owner now. */
 static void
-leave_served(struct policy *p, struct policy_waiter *t)
+leave_queue_served(struct policy *p, struct policy_waiter *t)
 {
 	p->counters->pipelined[PL_SECOND] += t->waits == WAITS_AHEAD;
 	policy_leave_queue(p, t);
@@ -399,10 +399,10 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/* Returns true if policy_replenish() would do nothing for one more waiter: it has run for the waiters before, the pool
- * is full, all connections of this shard are lent, and no shard has an idle connection. */
+/* Returns true if policy_replenish() would do nothing for one more waiter: it has run for the previous waiters, the
+ * pool is full, all connections of this shard are lent, and no shard has an idle connection. */
 static inline bool
-is_all_done(const struct policy *p)
+needs_no_replenish(const struct policy *p)
 {
 	return p->waiting > 1 && p->count[PC_LENT] == p->total && policy_total(p) >= p->limit && p->failed_count == 0 &&
 	       !p->caps.is_watched && (p->shard.shared == NULL || shard_pool_is_exhausted(&p->shard));
@@ -418,7 +418,7 @@ policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 		conn = choose_idle(p, t, now_us);
 	if (conn == NULL) {
 		join_queue(p, t, now_us);
-		if (!is_all_done(p))
+		if (!needs_no_replenish(p))
 			policy_replenish(p, now_us);
 		return NULL;
 	}
@@ -435,7 +435,7 @@ policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	    p->waiting == p->sent_ahead && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
 	if (conn == NULL) {
-		/* only a client in the queue may shorten the back-off after a fatal failure; the queue is empty */
+		/* after a fatal failure only a client in the queue may shorten the back-off, and the queue is empty */
 		if (!p->is_fail_fatal)
 			policy_note_demand(p, now_us);
 		policy_stock_up(p, now_us);
@@ -488,7 +488,7 @@ policy_serve(struct policy *p, uint64_t now_us)
 	struct policy_conn *conn;
 
 	while ((t = policy_next_waiter(p, now_us)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
-		leave_served(p, t);
+		leave_queue_served(p, t);
 		lend(p, conn, t);
 		grant(p, conn, t, now_us);
 	}
@@ -550,8 +550,8 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		arm_for_idle(p, now_us);
 }
 
-/* Returns true if a client of another shard may be served before t, because it has waited much longer; nearly never. t:
- * the first in the queue, or NULL. */
+/* Returns true if a client of another shard may be served before t, because that client has waited much longer. This is
+ * rare. t: the first in the queue, or NULL. */
 static inline bool
 may_give(const struct policy *p, const struct policy_waiter *t)
 {
@@ -582,7 +582,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
 		if (ahead > 0)
 			policy_unmark_sent_ahead(p, t);
-		leave_served(p, t);
+		leave_queue_served(p, t);
 		lend(p, conn, t);
 		if (caps_is_short(&p->caps))
 			policy_replenish(p, now_us);
@@ -602,7 +602,8 @@ may_all_stay(const struct policy *p, bool is_observed)
 	       policy_load_count(&p->shard.shared->live) <= p->settings.pool_size;
 }
 
-/* Tells the other shards of the idle connection. Clients may have begun to wait there before, so it looks for them. */
+/* Tells the other shards of the idle connection. Clients may have begun to wait there before, so looks for these, too.
+ */
 __attribute__((noinline)) static void
 tell_idle(struct policy *p, bool is_due_sooner, uint64_t now_us)
 {
@@ -670,9 +671,9 @@ policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t a
 	p->asked_since_us = 0;
 }
 
-/* conn has been opened or pinged, which was begun at asked_us. The longest waiter gets conn, even if it was opened for
- * another waiter. A connection that is to be closed serves one waiter first if it was opened for a waiter, unless the
- * pool is above its limit. */
+/* Call when conn was opened or pinged; asked_us: when that was begun. The longest waiter gets conn, even if conn was
+ * opened for another waiter. A connection that is to be closed serves one waiter first if it was opened for a waiter,
+ * unless the pool is above its limit. */
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
@@ -692,7 +693,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
-		leave_served(p, t);
+		leave_queue_served(p, t);
 		lend(p, conn, t);
 	}
 	policy_replenish(p, now_us);
@@ -700,7 +701,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		grant(p, conn, t, now_us);
 }
 
-/* PostgreSQL has answered. */
+/* Call when PostgreSQL has answered. */
 static void
 recover(struct policy *p, uint64_t now_us)
 {
@@ -733,7 +734,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		go_idle(p, conn, now_us);
 		t = NULL;
 	} else {
-		leave_served(p, t);
+		leave_queue_served(p, t);
 		lend(p, conn, t);
 	}
 	p->shard.is_to_ask |= t == NULL;
@@ -743,8 +744,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	return true;
 }
 
-/* --- The owner's reports. A connection that was asked to close may still report that it has opened, or was pinged.
- * --- */
+/* --- The owner's reports. They may still concern a connection that the owner was asked to close. --- */
 
 void
 policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)

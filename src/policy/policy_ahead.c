@@ -4,7 +4,7 @@
 
 /* Returns the entry of the request that was sent ahead for t, and sets *at to its connection; NULL if there is none. */
 static struct policy_ahead *
-find(const struct policy *p, const struct policy_waiter *t, struct policy_conn **at)
+find_ahead(const struct policy *p, const struct policy_waiter *t, struct policy_conn **at)
 {
 	struct policy_conn *conn;
 
@@ -23,7 +23,7 @@ stuck_at(const struct policy *p, const struct policy_waiter *t)
 {
 	struct policy_conn *conn;
 
-	if (find(p, t, &conn) == NULL)
+	if (find_ahead(p, t, &conn) == NULL)
 		return NEVER_US;
 	return policy_add_us(policy_add_us(conn->ahead_since_us, conn->ahead_wait_us), 1);
 }
@@ -72,7 +72,7 @@ void
 policy_orphan_ahead(struct policy *p, struct policy_waiter *t)
 {
 	struct policy_conn *conn;
-	struct policy_ahead *a = find(p, t, &conn);
+	struct policy_ahead *a = find_ahead(p, t, &conn);
 
 	assert(a != NULL && t->waits == WAITS_AHEAD);
 	a->t = NULL;
@@ -132,7 +132,7 @@ policy_forget_ahead(struct policy_conn *conn)
 		if (t->waits == WAITS_AHEAD) /* false for the waiter that was just granted conn */
 			policy_unmark_sent_ahead(conn->ahead_policy, t);
 		if (conn->ahead_policy->count[PC_IDLE] > 0)
-			policy_arm(conn->ahead_policy, conn->ahead_since_us); /* an idle connection may serve it now */
+			policy_arm(conn->ahead_policy, conn->ahead_since_us); /* an idle connection may serve t now */
 	}
 	conn->ahead_count = 0;
 }

@@ -1,5 +1,5 @@
 /* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. The places of CLOSING
- * connections count as soon to be free, so no more connections are closed than needed. */
+ * connections count as places that will soon be free, so no more connections are closed than needed. */
 #include "policy/policy_budget_state.h"
 
 #include <assert.h>
@@ -114,7 +114,7 @@ is_unequal(const struct budget_group *g)
 static void
 set_group_claim(struct budget_group *g, uint32_t weight, uint32_t reserved)
 {
-	assert(weight > 0); /* claims are divided by it */
+	assert(weight > 0); /* claims are divided by the weight */
 	if (is_in_use(g))
 		count_use(g, -1);
 	budget_add_to(&g->budget->unequal_count, -(uint32_t)is_unequal(g));
@@ -142,19 +142,19 @@ change_group_used(struct budget_group *g, uint32_t by)
 	budget_update_limit(g->budget);
 }
 
-/* Changes the counts of m itself. Also updates b->holding, the list of members with a place. It is walked instead of
- * b->members, because with more pools than places most pools have no place. */
+/* Changes the counts of m itself, and updates b->holding, the list of members with a place. That list is walked instead
+ * of b->members, because with more pools than places most pools have no place. */
 static void
 change_own_used(struct budget_member *m, uint32_t by)
 {
 	struct policy_budget *b = m->budget;
-	bool held = m->used > 0;
+	bool had_place = m->used > 0;
 
 	budget_add_to(&m->used, by);
 	budget_add_to(&b->unlent, m->orders == NULL ? by : 0);
-	if (!held && m->used > 0)
+	if (!had_place && m->used > 0)
 		TAILQ_INSERT_TAIL(&b->holding, m, holding_link);
-	if (held && m->used == 0)
+	if (had_place && m->used == 0)
 		TAILQ_REMOVE(&b->holding, m, holding_link);
 }
 
@@ -201,7 +201,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
 
-/* --- What is counted. --- */
+/* --- Counts of places. --- */
 
 void
 budget_take(struct budget_member *m)
@@ -269,7 +269,7 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 	} else {
 		if (m->budget != NULL)
 			change_used(m, -more);
-		if (g->budget != NULL) /* the other shards were told of the cap before */
+		if (g->budget != NULL) /* the other shards were told of the cap before this one */
 			change_group_used(g, more);
 	}
 	assert(g->budget == NULL || g->used >= g->in_transfer);
@@ -277,7 +277,7 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 		budget_clear_asked(m);
 }
 
-/* Searches from the end of the list, because most clients have just begun to wait. */
+/* Keeps the list sorted. Searches from its end, because most clients have just begun to wait. */
 static void
 insert_hungry(struct policy_budget *b, struct budget_member *m)
 {
@@ -394,7 +394,8 @@ reservable_count(const struct policy_budget *b)
 	return b->in_use_plain > 0 && b->limit > 0 ? b->limit - 1 : b->limit;
 }
 
-/* Returns how many places are left when each pool in use has its share_min. */
+/* Returns how many places are left when each pool in use has its share_min and, with a keeper, each connection that no
+ * policy lends has its place. */
 static uint64_t
 common_count(const struct policy_budget *b)
 {
@@ -453,7 +454,7 @@ budget_has_free_place(const struct policy_budget *b)
 }
 
 static bool
-has_place_for_all(const struct policy_budget *b)
+is_within_limit(const struct policy_budget *b)
 {
 	return !budget_is_limited(b) || b->used <= b->limit;
 }
@@ -463,7 +464,7 @@ has_place_for_all(const struct policy_budget *b)
 static bool
 is_tight(const struct policy_budget *b)
 {
-	return !TAILQ_EMPTY(&b->hungry) || !has_place_for_all(b) || b->kept.news.is_pressed;
+	return !TAILQ_EMPTY(&b->hungry) || !is_within_limit(b) || b->kept.news.is_pressed;
 }
 
 void
@@ -519,32 +520,32 @@ must_reclaim(struct policy_budget *b, const struct budget_group *except)
 	return missing > 0;
 }
 
-/* --- Which pool may open. --- */
+/* --- The pools that may open a connection. --- */
 
 /*
  * A pool's claim gets weaker with each place it has. While a pool is below its share_min, its claim is measured by the
  * fraction of the share_min that it has. Above the share_min, the claim is measured by the places per unit of weight;
  * any claim below a share_min is better.
  *
- * Returns how many places `hungry` may have before its claim is no better than g's with `mine` places. Sets *is_equal
+ * Returns how many places `hungry` may have before its claim is no better than g's with `count` places. Sets *is_equal
  * if both claims are equal at that number.
  */
 static uint64_t
-places_until_equal(const struct budget_group *hungry, const struct budget_group *g, uint32_t mine, bool *is_equal)
+places_until_equal(const struct budget_group *hungry, const struct budget_group *g, uint32_t count, bool *is_equal)
 {
-	uint32_t own = own_count(g), its_own = own_count(hungry);
+	uint32_t own = own_count(g), hungry_own = own_count(hungry);
 	uint64_t base = 0, product, divisor;
 
-	if (mine < own) {
-		product = (uint64_t)mine * its_own;
+	if (count < own) {
+		product = (uint64_t)count * hungry_own;
 		divisor = own;
 	} else {
-		base = its_own;
-		product = (uint64_t)(mine - own) * hungry->weight;
+		base = hungry_own;
+		product = (uint64_t)(count - own) * hungry->weight;
 		divisor = g->weight;
 	}
 	assert(divisor > 0);
-	*is_equal = product % divisor == 0 && (mine >= own || its_own > 0);
+	*is_equal = product % divisor == 0 && (count >= own || hungry_own > 0);
 	return base + (product + divisor - 1) / divisor;
 }
 
@@ -552,13 +553,13 @@ places_until_equal(const struct budget_group *hungry, const struct budget_group 
 static uint64_t
 places_before(const struct budget_member *h, const struct budget_member *m)
 {
-	const struct budget_group *its = h->group, *g = m->group;
-	uint32_t has = live_count(its);
+	const struct budget_group *hungry = h->group, *g = m->group;
+	uint32_t has = live_count(hungry);
 	bool is_equal = true;
 	uint64_t until = live_count(g), n;
 
-	if (its->weight != g->weight || its->reserved > 0 || g->reserved > 0) /* most claims are equal */
-		until = places_until_equal(its, g, live_count(g), &is_equal);
+	if (hungry->weight != g->weight || hungry->reserved > 0 || g->reserved > 0) /* most claims are equal */
+		until = places_until_equal(hungry, g, live_count(g), &is_equal);
 	n = until > has ? until - has : 0;
 	if (is_equal && has <= until && h->view.since_us < m->view.since_us)
 		n++;
@@ -660,26 +661,26 @@ budget_is_contended(const struct policy_budget *b)
 	return budget_is_limited(b) && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
 }
 
-/* --- Which pool gives up a connection, and which is woken. --- */
+/* --- The pools that give up a connection, and the pool that is woken. --- */
 
-enum idlest_of { IDLEST_ABOVE_SHARE, IDLEST_ANY, IDLEST_HERE };
+enum idlest_scope { IDLEST_ABOVE_SHARE, IDLEST_ANY, IDLEST_HERE };
 
 /* Returns the pool with the most idle connections: above its own share (IDLEST_ABOVE_SHARE), of all pools (IDLEST_ANY),
  * or of this policy worker's pools (IDLEST_HERE). */
 static struct budget_member *
-find_idlest(const struct policy_budget *b, enum idlest_of of, const struct policy_worker *worker, uint64_t now_us)
+find_idlest(const struct policy_budget *b, enum idlest_scope scope, const struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
 
 	TAILQ_FOREACH(m, &b->holding, holding_link) {
-		uint32_t kept = of == IDLEST_ABOVE_SHARE ? kept_count(m->group, now_us) : 0,
+		uint32_t kept = scope == IDLEST_ABOVE_SHARE ? kept_count(m->group, now_us) : 0,
 			 live = live_count(m->group);
 		uint32_t above = live > kept ? live - kept : 0;
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
-		if (surplus > most && (of != IDLEST_HERE || m->worker == worker) &&
+		if (surplus > most && (scope != IDLEST_HERE || m->worker == worker) &&
 		    !policy_worker_is_silent(m->worker)) {
 			most = surplus;
 			idlest = m;
@@ -688,7 +689,8 @@ find_idlest(const struct policy_budget *b, enum idlest_of of, const struct polic
 	return idlest;
 }
 
-/* Releases the lock in between. A pool of this policy worker has given up the connection when this returns. */
+/* Asks m's pool for an idle connection; releases the lock in between. If m is of this policy worker, its pool has given
+ * up the connection when this returns. */
 static void
 ask_for_idle(struct budget_member *m, struct policy_worker *worker, uint64_t now_us)
 {
@@ -725,11 +727,11 @@ take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 
 	budget_take(m);
 	budget_update_watched(b, m->worker);
-	if (!has_place_for_all(b) && ((idlest = find_idlest(b, IDLEST_HERE, m->worker, now_us)) != NULL ||
-				      (b->used - leaving_count(b, NULL) > b->limit &&
-				       (idlest = find_idlest(b, IDLEST_ANY, m->worker, now_us)) != NULL)))
+	if (!is_within_limit(b) && ((idlest = find_idlest(b, IDLEST_HERE, m->worker, now_us)) != NULL ||
+				    (b->used - leaving_count(b, NULL) > b->limit &&
+				     (idlest = find_idlest(b, IDLEST_ANY, m->worker, now_us)) != NULL)))
 		ask_for_idle(idlest, m->worker, now_us);
-	if (has_place_for_all(b))
+	if (is_within_limit(b))
 		return true;
 	budget_note_moved(m, PC_OPENING, PC_NONE);
 	return false;
@@ -835,7 +837,7 @@ budget_wake_best(struct policy_budget *b)
 	policy_worker_order(best->orders, ORDER_WAKE);
 }
 
-/* g has no members. */
+/* Takes g, which has no members, out of its budget. */
 static void
 end_group(struct budget_group *g)
 {

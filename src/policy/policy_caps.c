@@ -2,10 +2,10 @@
  * src/policy/policy_caps.c - one pool under several caps: its user's, its database's, its host's, and the cap over all
  * pools. See policy_caps.h.
  *
- * A pool opens a connection when all of its caps allow it, and gives one up when any cap asks for it. The pool is
- * hungry at one cap at most, the first that has no place for it. At further caps it competes with no pool, because it
- * could not use their places. When the first cap has a place, the pool looks again, and may then be hungry at the next
- * cap.
+ * A pool opens a connection when all of its caps allow that, and gives up a connection when any cap asks for one. The
+ * pool is hungry at one cap at most: the first that has no place for the pool. At further caps, the pool competes with
+ * no other pool, because it could not use a place there. When the first cap has a place, the pool looks again, and may
+ * then be hungry at the next cap.
  */
 #include "policy/policy_caps.h"
 #include "policy/policy_budget_state.h"
@@ -14,7 +14,7 @@
 #include <inttypes.h>
 
 static bool
-allows(struct budget_member *m, uint64_t now_us)
+may_take_place(struct budget_member *m, uint64_t now_us)
 {
 	bool is_allowed;
 
@@ -166,7 +166,7 @@ caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 		return;
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
 		struct budget_member *m = &caps->by_kind[i];
-		bool reports_here = !has_reported && (i == last || !allows(m, now_us));
+		bool reports_here = !has_reported && (i == last || !may_take_place(m, now_us));
 
 		if (m->budget != NULL)
 			budget_report(m, reports_here ? short_count : 0, now_us);
@@ -287,26 +287,28 @@ caps_is_short(const struct policy_caps *caps)
 bool
 caps_share_short(const struct policy_caps *caps, const struct policy_caps *other, bool is_last)
 {
-	const struct budget_member *m = find_short(caps), *of = m == NULL ? NULL : &other->by_kind[m - caps->by_kind];
+	const struct budget_member *m = find_short(caps),
+				   *theirs = m == NULL ? NULL : &other->by_kind[m - caps->by_kind];
 	bool would_give;
 
-	if (m == NULL || of->budget != m->budget || is_last)
-		return m != NULL && of->budget == m->budget;
+	if (m == NULL || theirs->budget != m->budget || is_last)
+		return m != NULL && theirs->budget == m->budget;
 	policy_worker_lock(m->worker);
-	would_give = budget_has_surplus(of);
+	would_give = budget_has_surplus(theirs);
 	policy_worker_unlock(m->worker);
 	return would_give;
 }
 
-/* Returns how many places of the cap of m other pools keep as their shares, even if all their borrowers but one end. */
+/* Returns how many places under m's cap are kept by other pools as their shares, even if all their borrowers but one
+ * end. */
 static uint32_t
-kept_from(const struct budget_member *m)
+count_kept_from(const struct budget_member *m)
 {
-	const struct budget_member *of;
+	const struct budget_member *other;
 	uint32_t kept = 0;
 
-	TAILQ_FOREACH(of, &m->budget->holding, holding_link)
-		kept += of->group != m->group && !budget_has_surplus(of) ? of->used : 0;
+	TAILQ_FOREACH(other, &m->budget->holding, holding_link)
+		kept += other->group != m->group && !budget_has_surplus(other) ? other->used : 0;
 	return kept;
 }
 
@@ -323,7 +325,7 @@ caps_say_short(const struct policy_caps *caps, const char **setting, struct fail
 		return policy_budget_say(m, why);
 	policy_worker_lock(m->worker);
 	used = m->budget->used;
-	kept = kept_from(m);
+	kept = count_kept_from(m);
 	policy_worker_unlock(m->worker);
 	fail_set(why, "53300", "a limit on server connections is reached");
 	fail_detail(why, "%s is used up, by this and other pools.", *setting);

@@ -24,7 +24,7 @@ struct policy_circuit {
 	TAILQ_HEAD(, circuit_member) members;
 };
 
-/* Takes the lock if there is a circuit. */
+/* If m has a circuit, takes the lock and returns the circuit; else returns NULL. */
 static struct policy_circuit *
 lock_circuit(const struct circuit_member *m)
 {

@@ -76,7 +76,7 @@ policy_worker_set_silent(struct policy_worker *worker, struct policy_worker *own
 
 /* --- Names. --- */
 
-/* The object begins on a cache line, and its key is stored after it. */
+/* Makes an object that begins on a cache line. The key is stored after the object. */
 static struct policy_named *
 make_named(struct policy_commons *commons, char kind, const void *key, size_t len, size_t size)
 {
@@ -164,7 +164,7 @@ policy_worker_order(struct policy_orders *o, unsigned what)
 	policy_worker_wake(o->worker);
 }
 
-/* Removes the orders to the first pool from o, and returns them; *o is as new then. */
+/* Takes o out of its worker's list, and removes all orders from o. Returns a copy of *o that still has the orders. */
 static struct policy_orders
 take_orders(struct policy_orders *o)
 {

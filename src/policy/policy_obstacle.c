@@ -14,9 +14,9 @@
 struct obstacle {
 	/* Returns how many more connections the obstacle allows to be opened. Lowers *until_us to the earliest time at
 	 * which that number may rise by itself. */
-	uint32_t (*allows)(const struct policy *p, uint64_t now_us, uint64_t *until_us);
+	uint32_t (*count_allowed)(const struct policy *p, uint64_t now_us, uint64_t *until_us);
 	/* Returns true if t waits because of this obstacle, and writes that into why. */
-	bool (*say)(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
+	bool (*explain)(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
 static void
@@ -44,13 +44,13 @@ policy_count_unserved(const struct policy *p)
 /* --- The pool is paused. --- */
 
 static uint32_t
-paused_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+paused_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	return p->is_paused ? 0 : UINT32_MAX;
 }
 
 static bool
-paused_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+paused_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	if (!p->is_paused)
 		return false;
@@ -63,7 +63,7 @@ paused_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 /* --- An attempt has failed, here or in another pool of the circuit: the pool backs off. --- */
 
 static uint32_t
-failed_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+failed_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint64_t retry_at_us = circuit_due(&p->circuit);
 
@@ -83,7 +83,7 @@ say_busy(const struct policy *p, const char *more, struct fail *why)
 		    counted(policy_queue_length(p), "client is", "clients are").text, more[0] != '\0' ? " " : "", more);
 }
 
-/* Returns true if an attempt has failed since t came, and none has succeeded since then. */
+/* Returns true if an attempt has failed since t came, and no attempt has succeeded after that failure. */
 static bool
 has_failed_for(const struct policy *p, const struct policy_waiter *t)
 {
@@ -93,7 +93,7 @@ has_failed_for(const struct policy *p, const struct policy_waiter *t)
 }
 
 static bool
-failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+failed_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	if (!has_failed_for(p, t))
 		return false;
@@ -125,7 +125,7 @@ attempts_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 static uint32_t
-pace_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+pace_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint32_t pace =
 	    shard_share_of_pace(&p->shard, p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE);
@@ -139,8 +139,8 @@ pace_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Returns the connection that has been opening longest, if that is at least a second, or longer than t has waited; else
- * NULL. */
+/* Returns the connection that has been opening longest, if it began to open before t came, or at least a second ago;
+ * else NULL. */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -154,7 +154,7 @@ find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now
 /* Returns true if the host seems to be silent: the oldest attempt has lasted a second, or t may wait no longer; and
  * since that attempt began, no other connection has logged in or received anything. */
 static bool
-pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+pace_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct policy_conn *conn = find_hanging(p, t, now_us), *other;
 	const char *address;
@@ -207,7 +207,7 @@ say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 
 /* Allows any number, because caps_take() finds out, under the lock, if the cap has a place. */
 static uint32_t
-cap_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+cap_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	if (until_us != NULL)
 		lower_until(until_us, caps_due(&p->caps, now_us), now_us);
@@ -215,7 +215,7 @@ cap_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 static bool
-cap_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+cap_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const char *setting;
 	uint32_t places;
@@ -247,7 +247,7 @@ policy_may_get_place_of(const struct policy *p, const struct policy *of)
 /* --- Another shard of the pool was asked for its idle connections. --- */
 
 static uint32_t
-shards_allow(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+shards_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint32_t expected = shard_expected(&p->shard, now_us), unserved = policy_count_unserved(p);
 
@@ -258,7 +258,7 @@ shards_allow(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 static bool
-shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+shards_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct policy_shared *w = p->shard.shared;
 	uint32_t silent = w == NULL ? 0 : policy_load_count(&w->in_use_bits) & policy_load_count(&w->commons->silent);
@@ -279,26 +279,26 @@ shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 static uint32_t
 overflow_limit_now(const struct policy *p, uint32_t limit, uint64_t now_us, uint64_t *until_us)
 {
-	uint32_t total = policy_total(p), kept = total > p->settings.pool_size ? total : p->settings.pool_size;
-	uint32_t old = 0, coming = coming_count(p);
+	uint32_t total = policy_total(p), base = total > p->settings.pool_size ? total : p->settings.pool_size;
+	uint32_t overdue = 0, coming = coming_count(p);
 	const struct policy_waiter *t;
 
-	if (p->settings.overflow_delay_us == 0 || kept >= limit)
+	if (p->settings.overflow_delay_us == 0 || base >= limit)
 		return limit;
 	TAILQ_FOREACH(t, &p->queue, link) {
-		uint64_t old_us = policy_add_us(t->since_us, p->settings.overflow_delay_us);
+		uint64_t overdue_us = policy_add_us(t->since_us, p->settings.overflow_delay_us);
 
-		lower_until(until_us, old_us, now_us);
-		if (now_us < old_us)
+		lower_until(until_us, overdue_us, now_us);
+		if (now_us < overdue_us)
 			break;
-		old++;
+		overdue++;
 	}
-	old = old > coming ? old - coming : 0;
-	return limit - kept < old ? limit : kept + old;
+	overdue = overdue > coming ? overdue - coming : 0;
+	return limit - base < overdue ? limit : base + overdue;
 }
 
 static uint32_t
-full_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+full_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint64_t left_until_us = shard_left_until_us(&p->shard);
 	uint32_t limit = overflow_limit_now(p, policy_limit_now(p, now_us), now_us, until_us);
@@ -310,7 +310,7 @@ full_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 }
 
 static bool
-full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+full_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	if (find_hanging(p, t, now_us) != NULL) {
 		say_busy(p, "One more is being opened.", why);
@@ -325,8 +325,9 @@ full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 
 /* The obstacle that explains a wait best comes first, and the most common one last. */
 static const struct obstacle obstacles[] = {
-	{ paused_allows, paused_say }, { failed_allows, failed_say }, { pace_allows, pace_say },
-	{ cap_allows, cap_say },       { shards_allow, shards_say },  { full_allows, full_say },
+	{ paused_count_allowed, paused_explain }, { failed_count_allowed, failed_explain },
+	{ pace_count_allowed, pace_explain },	  { cap_count_allowed, cap_explain },
+	{ shards_count_allowed, shards_explain }, { full_count_allowed, full_explain },
 };
 #define OBSTACLES (sizeof(obstacles) / sizeof(obstacles[0]))
 
@@ -336,7 +337,7 @@ policy_count_openable(const struct policy *p, uint64_t now_us, uint64_t *until_u
 	uint32_t count = UINT32_MAX;
 
 	for (size_t i = 0; i < OBSTACLES; i++) {
-		uint32_t left = obstacles[i].allows(p, now_us, until_us);
+		uint32_t left = obstacles[i].count_allowed(p, now_us, until_us);
 
 		count = left < count ? left : count;
 	}
@@ -348,7 +349,7 @@ policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint6
 {
 	fail_set(why, "53300", "no server connection is free");
 	say_busy(p, "", why);
-	for (size_t i = 0; i < OBSTACLES && !obstacles[i].say(p, t, now_us, why); i++)
+	for (size_t i = 0; i < OBSTACLES && !obstacles[i].explain(p, t, now_us, why); i++)
 		continue;
 	return policy_deadline(p, t);
 }

@@ -55,9 +55,9 @@ policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure
 
 /* --- Clients that have waited too long, and clients for which there is no hope. --- */
 
-/* Explains to a request that has waited through an outage in vain why the outage persists. */
+/* Sets *why, for a request that has waited in vain through an outage, to the reason why the outage persists. */
 static void
-say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+explain_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	*why = p->last_fail;
 	fail_detail(why, "The request waited for %s; no connection could be opened for %s (%s).",
@@ -65,7 +65,8 @@ say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 		    p->settings.on_outage == OUTAGE_HOLD ? "outage_hold" : "pool_timeout");
 }
 
-/* Returns true if the host has answered another pool since, but a limit keeps this pool from finding that out. */
+/* Returns true if the host has answered another pool since the last failure here, but no attempt here finds that out.
+ */
 static bool
 has_outage_passed(const struct policy *p)
 {
@@ -87,7 +88,7 @@ policy_refuse_late(struct policy *p, uint64_t now_us)
 
 		t->connect_us = policy_waited_to_connect_us(p, t, now_us);
 		if (p->outage.since_us > 0 && p->settings.on_outage != OUTAGE_WAIT && !p->is_paused) {
-			say_held(p, t, now_us, &why);
+			explain_held(p, t, now_us, &why);
 			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);
 			continue;
 		}

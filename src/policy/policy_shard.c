@@ -17,7 +17,8 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 		shard_join(&p->shard, w, p->total, policy_own_live(p), policy_own_verified(p));
 	caps_set_groups(&p->caps, w == NULL ? NULL : w->caps, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
-		shard_outage_begins(&p->shard, p->outage.since_us); /* its start was reported already */
+		shard_outage_begins(&p->shard,
+				    p->outage.since_us); /* the beginning of the outage was reported already */
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->round = ROUND_NONE; /* the other shards may have closed their connections since conn was opened */
 	policy_update_observed(p);
@@ -61,14 +62,14 @@ uint32_t
 policy_queue_position(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	const struct policy_waiter *ahead;
-	uint32_t place = 1;
+	uint32_t position = 1;
 
 	TAILQ_FOREACH(ahead, &p->queue, link) {
 		if (ahead == t)
 			break;
-		place++;
+		position++;
 	}
-	return place + shard_count_ahead(&p->shard, t->since_us, now_us);
+	return position + shard_count_ahead(&p->shard, t->since_us, now_us);
 }
 
 bool
@@ -85,7 +86,7 @@ can_be_transferred(const struct policy *p, const struct policy_conn *conn, uint6
 	return p->ops.give != NULL && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us);
 }
 
-/* During the transfer, conn->epoch is 1 if conn is known to work, else 0. */
+/* Sends conn to shard `number`. Until conn has arrived, conn->epoch is 1 if conn is known to work, else 0. */
 static bool
 transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
 {
@@ -159,7 +160,7 @@ give_one(struct policy *p, int number, uint64_t now_us)
 }
 
 /* Transfers idle connections to shards with waiters. If none can be transferred, and no connection can be opened for
- * the other shard either, closes the coldest. */
+ * the other shard either, closes the coldest one. */
 void
 policy_give_idle(struct policy *p, uint64_t now_us)
 {

@@ -33,7 +33,7 @@ set_us(_Atomic uint64_t *us, uint64_t to_us)
 /* --- All shared policies. --- */
 
 static void
-init_whole(struct policy_commons *all, void *made)
+init_shared(struct policy_commons *all, void *made)
 {
 	struct policy_shared *w = made;
 
@@ -45,12 +45,12 @@ init_whole(struct policy_commons *all, void *made)
 struct policy_shared *
 policy_shared_get(struct policy_commons *all, const void *key, size_t len, bool may_make)
 {
-	return policy_named_get(all, 'w', key, len, may_make ? sizeof(struct policy_shared) : 0, init_whole);
+	return policy_named_get(all, 'w', key, len, may_make ? sizeof(struct policy_shared) : 0, init_shared);
 }
 
 /* Call this under the lock. */
 static bool
-is_over(const struct policy_shared *w)
+is_freeable(const struct policy_shared *w)
 {
 	return w->is_orphan && get(&w->used) == 0;
 }
@@ -65,7 +65,7 @@ policy_shared_put(struct policy_commons *all, struct policy_shared *w)
 	pthread_mutex_lock(&all->lock);
 	assert(get(&w->shard_count) == 0);
 	w->is_orphan = true;
-	is_unused = is_over(w);
+	is_unused = is_freeable(w);
 	pthread_mutex_unlock(&all->lock);
 	if (is_unused)
 		free(w);
@@ -81,7 +81,7 @@ policy_shared_key(const struct policy_shared *w, size_t *len)
 /* --- The lock, and orders. --- */
 
 static struct policy_shared *
-enter(const struct policy_shard *m)
+lock_shared(const struct policy_shard *m)
 {
 	if (m->shared != NULL)
 		pthread_mutex_lock(&m->shared->commons->lock);
@@ -89,7 +89,7 @@ enter(const struct policy_shard *m)
 }
 
 static void
-leave(const struct policy_shared *w)
+unlock_shared(const struct policy_shared *w)
 {
 	pthread_mutex_unlock(&w->commons->lock);
 }
@@ -117,7 +117,7 @@ shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint
 	*m = (struct policy_shard){ .shared = w, .orders = m->orders, .number = m->orders->worker->number };
 	m->since_us = UINT64_MAX;
 	assert(total >= live && live >= verified);
-	enter(m);
+	lock_shared(m);
 	assert(w->orders_of[m->number] == NULL);
 	w->orders_of[m->number] = m->orders;
 	if (get(&w->shard_count) == 0)
@@ -126,7 +126,7 @@ shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint
 	add(&w->used, total);
 	add(&w->live, live);
 	add(&w->verified, verified);
-	leave(w);
+	unlock_shared(w);
 }
 
 void
@@ -137,7 +137,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 	if (w == NULL)
 		return;
 	shard_publish(m, 0, 0, 0, UINT64_MAX);
-	enter(m);
+	lock_shared(m);
 	assert(w->orders_of[m->number] == m->orders && get(&w->used) >= total);
 	w->orders_of[m->number] = NULL;
 	atomic_store_explicit(&w->in_use_bits, get(&w->in_use_bits) & ~(1u << m->number), memory_order_relaxed);
@@ -149,7 +149,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 		order_shards(w, shard_get_waiting_others(m), ORDER_WAKE_IF_WAITING);
 		policy_worker_unlock_and_act(m->orders->worker, now_us);
 	} else
-		leave(w);
+		unlock_shared(w);
 	m->shared = NULL;
 	m->asked_us = m->place_made_us = 0;
 }
@@ -188,7 +188,7 @@ void
 shard_note_state(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to)
 {
 	bool is_there = to != PC_NONE && to != PC_CLOSING;
-	struct policy_shared *w = enter(m);
+	struct policy_shared *w = lock_shared(m);
 
 	if (w == NULL)
 		return;
@@ -200,30 +200,30 @@ shard_note_state(struct policy_shard *m, enum policy_conn_state from, enum polic
 	add(&w->live, (uint32_t)is_there - is_live(from));
 	add(&w->verified, (uint32_t)is_there - is_verified(from));
 	assert(get(&w->used) >= get(&w->live) && get(&w->live) >= get(&w->verified));
-	leave(w);
+	unlock_shared(w);
 }
 
 void
 shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us)
 {
-	struct policy_shared *w = enter(m);
+	struct policy_shared *w = lock_shared(m);
 
 	if (w == NULL)
 		return;
 	atomic_store_explicit(&w->lowered_limit, limit, memory_order_relaxed);
 	set_us(&w->lowered_until_us, until_us);
-	leave(w);
+	unlock_shared(w);
 }
 
 void
 shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 {
-	struct policy_shared *w = enter(m);
-	uint32_t me = 1u << m->number;
+	struct policy_shared *w = lock_shared(m);
+	uint32_t own_bit = 1u << m->number;
 
 	if (is_in_use != m->is_in_use) {
-		atomic_store_explicit(&w->in_use_bits, get(&w->in_use_bits) ^ me, memory_order_relaxed);
-		order_shards(w, get(&w->in_use_bits) & ~me, ORDER_WAKE_IF_WAITING | ORDER_WAKE);
+		atomic_store_explicit(&w->in_use_bits, get(&w->in_use_bits) ^ own_bit, memory_order_relaxed);
+		order_shards(w, get(&w->in_use_bits) & ~own_bit, ORDER_WAKE_IF_WAITING | ORDER_WAKE);
 	}
 	if (m->has_freed)
 		order_shards(w, shard_get_waiting_others(m), ORDER_WAKE_IF_WAITING);
@@ -235,27 +235,27 @@ shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 uint32_t
 shard_share(const struct policy_shard *m, uint32_t total)
 {
-	uint32_t shards, me = 1u << m->number, count, rank;
+	uint32_t shards, own_bit = 1u << m->number, count, rank;
 
 	if (m->shared == NULL)
 		return total;
-	shards = get(&m->shared->in_use_bits) | me;
+	shards = get(&m->shared->in_use_bits) | own_bit;
 	count = (uint32_t)__builtin_popcount(shards);
-	rank = (uint32_t)__builtin_popcount(shards & (me - 1));
+	rank = (uint32_t)__builtin_popcount(shards & (own_bit - 1));
 	return total / count + (rank < total % count);
 }
 
 bool
 shard_is_first(const struct policy_shard *m)
 {
-	const struct policy_shared *w = enter(m);
+	const struct policy_shared *w = lock_shared(m);
 	unsigned i = 0;
 
 	if (w == NULL)
 		return true;
 	while (w->orders_of[i] == NULL)
 		i++;
-	leave(w);
+	unlock_shared(w);
 	return i == m->number;
 }
 
@@ -264,7 +264,7 @@ shard_is_first(const struct policy_shard *m)
 bool
 shard_outage_begins(struct policy_shard *m, uint64_t since_us)
 {
-	struct policy_shared *w = enter(m);
+	struct policy_shared *w = lock_shared(m);
 	bool is_first;
 
 	if (w == NULL)
@@ -273,14 +273,14 @@ shard_outage_begins(struct policy_shard *m, uint64_t since_us)
 	if (is_first)
 		set_us(&w->out_since_us, since_us);
 	w->outage_bits |= 1u << m->number;
-	leave(w);
+	unlock_shared(w);
 	return is_first;
 }
 
 bool
 shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us)
 {
-	struct policy_shared *w = enter(m);
+	struct policy_shared *w = lock_shared(m);
 	uint64_t since_us;
 
 	if (w == NULL)
@@ -296,7 +296,7 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 		w->held = w->refused = 0;
 	}
 	if (!is_over) {
-		leave(w);
+		unlock_shared(w);
 		return false;
 	}
 	order_shards(w, w->outage_bits, ORDER_WAKE_IF_WAITING | ORDER_WAKE);
@@ -341,7 +341,7 @@ shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t 
 	if (bits != m->presence_bits)
 		atomic_fetch_xor(&w->presence_bits, bits ^ m->presence_bits);
 	if (bits != m->presence_bits || waiting > m->waiting)
-		atomic_thread_fence(memory_order_seq_cst); /* what this thread reads later is no older */
+		atomic_thread_fence(memory_order_seq_cst); /* see the top of policy_shard.h */
 	m->since_us = since_us;
 	m->waiting = waiting;
 	m->presence_bits = bits;
@@ -351,7 +351,7 @@ shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t 
 
 /* Returns how many clients wait in the shard, less the connections that are in transfer to it. */
 static uint32_t
-unserved(const struct policy_shared *w, unsigned number)
+count_unserved(const struct policy_shared *w, unsigned number)
 {
 	uint32_t waiting = get(&w->counts[number].waiting), coming = get(&w->coming[number]);
 
@@ -361,12 +361,12 @@ unserved(const struct policy_shared *w, unsigned number)
 /* Returns true if a connection may be given to that shard. A shard with waiters of its own gives a connection only for
  * the first in the other shard's queue, so it gives one at a time. */
 static bool
-is_due(const struct policy_shard *m, unsigned number, uint64_t own_us)
+may_give_to(const struct policy_shard *m, unsigned number, uint64_t own_us)
 {
 	const struct policy_shared *w = m->shared;
 
 	if (own_us == UINT64_MAX)
-		return unserved(w, number) > 0;
+		return count_unserved(w, number) > 0;
 	return get(&w->coming[number]) == 0 && get(&w->counts[number].waiting) > 0 && shard_is_ahead(m, number, own_us);
 }
 
@@ -388,7 +388,7 @@ shard_choose(const struct policy_shard *m, uint64_t own_us)
 		unsigned number = shard_first_of(shards);
 		uint64_t since_us = get_us(&w->since_us[number]);
 
-		if (!is_due(m, number, own_us) || (chosen >= 0 && since_us >= oldest_us))
+		if (!may_give_to(m, number, own_us) || (chosen >= 0 && since_us >= oldest_us))
 			continue;
 		chosen = (int)number;
 		oldest_us = since_us;
@@ -423,7 +423,8 @@ shard_has_unserved_others(const struct policy_shard *m)
 	const struct policy_shared *w = m->shared;
 	uint32_t shards = shard_get_waiting_others(m) & ~silent_shards(w);
 
-	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->counts[shard_first_of(shards)].free_soon))
+	while (shards != 0 &&
+	       count_unserved(w, shard_first_of(shards)) <= get(&w->counts[shard_first_of(shards)].free_soon))
 		shards &= shards - 1;
 	return shards != 0;
 }
@@ -450,10 +451,10 @@ shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_
 struct policy_worker *
 shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number)
 {
-	struct policy_shared *w = enter(m);
+	struct policy_shared *w = lock_shared(m);
 	struct policy_orders *to = w->orders_of[number];
 
-	if (conn->round != get_us(&w->round) || unserved(w, (unsigned)number) == 0)
+	if (conn->round != get_us(&w->round) || count_unserved(w, (unsigned)number) == 0)
 		to = NULL;
 	if (to != NULL) {
 		assert(conn->shared == NULL && to != m->orders);
@@ -461,7 +462,7 @@ shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int numbe
 		conn->shared = w;
 		conn->to_shard = (uint32_t)number;
 	}
-	leave(w);
+	unlock_shared(w);
 	return to != NULL ? to->worker : NULL;
 }
 
@@ -477,10 +478,10 @@ end_transfer(struct policy_conn *conn)
 void
 shard_cancel_transfer(struct policy_shard *m, struct policy_conn *conn)
 {
-	struct policy_shared *w = enter(m);
+	struct policy_shared *w = lock_shared(m);
 
 	end_transfer(conn);
-	leave(w);
+	unlock_shared(w);
 }
 
 bool
@@ -488,10 +489,10 @@ shard_end_transfer(struct policy_shard *m, struct policy_conn *conn, bool *is_of
 {
 	if (m->shared == NULL || conn->shared != m->shared || conn->to_shard != m->number)
 		return false;
-	enter(m);
+	lock_shared(m);
 	end_transfer(conn);
 	*is_of_round = conn->round == get_us(&m->shared->round);
-	leave(m->shared);
+	unlock_shared(m->shared);
 	return true;
 }
 
@@ -510,7 +511,7 @@ policy_shared_lost(struct policy_conn *conn, struct policy_worker *worker, uint6
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_transfer_lost(&w->caps[i]);
 	order_shards(w, (uint32_t)get_us(&w->presence_bits), ORDER_WAKE_IF_WAITING);
-	is_unused = is_over(w);
+	is_unused = is_freeable(w);
 	policy_worker_unlock_and_act(worker, now_us);
 	if (is_unused)
 		free(w);
@@ -519,12 +520,12 @@ policy_shared_lost(struct policy_conn *conn, struct policy_worker *worker, uint6
 void
 shard_begin_pool_round(struct policy_shard *m)
 {
-	struct policy_shared *w = enter(m);
+	struct policy_shared *w = lock_shared(m);
 
 	if (w == NULL)
 		return;
 	set_us(&w->round, get_us(&w->round) + 1);
-	leave(w);
+	unlock_shared(w);
 }
 
 /* --- Asking. --- */
@@ -544,7 +545,7 @@ shard_ask(struct policy_shard *m, uint64_t now_us)
 		m->asked_of = 0;
 	}
 	m->asked_of |= shards;
-	enter(m);
+	lock_shared(m);
 	order_shards(w, shards, ORDER_SEEK);
 	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }
@@ -567,11 +568,11 @@ shard_answer_none_idle(struct policy_shard *m, uint64_t now_us)
 
 	if (shards == 0)
 		return;
-	enter(m);
+	lock_shared(m);
 	for (; shards != 0; shards &= shards - 1) {
 		struct policy_orders *o = w->orders_of[shard_first_of(shards)];
 
-		if (o == NULL || unserved(w, shard_first_of(shards)) == 0)
+		if (o == NULL || count_unserved(w, shard_first_of(shards)) == 0)
 			continue;
 		o->answered_by |= 1u << m->number;
 		policy_worker_order(o, ORDER_ANSWER);

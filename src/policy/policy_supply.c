@@ -3,9 +3,9 @@
  *
  * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
  * opened. The longest waiter gets the first connection that is ready. The limits on opening are listed in
- * policy_obstacle.c. After a failure a single connection is tried; others follow when it succeeds, or, as long as all
- * clients in the queue keep waiting, one by one while it has no answer. Connections that fail together count as one
- * failure.
+ * policy_obstacle.c. After a failure, a single connection is tried first. Others follow when the first one succeeds; or
+ * one by one, while the first one has no answer and all clients in the queue keep waiting. Connections that fail
+ * together count as one failure.
  */
 #include "policy/policy_queue.h"
 
@@ -57,7 +57,8 @@ apply_circuit(struct policy *p, uint64_t now_us)
 			p->backoff_until_us = 0;
 		p->circuit.backs_off_for_others = false;
 		p->outlook = HOST_ANSWERS;
-		/* If clients wait in an outage, the connections that are opened for them will show if it is over. */
+		/* If clients wait in an outage, the connections that are opened for them will show if the outage is
+		 * over. */
 		if (p->outage.since_us > 0 ? p->waiting == 0
 					   : circuit_is_failure_of_host(p->last_fail_kind, &p->last_fail)) {
 			p->failed_count = 0;
@@ -136,12 +137,12 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 
 /* --- For clients in the queue. --- */
 
-enum open_for { FOR_WAITER, FOR_STOCK, AS_HEALTH_CHECK };
+enum open_for { FOR_WAITER, FOR_STOCK, FOR_HEALTH_CHECK };
 
 static enum policy_conn_state
 state_of(enum open_for what_for)
 {
-	return what_for == AS_HEALTH_CHECK ? PC_CHECKING : PC_OPENING;
+	return what_for == FOR_HEALTH_CHECK ? PC_CHECKING : PC_OPENING;
 }
 
 static void
@@ -168,7 +169,7 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 	return is_taken;
 }
 
-/* Takes the places for a connection, which are given back when the connection is gone. Returns false if there is no
+/* Takes the places for a connection; they are given back when the connection is gone. Returns false if there is no
  * place, or if the circuit allows no attempt now; the caller must then call caps_review(). */
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
@@ -177,10 +178,10 @@ begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 
 	if (!take_places(p, what_for, now_us))
 		return false;
-	if (what_for == AS_HEALTH_CHECK || circuit_begin_attempt(&p->circuit, &is_trial, now_us)) {
-		p->opening_purpose = what_for == AS_HEALTH_CHECK ? OPENS_HEALTH_CHECK
-				     : is_trial			 ? OPENS_TRIAL
-								 : OPENS_ANY;
+	if (what_for == FOR_HEALTH_CHECK || circuit_begin_attempt(&p->circuit, &is_trial, now_us)) {
+		p->opening_purpose = what_for == FOR_HEALTH_CHECK ? OPENS_HEALTH_CHECK
+				     : is_trial			  ? OPENS_TRIAL
+								  : OPENS_ANY;
 		return true;
 	}
 	give_place_back(p, what_for);
@@ -208,11 +209,11 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 }
 
 static void
-open_for_nobody(struct policy *p, enum open_for what_for, uint64_t now_us)
+open_without_waiter(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
 	if (open_one(p, what_for, now_us))
 		return;
-	caps_review(&p->caps, now_us); /* other pools may have looked for a place while this one had taken it */
+	caps_review(&p->caps, now_us); /* other pools may have looked for the place that this pool had taken */
 	shard_report(&p->shard, p->shard.is_in_use, now_us);
 }
 
@@ -221,7 +222,7 @@ policy_health_check(struct policy *p, uint64_t now_us)
 {
 	if (p->is_paused || policy_total(p) >= policy_limit_now(p, now_us))
 		return;
-	open_for_nobody(p, AS_HEALTH_CHECK, now_us);
+	open_without_waiter(p, FOR_HEALTH_CHECK, now_us);
 	policy_arm(p, policy_next_due(p, now_us));
 }
 
@@ -273,8 +274,8 @@ help_waiters(struct policy *p, uint64_t now_us)
 	while (policy_count_unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
-		/* A connection that was verified before another's ping failed may hang as long as that one: a new
-		 * connection is better than a ping. */
+		/* A connection that was last verified before another connection's ping failed may hang as long as that
+		 * ping, so a new connection is better. */
 		if (conn == NULL && policy_count_openable(p, now_us, NULL) > 0 && open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)
@@ -285,7 +286,7 @@ help_waiters(struct policy *p, uint64_t now_us)
 	}
 }
 
-/* --- For later. --- */
+/* --- Connections that no client waits for. --- */
 
 void
 policy_stock_up(struct policy *p, uint64_t now_us)
@@ -298,7 +299,7 @@ policy_stock_up(struct policy *p, uint64_t now_us)
 	if (idle != NULL)
 		policy_start_ping(p, idle, now_us);
 	else if (policy_total(p) < p->settings.pool_size && policy_count_openable(p, now_us, NULL) > 0)
-		open_for_nobody(p, FOR_STOCK, now_us);
+		open_without_waiter(p, FOR_STOCK, now_us);
 	policy_arm(p, policy_next_due(p, now_us));
 }
 
@@ -320,7 +321,7 @@ is_short_of_idle(const struct policy *p)
 	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
 
-/* Each connection is counted once, in its state, and the lists agree with the counts. */
+/* Asserts that each connection is counted once, in its state, and that the lists agree with the counts. */
 static void
 check_counts(const struct policy *p)
 {
@@ -359,10 +360,10 @@ policy_replenish(struct policy *p, uint64_t now_us)
 		policy_share_with_shards(p, now_us);
 	unserved = policy_count_unserved(p);
 	openable = policy_count_openable(p, now_us, NULL);
-	/* only the caps keep so many connections from being opened */
+	/* this many connections could be opened but for the caps */
 	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us);
 	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.has_no_place)
-		policy_ask_shards(p, now_us); /* the other shards know now that a cap is full */
+		policy_ask_shards(p, now_us); /* the other shards can see now that a cap is full */
 	policy_update_outage(p, now_us);
 	p->is_replenish_held = false;
 	policy_arm(p, policy_next_due(p, now_us));

@@ -17,7 +17,7 @@
 
 /* Returns when the coldest idle connection will have been idle for too long, and why. */
 static uint64_t
-too_cold_at(const struct policy *p, const struct policy_conn *coldest, enum recycle_reason *reason)
+too_cold_at_us(const struct policy *p, const struct policy_conn *coldest, enum recycle_reason *reason)
 {
 	const struct policy_settings *s = &p->settings;
 	uint64_t linger_us = policy_live(p) > s->pool_size ? s->overflow_linger_us : NEVER_US;
@@ -30,7 +30,7 @@ too_cold_at(const struct policy *p, const struct policy_conn *coldest, enum recy
 }
 
 static uint64_t
-sweep_due(const struct policy *p)
+sweep_due_us(const struct policy *p)
 {
 	uint64_t not_before_us = p->swept_us > 0 ? policy_add_us(p->swept_us, SWEEP_AT_MOST_EVERY_US) : 0;
 
@@ -42,15 +42,16 @@ policy_idle_due(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
 	enum recycle_reason reason;
-	uint64_t due_us = coldest == NULL ? NEVER_US : clock_lesser_us(too_cold_at(p, coldest, &reason), sweep_due(p));
+	uint64_t due_us =
+	    coldest == NULL ? NEVER_US : clock_lesser_us(too_cold_at_us(p, coldest, &reason), sweep_due_us(p));
 
 	return due_us > now_us ? due_us : now_us;
 }
 
-/* Returns when the ping of conn has failed if no answer comes. Pings are checked in the order in which they were begun,
- * so a later ping never fails before an earlier ping. */
+/* Returns when the ping of conn will have failed if no answer comes. Pings are checked in the order in which they were
+ * begun, so a later ping never fails before an earlier ping. */
 static uint64_t
-ping_limit(const struct policy *p, const struct policy_conn *conn)
+ping_deadline_us(const struct policy *p, const struct policy_conn *conn)
 {
 	return policy_add_us(conn->pinged_us, p->settings.ping_timeout_us + conn->ping_more_us);
 }
@@ -65,7 +66,7 @@ policy_next_due(const struct policy *p, uint64_t now_us)
 	if (first != NULL)
 		due_us = clock_lesser_us(due_us, policy_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
-		due_us = clock_lesser_us(due_us, ping_limit(p, pinging));
+		due_us = clock_lesser_us(due_us, ping_deadline_us(p, pinging));
 	due_us = clock_lesser_us(due_us, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p, now_us)));
 	return due_us > now_us ? due_us : now_us;
 }
@@ -79,7 +80,7 @@ policy_trim(struct policy *p, uint64_t now_us)
 	enum recycle_reason reason;
 
 	while ((coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL &&
-	       now_us >= too_cold_at(p, coldest, &reason))
+	       now_us >= too_cold_at_us(p, coldest, &reason))
 		policy_close_conn(p, coldest, reason);
 	policy_forget_outdated_failure(p, now_us);
 }
@@ -113,7 +114,7 @@ sweep(struct policy *p, uint64_t now_us)
 	uint32_t pings = (p->count[PC_IDLE] + 1) / 2;
 	struct policy_conn *conn, *warmer;
 
-	if (p->count[PC_IDLE] == 0 || now_us < sweep_due(p))
+	if (p->count[PC_IDLE] == 0 || now_us < sweep_due_us(p))
 		return;
 	p->swept_us = now_us;
 	p->sweep_us = NEVER_US;
@@ -146,7 +147,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 		policy_refuse_hopeless(p, now_us);
 	p->is_replenish_held = true;
 	while ((pinging = TAILQ_FIRST(&p->in[PC_PINGING])) != NULL && p->settings.ping_timeout_us > 0 &&
-	       now_us >= ping_limit(p, pinging))
+	       now_us >= ping_deadline_us(p, pinging))
 		policy_ping_failed(p, pinging, now_us);
 	policy_trim(p, now_us);
 	sweep(p, now_us);
@@ -231,17 +232,17 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 /* Returns true if clients wait for logins that are likely to succeed. The caller lets such logins end: otherwise no
  * client would be served if the pool is closed again and again within the time of a login. */
 static bool
-has_promised(const struct policy *p)
+waits_for_hopeful_logins(const struct policy *p)
 {
 	return p->waiting > 0 && p->failed_count == 0;
 }
 
-/* Closes all connections that are not lent. */
+/* Closes all connections that are not lent; with spares_logins, all of these but OPENING ones. */
 static void
-shed(struct policy *p, bool has_promised_logins, enum recycle_reason reason)
+close_unlent(struct policy *p, bool spares_logins, enum recycle_reason reason)
 {
 	static const enum policy_conn_state closable[] = { PC_IDLE, PC_PINGING, PC_CHECKING, PC_OPENING };
-	size_t states = sizeof(closable) / sizeof(closable[0]) - has_promised_logins;
+	size_t states = sizeof(closable) / sizeof(closable[0]) - spares_logins;
 	struct policy_conn *conn;
 
 	p->is_replenish_held = true;
@@ -258,7 +259,7 @@ policy_pause(struct policy *p, uint64_t now_us)
 	p->is_paused = true;
 	shard_begin_pool_round(&p->shard);
 	policy_tell_shards(p);
-	shed(p, has_promised(p), RR_KILL);
+	close_unlent(p, waits_for_hopeful_logins(p), RR_KILL);
 	policy_replenish(p, now_us);
 }
 
@@ -274,7 +275,7 @@ policy_resume(struct policy *p, uint64_t now_us)
 }
 
 static void
-renew(struct policy *p, bool has_promised_logins, enum recycle_reason why, uint64_t now_us)
+close_all(struct policy *p, bool spares_logins, enum recycle_reason why, uint64_t now_us)
 {
 	struct policy_conn *conn;
 
@@ -286,18 +287,18 @@ renew(struct policy *p, bool has_promised_logins, enum recycle_reason why, uint6
 		policy_forget_failures(p); /* another PostgreSQL may be there now */
 	else
 		p->is_in_use = false; /* min_idle is not kept */
-	shed(p, has_promised_logins, why);
+	close_unlent(p, spares_logins, why);
 	policy_replenish(p, now_us);
 }
 
 void
 policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us)
 {
-	renew(p, false, why, now_us);
+	close_all(p, false, why, now_us);
 }
 
 void
 policy_reconnect(struct policy *p, uint64_t now_us)
 {
-	renew(p, has_promised(p), RR_RELOAD, now_us);
+	close_all(p, waits_for_hopeful_logins(p), RR_RELOAD, now_us);
 }

@@ -2,33 +2,33 @@
 #include "policy/policy_use.h"
 #include "base/counters.h"
 
-#define RARELY_US 200000u /* a pool without servers is looked at no more often than this */
+#define RARELY_US 200000u /* pools with servers are sampled more often than this, other pools seldom are */
 #define HEADROOM 1.5 /* room for bursts above the average */
 #define LOANS_ENOUGH 200 /* enough for a mean */
 #define APART 1.5 /* two levels are compared if the connections in use differ by at least this ratio */
-#define IN_PROPORTION 0.75
+#define IN_PROPORTION 0.75 /* growth that is at least this part of proportional growth counts as nearly that */
 
 static void
 begin_span(struct policy_use *u, const struct policy_use_sample *sample, uint64_t now_us)
 {
 	struct policy_use_span *spans = u->sums.spans;
-	bool is_before = u->last.limit == sample->limit && now_us - u->since_us < 2 * POLICY_USE_SPAN_US;
+	bool keeps_previous = u->last.limit == sample->limit && now_us - u->since_us < 2 * POLICY_USE_SPAN_US;
 
-	spans[1] = is_before ? spans[0] : (struct policy_use_span){ 0 };
+	spans[1] = keeps_previous ? spans[0] : (struct policy_use_span){ 0 };
 	spans[0] = (struct policy_use_span){ 0 };
-	if (!is_before)
+	if (!keeps_previous)
 		spans[0] = (struct policy_use_span){ .had = sample->in_use,
 						     .waits = sample->waiting,
 						     .arrived = sample->waiting };
-	u->clients[1] = is_before ? u->clients[0] : 0;
+	u->clients[1] = keeps_previous ? u->clients[0] : 0;
 	u->clients[0] = 0;
 	u->since_us = now_us;
 	for (struct policy_use_level *l = u->sums.levels; l < u->sums.levels + POLICY_USE_LEVELS; l++)
 		*l = (struct policy_use_level){ l->loans / 2, l->server_us / 2, l->busy / 2 };
 }
 
-/* Counts each loan at the level of connections in use after it, because that does not depend on how long the loan
- * took. */
+/* Counts each loan at the level of connections in use when the loan has ended, because that level does not depend on
+ * how long the loan took. */
 static void
 note_loans(struct policy_use *u, const struct policy_use_sample *sample)
 {
@@ -56,8 +56,8 @@ policy_use_record_sample(struct policy_use *u, const struct policy_use_sample *s
 {
 	struct policy_use_span *s = &u->sums.spans[0];
 	uint64_t us = u->sampled_us != 0 ? now_us - u->sampled_us : 0;
-	/* after a longer time without a sample, and with no connection in use before, the time counts as idle */
-	uint64_t as_now_us = us <= RARELY_US || u->last.in_use > 0 ? us : 0;
+	/* if no connection was in use at the last sample, a longer time since then counts as idle */
+	uint64_t counted_us = us <= RARELY_US || u->last.in_use > 0 ? us : 0;
 	uint32_t part =
 	    sample->busy < sample->limit ? sample->busy * POLICY_USE_PARTS / sample->limit : POLICY_USE_PARTS;
 
@@ -67,10 +67,10 @@ policy_use_record_sample(struct policy_use *u, const struct policy_use_sample *s
 		begin_span(u, sample, now_us);
 	s->time_us += us;
 	for (int i = 0; i < SERVER_USES; i++)
-		s->uses_us[i] += sample->uses[i] * as_now_us;
-	s->waiting_us += sample->waiting * as_now_us;
-	s->at_us[0] += us - as_now_us;
-	s->at_us[part] += as_now_us;
+		s->uses_us[i] += sample->uses[i] * counted_us;
+	s->waiting_us += sample->waiting * counted_us;
+	s->at_us[0] += us - counted_us;
+	s->at_us[part] += counted_us;
 	u->clients[0] = u->clients[0] > sample->clients ? u->clients[0] : sample->clients;
 	u->sampled_us = now_us;
 	u->last = *sample;
@@ -92,12 +92,12 @@ lesser(double a, double b)
 }
 
 static double
-per(double sum, double count)
+ratio_of(double sum, double count)
 {
 	return count > 0 ? sum / count : 0;
 }
 
-/* Sets *most to the most connections that were in use for this share of the time. */
+/* Sets *most to the number of connections that the connections in use did not exceed for this share of the time. */
 static void
 find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_t *most)
 {
@@ -114,22 +114,22 @@ find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_
 static void
 find_enough(const struct policy_use_span *all, double waiting, double clients, struct policy_sizing *s)
 {
-	double late = per(s->in_use * (double)all->timeouts, (double)all->had);
-	double full = per((double)all->at_us[POLICY_USE_PARTS], (double)all->time_us);
+	double timed_out = ratio_of(s->in_use * (double)all->timeouts, (double)all->had);
+	double full_share = ratio_of((double)all->at_us[POLICY_USE_PARTS], (double)all->time_us);
 	double arrived = (double)(int64_t)(all->arrived + all->had - all->loans);
 
-	s->unlimited_most = lesser(s->in_use + waiting + late, clients);
-	s->unlimited = lesser(per(s->in_use * arrived, (double)all->had), s->unlimited_most);
+	s->unlimited_most = lesser(s->in_use + waiting + timed_out, clients);
+	s->unlimited = lesser(ratio_of(s->in_use * arrived, (double)all->had), s->unlimited_most);
 	s->enough = lesser((s->unlimited > s->limit ? s->unlimited : s->limit) * HEADROOM, clients);
-	s->enough_most = lesser(s->limit + per(waiting + late, full), clients);
+	s->enough_most = lesser(s->limit + ratio_of(waiting + timed_out, full_share), clients);
 }
 
 static void
 compare_levels(const struct policy_use_level *levels, struct policy_sizing *s)
 {
 	for (const struct policy_use_level *l = levels + POLICY_USE_LEVELS; l-- > levels;) {
-		struct policy_service found = { per((double)l->busy, (double)l->loans),
-						per((double)l->server_us, (double)l->loans) };
+		struct policy_service found = { ratio_of((double)l->busy, (double)l->loans),
+						ratio_of((double)l->server_us, (double)l->loans) };
 
 		if (l->loans >= LOANS_ENOUGH && s->many.busy <= 0)
 			s->many = found;
@@ -152,13 +152,13 @@ policy_use_size(const struct policy_use *u, uint32_t shards)
 	s.waits = all.waits;
 	s.timeouts = all.timeouts;
 	for (int i = 0; i < SERVER_USES; i++)
-		s.in_use += s.in_use_by_party[i] = per((double)all.uses_us[i], us);
-	s.hold_us = per(s.in_use * us, (double)all.had);
-	s.wait_us = per((double)all.waited_us, (double)(int64_t)(all.waits - u->last.waiting));
-	s.per_second = per((double)(int64_t)all.arrived * 1e6, us);
+		s.in_use += s.in_use_by_party[i] = ratio_of((double)all.uses_us[i], us);
+	s.hold_us = ratio_of(s.in_use * us, (double)all.had);
+	s.wait_us = ratio_of((double)all.waited_us, (double)(int64_t)(all.waits - u->last.waiting));
+	s.per_second = ratio_of((double)(int64_t)all.arrived * 1e6, us);
 	find_most(&all, 1, s.limit, &s.peak);
 	find_most(&all, 0.95, s.limit, &s.at_95);
-	find_enough(&all, per((double)all.waiting_us, us), u->clients[0], &s);
+	find_enough(&all, ratio_of((double)all.waiting_us, us), u->clients[0], &s);
 	compare_levels(u->sums.levels, &s);
 	return s;
 }

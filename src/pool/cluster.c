@@ -25,7 +25,7 @@ struct trail {
 
 struct cluster {
 	struct policy_named named;
-	struct policy_commons *all;
+	struct policy_commons *commons;
 	pthread_mutex_t lock; /* guards all fields below except the atomic ones */
 	struct cluster_view view;
 	struct cluster_mark marks[CLUSTER_HOSTS]; /* only for hosts that are not away */
@@ -42,7 +42,7 @@ struct cluster {
 	void *owner;
 	atomic_uint_fast64_t begun; /* view.begun; written under the lock */
 	atomic_uint wanted; /* enum cluster_wants */
-	atomic_uint silences;
+	atomic_uint silences; /* how often a standby has fallen silent */
 	atomic_bool is_used; /* the view was used since the last cluster_take_use() */
 	atomic_uint history; /* view.history; written under the lock */
 };
@@ -55,7 +55,7 @@ init_cluster(struct policy_commons *all, void *made)
 	struct cluster *c = made;
 
 	pthread_mutex_init(&c->lock, NULL);
-	c->all = all;
+	c->commons = all;
 	c->view.primary = -1;
 	TAILQ_INIT(&c->listeners);
 }
@@ -76,14 +76,14 @@ cluster_get(struct policy_commons *all, const char *hosts, uint32_t count)
 struct cluster *
 cluster_ref(struct cluster *c)
 {
-	policy_named_ref(c->all, &c->named);
+	policy_named_ref(c->commons, &c->named);
 	return c;
 }
 
 void
 cluster_put(struct cluster *c)
 {
-	if (c == NULL || !policy_named_put(c->all, &c->named))
+	if (c == NULL || !policy_named_put(c->commons, &c->named))
 		return;
 	assert(TAILQ_EMPTY(&c->listeners));
 	pthread_mutex_destroy(&c->lock);
@@ -195,12 +195,12 @@ cluster_unlisten(struct cluster *c, struct cluster_listener *l)
 }
 
 static void
-tell_and_unlock(struct cluster *c, bool is_everybody)
+tell_and_unlock(struct cluster *c, bool notifies_all)
 {
 	struct cluster_listener *l;
 
 	TAILQ_FOREACH(l, &c->listeners, link)
-		if (is_everybody || atomic_load(&l->is_waiting))
+		if (notifies_all || atomic_load(&l->is_waiting))
 			l->notify(l->owner);
 	pthread_mutex_unlock(&c->lock);
 }
@@ -243,9 +243,9 @@ trail_pass(struct trail *t, uint64_t position)
 	memmove(t->at, t->at + passed, t->count * sizeof(t->at[0]));
 }
 
-/* A reading of the primary has come: adds it to the trail of each standby that has not passed it. */
+/* Adds r, a reading of the primary, to the trail of each standby that has not passed r. */
 static void
-note_primary(struct cluster *c, const struct reading *r)
+add_to_trails(struct cluster *c, const struct reading *r)
 {
 	for (uint32_t i = 0; i < c->view.count; i++)
 		if (c->view.hosts[i].role != HOST_PRIMARY && c->view.hosts[i].last.position < r->position)
@@ -253,7 +253,7 @@ note_primary(struct cluster *c, const struct reading *r)
 }
 
 static void
-note_lags(struct cluster *c, uint64_t now_us)
+update_lags(struct cluster *c, uint64_t now_us)
 {
 	for (uint32_t i = 0; i < c->view.count; i++) {
 		const struct trail *t = &c->trails[i];
@@ -263,11 +263,11 @@ note_lags(struct cluster *c, uint64_t now_us)
 	}
 }
 
-/* --- Which host is the primary. --- */
+/* --- The choice of the primary. --- */
 
-/* Returns the index of the primary; -1 if there is none. If two hosts are primaries, returns the host with the later
- * timeline. A primary with an earlier timeline than was seen before does not count, because it may not know that it was
- * replaced. */
+/* Returns the index of the primary; -1 if there is none, or if it is not known. Of several primaries, returns the one
+ * with the latest timeline, unless another one has the same timeline or another system_id. A primary with an earlier
+ * timeline than was seen before does not count, because it may not know that it was replaced. */
 static int32_t
 find_primary(const struct cluster *c)
 {
@@ -313,7 +313,7 @@ note_former(struct cluster *c, struct former_primary *former, const struct clust
 	former->end = end;
 }
 
-/* The primary has begun another life: as far as pgweir knows, positions in its log are unrelated to earlier
+/* Call when the primary has begun another life: as far as pgweir knows, positions in its log are unrelated to earlier
  * positions. */
 static void
 begin_history(struct cluster *c, const struct cluster_mark *primary)
@@ -388,7 +388,7 @@ cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *
 	h->role = !mark->is_standby ? HOST_PRIMARY : mark->replayed != 0 ? HOST_STANDBY : HOST_OTHER;
 	choose_primary(c);
 	if (c->view.primary >= 0 && c->view.hosts[c->view.primary].last.number != 0)
-		note_primary(c, &c->view.hosts[c->view.primary].last);
+		add_to_trails(c, &c->view.hosts[c->view.primary].last);
 	tell_and_unlock(c, false);
 }
 
@@ -449,12 +449,12 @@ cluster_note_answer(struct cluster *c, unsigned host, const struct reading *r, u
 	if (h->life != 0) {
 		h->last = *r;
 		if ((int32_t)host == c->view.primary) {
-			note_primary(c, r);
+			add_to_trails(c, r);
 			c->recent[r->number % RECENT_MAX].number = r->number;
 			c->recent[r->number % RECENT_MAX].position = r->position;
 		}
 		trail_pass(&c->trails[host], r->position);
-		note_lags(c, now_us);
+		update_lags(c, now_us);
 		if (h->askable_from_us > now_us && h->lag_us < h->late_us)
 			h->askable_from_us = now_us;
 	}

@@ -82,7 +82,7 @@ bool cluster_take_use(struct cluster *c); /* returns true if the view was used s
  * host is the primary, view.history changes, unless the host's log continues the log of the last known primary. */
 void cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *mark,
 			const struct cluster_lives *lives);
-/* Notes that this standby can be asked to answer only once it has replayed a given position. */
+/* Notes that a question to this standby can make it wait until it has replayed a given position. */
 void cluster_set_can_wait(struct cluster *c, unsigned host);
 void cluster_set_away(struct cluster *c, unsigned host); /* ends the life of the host, as far as pgweir knows */
 void cluster_set_history_proved(struct cluster *c, unsigned host, bool is_proved); /* sets is_proved of host_view */

@@ -110,7 +110,7 @@ pool_free(struct pool *pool)
 }
 
 static void
-fill_policy(const struct pool *pool, struct policy_settings *out)
+fill_policy_settings(const struct pool *pool, struct policy_settings *out)
 {
 	const struct scope_settings *s = &pool->settings;
 
@@ -144,7 +144,7 @@ pool_renew_policy(struct pool *pool, uint64_t now_us)
 {
 	struct policy_settings ps;
 
-	fill_policy(pool, &ps);
+	fill_policy_settings(pool, &ps);
 	policy_reconfigure(pool->policy, &ps, now_us);
 }
 
@@ -182,7 +182,7 @@ pool_shards_max(const struct config *config, const char *database, const char *u
 	const struct config_scope *db = config_find_database(config, database);
 	char own[CONFIG_DATABASE_MAX + 1];
 	struct scope_settings s;
-	uint64_t parts;
+	uint64_t shards;
 
 	if (db == NULL || split->workers <= 1)
 		return 1;
@@ -190,9 +190,9 @@ pool_shards_max(const struct config *config, const char *database, const char *u
 	config_compute_settings(config, db, config_find_user(config, user), &s);
 	if (s.delegation == DELEGATION_ON) /* its delegator belongs to one worker */
 		return 1;
-	parts = most_connections(&s, config->max_server_connections) / split->shard_min;
-	parts = parts < split->workers ? parts : split->workers;
-	return parts > 1 ? (uint32_t)parts : 1;
+	shards = most_connections(&s, config->max_server_connections) / split->shard_min;
+	shards = shards < split->workers ? shards : split->workers;
+	return shards > 1 ? (uint32_t)shards : 1;
 }
 
 /* --- settings of clients that log in under another name --- */
@@ -242,8 +242,8 @@ pool_adopt_user(struct pool *pool, const char *user, uint64_t now_us)
 	return &u->settings;
 }
 
-/* Returns 0 and sets *out to the limit that pools of this name share, or leaves *out NULL if limit is 0. Returns -1
- * without memory. */
+/* Returns 0 and sets *out to the limit that pools of this name share, or leaves *out NULL if limit is 0. Returns -1 if
+ * there is no memory. */
 static int
 get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_budget **out)
 {
@@ -258,17 +258,17 @@ get_limits(struct pool *pool, struct policy_budget *out[POLICY_CAPS])
 	const struct scope_settings *s = &pool->settings;
 	const char *database = pool->database->name;
 	bool is_of_tenant = pool->database->is_of_tenant;
-	char user[CONFIG_DATABASE_MAX + 1];
-	const char *whole = full_user_name(pool, user);
+	char room[CONFIG_DATABASE_MAX + 1];
+	const char *user = full_user_name(pool, room);
 
-	if (get_limit(pool->set, 'u', whole, strlen(whole), s->max_user_connections, &out[CAP_USER]) < 0)
+	if (get_limit(pool->set, 'u', user, strlen(user), s->max_user_connections, &out[CAP_USER]) < 0)
 		return -1;
 	return get_limit(pool->set, is_of_tenant ? 't' : 'd', database,
 			 is_of_tenant ? strcspn(database, "/") : strlen(database), s->max_db_connections,
 			 &out[CAP_DATABASE]);
 }
 
-/* harmless: the setting harmless_code, which was checked before. Returns NULL without memory. */
+/* harmless: the setting harmless_code, which was checked before. Returns NULL if there is no memory. */
 static struct database_code *
 get_code(struct pool_set *set, const char *home, const char *harmless, const char *database)
 {
@@ -287,8 +287,8 @@ get_code(struct pool_set *set, const char *home, const char *harmless, const cha
 }
 
 /* Gets what the pool shares with others: the home of its statements, the code of its database, the circuit of its
- * hosts, and their budget. A standby pool has its main pool's home and code, because a name that was prepared in one
- * pool must mean the same in the other. */
+ * hosts, and their budget. A standby pool has its main pool's home and code, because a statement's name must mean the
+ * same statement in both pools. */
 static int
 get_common_parts(struct pool *pool, bool has_budget, struct parts *out)
 {
@@ -309,7 +309,7 @@ get_common_parts(struct pool *pool, bool has_budget, struct parts *out)
 		   : 0;
 }
 
-/* A pool that was once on several workers stays split as long as it has shards, because these may have clients. */
+/* A pool that is on several workers stays split as long as it has shards, because these may have clients. */
 static int
 get_shared_policy(struct pool *pool, struct parts *out)
 {
@@ -324,7 +324,7 @@ get_shared_policy(struct pool *pool, struct parts *out)
 	return out->fresh == NULL ? -1 : 0;
 }
 
-/* Returns NULL with *why set. */
+/* Returns NULL with *why set on failure. */
 static struct pool_target *
 make_target(struct pool *pool, const struct upstream *upstream, struct fail *why)
 {
@@ -410,10 +410,10 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	    pool->code != NULL && pool->code != parts.code; /* the pool's servers would answer about the old code */
 	code_store_forget_pool(pool->code, pool);
 	parts = swap_parts(pool, &parts);
-	fill_policy(pool, &ps);
-	/* State that clients left in these servers may not have been washed off. */
+	fill_policy_settings(pool, &ps);
+	/* The pool's servers may have state of clients that was not washed off. */
 	if (is_moved || has_other_code || (was_unsealed && pool->is_sealed))
-		policy_close_all(pool->policy, RR_RELOAD, now_us); /* opens others for waiters */
+		policy_close_all(pool->policy, RR_RELOAD, now_us); /* opens other connections for waiters */
 	if (is_moved)
 		set->s.dedicated_ops->renew(pool);
 	if (pool->policy != NULL)
@@ -444,8 +444,8 @@ make_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database,
 	return (size_t)snprintf(key, POOL_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
 }
 
-/* Returns a new pool of d, which is on the set's inactive list and nowhere else yet. Returns NULL if d is NULL, or
- * without memory. */
+/* Makes a pool of d. The new pool is on the set's inactive list, and nowhere else yet. Returns NULL if d is NULL, or if
+ * there is no memory. */
 static struct pool *
 pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 {
@@ -575,7 +575,7 @@ pool_take_fresh(struct pool *pool)
 	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &login_parameters, &since_us))
 		return;
 	pool_take_baseline(pool, baseline, login_parameters, since_us);
-	pool->baseline_us = since_us; /* also if nothing is new, so that the same is not taken again */
+	pool->baseline_us = since_us; /* also if nothing is new, so that nothing is taken twice */
 	gucs_unref(baseline);
 	gucs_unref(login_parameters);
 }
@@ -618,9 +618,9 @@ pool_find_startup(struct pool *pool, const struct gucs *raw)
 void
 pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys)
 {
-	char whole[CONFIG_DATABASE_MAX + 1];
+	char room[CONFIG_DATABASE_MAX + 1];
 
-	if (strcmp(full_user_name(pool, whole), user) == 0)
+	if (strcmp(full_user_name(pool, room), user) == 0)
 		pool->keys = *keys;
 }
 
@@ -649,27 +649,27 @@ take_secret(struct pool *pool, const char *secret)
 void
 pool_learn_secret(struct pool *pool, const char *user, const char *secret)
 {
-	char whole[CONFIG_DATABASE_MAX + 1];
+	char room[CONFIG_DATABASE_MAX + 1];
 
-	if (strcmp(full_user_name(pool, whole), user) == 0)
+	if (strcmp(full_user_name(pool, room), user) == 0)
 		take_secret(pool, secret);
 }
 
 int
 pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why)
 {
-	struct delegator *of = pool->target->server.delegator;
+	struct delegator *delegator = pool->target->server.delegator;
 	bool is_new, was_good;
 
-	if (of == NULL)
+	if (delegator == NULL)
 		return 0;
-	is_new = of->owner_credentials == NULL;
-	was_good = !is_new && of->owner_credentials->until_us > now_us;
-	if (delegator_check_client(of, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
+	is_new = delegator->owner_credentials == NULL;
+	was_good = !is_new && delegator->owner_credentials->until_us > now_us;
+	if (delegator_check_client(delegator, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
 		return -1;
 	if (is_new)
 		log_info(pool->set->log, "pool %s/%s belongs to \"%s\", whose tickets open its connections",
-			 pool->database->name, pool->user, of->owner_credentials->principal);
+			 pool->database->name, pool->user, delegator->owner_credentials->principal);
 	if (!was_good) /* attempts that failed without a valid ticket may succeed now */
 		pool_renew_policy(pool, now_us);
 	return 0;

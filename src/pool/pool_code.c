@@ -1,5 +1,5 @@
-/* src/pool/pool_code.c - asks servers which state their database's code could touch (database_code.h), and acts on
- * that. */
+/* src/pool/pool_code.c - asks servers which state their database's code could touch (database_code.h), and acts on the
+ * answers. */
 #include "pool/pool_set_state.h"
 
 #include <inttypes.h>
@@ -36,7 +36,7 @@ hold(struct server_reset *reset, uint64_t now_us)
 	if (reset->asked_us != 0)
 		return;
 	reset->asked_us = now_us;
-	/* twice, because the answer that is on its way may be outdated, and another one needed */
+	/* twice, because the answer that is on its way may be outdated, and another answer needed */
 	reset->deadline_us = now_us + 2 * CODE_ANSWER_US;
 }
 
@@ -54,7 +54,7 @@ pool_code_hold_if_due(struct server *srv, const char **question)
 	if (decision != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
 	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->ddl_at_keeps))
-		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of its SQL are unknown */
+		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of the SQL are unknown */
 	return decision != CODE_GO;
 }
 
@@ -101,7 +101,7 @@ pool_code_note_gone(struct server *srv)
 }
 
 static void
-count_name(const char *name, enum risk_name_kind kind, struct risk risk, const char *reason, void *arg)
+count_risky_name(const char *name, enum risk_name_kind kind, struct risk risk, const char *reason, void *arg)
 {
 	unsigned *count = arg;
 
@@ -109,13 +109,13 @@ count_name(const char *name, enum risk_name_kind kind, struct risk risk, const c
 }
 
 static void
-log_code(const struct pool *pool, unsigned before)
+log_code(const struct pool *pool, unsigned known_before)
 {
 	const struct risk_names *risks = pool->code->answer->risks;
 	unsigned count = 0;
 	char parts[SEAL_STATE_TEXT_MAX];
 
-	risk_names_each(risks, count_name, &count);
+	risk_names_each(risks, count_risky_name, &count);
 	if ((risk_names_of_opaque(risks) & (STATE_WASHABLE | STATE_BACKEND)) == 0)
 		log_info(pool->set->log, "database %s: none of its functions can change session state; nothing to wash",
 			 pool->database->name);
@@ -125,7 +125,7 @@ log_code(const struct pool *pool, unsigned before)
 			 "washed off after SQL with these; see SHOW DATABASE_CODE",
 			 pool->database->name, counted(count, "of its names reaches", "of its names reach").text,
 			 seal_state_text(risk_names_of_opaque(risks), parts));
-	if (risk_names_of_opaque(risks) & ~before & STATE_BACKEND)
+	if (risk_names_of_opaque(risks) & ~known_before & STATE_BACKEND)
 		log_warning(pool->set->log,
 			    "database %s: some of its code keeps state in the backend that nothing resets: a server "
 			    "connection that ran it is closed after use; see SHOW DATABASE_CODE",
@@ -279,8 +279,8 @@ pool_has_sequences(const struct pool *pool, uint64_t now_us)
 	return database_code_has_sequences(pool->code, now_us);
 }
 
-/* Notes the change in all structs with this name of PostgreSQL's, because the same database may be configured under
- * several names, and be on other workers. */
+/* Notes the change in all structs database_code whose database has this name in PostgreSQL, because one database may be
+ * configured under several names, and be used by other workers, too. */
 void
 pool_code_changed(struct pool *pool, unsigned risk)
 {

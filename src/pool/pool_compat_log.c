@@ -1,6 +1,6 @@
 /*
- * src/pool/pool_compat_log.c - log lines about server connections in PgBouncer's words: programs that read logs search
- * for them.
+ * src/pool/pool_compat_log.c - log lines about server connections in PgBouncer's words, because programs that read logs
+ * search for such lines.
  *
  *   S-0x5581…: app/web@10.0.0.9:5432 new connection to server (from 10.0.0.7:40112)
  *   S-0x5581…: app/web@10.0.0.9:5432 closing because: server lifetime over (age=3600s)
@@ -27,7 +27,7 @@ log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...
 		 text);
 }
 
-/* overflow_delay corresponds to PgBouncer's reserve_pool_timeout; without that setting PgBouncer has no reserve. */
+/* overflow_delay corresponds to PgBouncer's reserve_pool_timeout, without which PgBouncer has no reserve. */
 void
 compat_log_reserve(const struct pool *pool)
 {

@@ -11,11 +11,11 @@
 #include <pthread.h>
 #include <xxhash.h>
 
-/* --- the last requests, those that the limit held back included: SHOW SLOW --- */
+/* --- the last requests, for SHOW SLOW, including those whose lines the limit suppressed --- */
 
 #define RECENT_KEPT 128
 
-/* Puts a copy of *name at *at, sets *name to the copy, and moves *at past it. */
+/* Puts a copy of *name at *at, sets *name to the copy, and moves *at past the copy. Leaves a NULL. */
 static void
 keep_text(const char **name, char **at, size_t max)
 {
@@ -53,10 +53,10 @@ struct slowlog {
 	char *file;
 	enum slow_format format;
 	struct log_writer *writer;
-	uint64_t dropped_rate, old_dropped, old_errors; /* old_: the counts of earlier writers */
+	uint64_t dropped_by_rate, old_dropped, old_errors; /* old_: the counts of earlier writers */
 	struct slowlog_limit limit;
 	struct slow_row recent[RECENT_KEPT];
-	size_t next; /* the index of the oldest of these, which is overwritten next */
+	size_t next; /* the index in `recent` of the oldest request, which is overwritten next */
 };
 
 static void
@@ -151,10 +151,10 @@ write_line(void *slowlog, const struct request_report *report, const struct repo
 
 	pthread_mutex_lock(&s->lock);
 	format = s->format;
-	recent_keep(&s->recent[s->next], report, sql); /* kept even if the limit holds the line back */
+	recent_keep(&s->recent[s->next], report, sql); /* kept even if the limit suppresses the line */
 	s->next = (s->next + 1) % RECENT_KEPT;
 	is_allowed = slowlog_limit_take(&s->limit, limit_key(report, sql), now_us, &suppressed);
-	s->dropped_rate += !is_allowed;
+	s->dropped_by_rate += !is_allowed;
 	pthread_mutex_unlock(&s->lock);
 	if (!is_allowed)
 		return;
@@ -186,7 +186,7 @@ sample(void *slowlog, uint64_t numbers[MODULE_NUMBERS_MAX])
 	struct slowlog *s = slowlog;
 
 	pthread_mutex_lock(&s->lock);
-	numbers[0] = s->dropped_rate;
+	numbers[0] = s->dropped_by_rate;
 	numbers[1] = s->old_dropped + log_writer_dropped(s->writer);
 	numbers[2] = s->old_errors + log_writer_errors(s->writer);
 	pthread_mutex_unlock(&s->lock);

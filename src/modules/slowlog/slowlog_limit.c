@@ -18,7 +18,7 @@ elapsed_us(uint64_t since_us, uint64_t now_us, uint64_t at_most_us)
 }
 
 static struct slowlog_slot *
-find_slot(struct slowlog_limit *l, uint64_t key, uint64_t now_us)
+find_or_replace_slot(struct slowlog_limit *l, uint64_t key, uint64_t now_us)
 {
 	struct slowlog_slot *set = l->slots[key % SLOWLOG_LIMIT_SETS], *oldest = set;
 
@@ -35,24 +35,24 @@ find_slot(struct slowlog_limit *l, uint64_t key, uint64_t now_us)
 bool
 slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed)
 {
-	struct slowlog_slot *s = find_slot(l, key, now_us);
-	bool is_limited = l->max_lines_per_second != 0;
-	uint64_t full = l->max_lines_per_second * US_PER_S;
+	struct slowlog_slot *s = find_or_replace_slot(l, key, now_us);
+	bool has_total_limit = l->max_lines_per_second != 0;
+	uint64_t max_credit = l->max_lines_per_second * US_PER_S;
 
 	s->credit_us += elapsed_us(s->seen_us, now_us, BURST_US);
 	if (s->credit_us > BURST_US)
 		s->credit_us = BURST_US;
 	s->seen_us = now_us;
 	l->credit += elapsed_us(l->seen_us, now_us, US_PER_S) * l->max_lines_per_second;
-	if (l->credit > full)
-		l->credit = full;
+	if (l->credit > max_credit)
+		l->credit = max_credit;
 	l->seen_us = now_us;
-	if (s->credit_us < US_PER_S || (is_limited && l->credit < US_PER_S)) {
+	if (s->credit_us < US_PER_S || (has_total_limit && l->credit < US_PER_S)) {
 		s->suppressed++;
 		return false;
 	}
 	s->credit_us -= US_PER_S;
-	if (is_limited)
+	if (has_total_limit)
 		l->credit -= US_PER_S;
 	*suppressed = s->suppressed;
 	s->suppressed = 0;
@@ -62,5 +62,5 @@ slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint6
 void
 slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t suppressed)
 {
-	find_slot(l, key, now_us)->suppressed += suppressed + 1;
+	find_or_replace_slot(l, key, now_us)->suppressed += suppressed + 1;
 }

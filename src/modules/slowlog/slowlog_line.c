@@ -182,7 +182,7 @@ put_escaped(struct text *t, const char *bytes, size_t len)
 	t->len += escape_text(ESCAPE_TEXT, bytes, len, t->out + t->len, t->cap - t->len);
 }
 
-/* Puts a name, or "[unknown]" in place of an empty one, as log_line_prefix does. */
+/* Puts the label and the name, or "[unknown]" in place of an empty name, as log_line_prefix does. */
 static void
 put_label_and_name(struct text *t, const char *label, const char *name)
 {
@@ -193,8 +193,8 @@ put_label_and_name(struct text *t, const char *label, const char *name)
 		put_escaped(t, name, strnlen(name, NAME_MAX_LEN));
 }
 
-/* log_line_prefix = '%m [%p] user=%u,db=%d,app=%a,client=%h '. The process is the server's; its PID is 0 if the request
- * had no server. */
+/* log_line_prefix = '%m [%p] user=%u,db=%d,app=%a,client=%h '; %p is the server's PID, or 0 if the request had no
+ * server. */
 static void
 put_prefix(struct text *t, const struct request_report *r)
 {
@@ -209,7 +209,7 @@ put_prefix(struct text *t, const struct request_report *r)
 	put_label_and_name(t, " user=", r->user);
 	put_label_and_name(t, ",db=", r->database);
 	put_label_and_name(t, ",app=", r->application);
-	/* %h is the address without its port: 10.0.0.7:51514, [::1]:51514. */
+	/* client is "10.0.0.7:51514" or "[::1]:51514"; %h has no port and no brackets. */
 	put_str(t, ",client=");
 	if (client[0] == '\0')
 		put_str(t, "[local]");

@@ -14,7 +14,7 @@ add_slow(const struct slow_row *slow, void *arg)
 	const struct request_report *r = &slow->report;
 	struct slow_show_row row = { .time = r->wall_us,
 				     .event = r->event,
-				     .duration_ms = r->duration_us, /* the column's type, MS, converts */
+				     .duration_ms = r->duration_us, /* in µs: the column's type, MS, converts */
 				     .cause = request_cause(r),
 				     .database = r->database,
 				     .user = r->user,

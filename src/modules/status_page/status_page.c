@@ -2,9 +2,9 @@
  * src/modules/status_page/status_page.c - the status page, and the JSON that it is made of: see http/http_module.h.
  *
  * The last five minutes are kept second by second, so the charts are full when the page is opened. With thousands of
- * pools, samples are further apart while the page is not open. A sample is what was counted between two snapshots, over
- * all databases and pools; counters that have become smaller (a database was removed from the configuration) count as
- * 0.
+ * pools, samples are further apart while the page is not open. A sample has the sums of one snapshot over all databases
+ * and pools. The charts show the differences between samples; where a counter has become smaller (a database was
+ * removed from the configuration), the difference is 0.
  */
 #include "base/clock.h"
 #include "build.h"
@@ -17,8 +17,8 @@
 #include <string.h>
 
 #define SECONDS 300
-#define SAMPLES (SECONDS + 1) /* a second is what lies between two samples */
-#define POOLS_PER_SECOND 2000 /* a sample walks through all pools: for each this many, one second more between two */
+#define SAMPLES (SECONDS + 1) /* the page shows the time between two samples as one second */
+#define POOLS_PER_SECOND 2000 /* with more pools, samples are further apart, as each sample visits all pools */
 
 /* Sums over all databases, since the start. */
 struct counts {
@@ -120,9 +120,9 @@ fill_status(const struct http_request_info *info, struct buf *to, struct http_re
 	http_reply_json(r, 200, to);
 }
 
-/* Adds a sample, if the last one is old enough. Returns when the next one is wanted. */
+/* Adds a sample if the last sample is old enough. Returns when the next snapshot is wanted. */
 static uint64_t
-note(void *state, const struct snapshot *s)
+add_sample(void *state, const struct snapshot *s)
 {
 	struct history *h = state;
 	struct sample *to = &h->samples[h->count % SAMPLES];
@@ -152,11 +152,11 @@ subtract(struct counts *from, const struct counts *before)
 static double
 quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
 {
-	/* A value beyond the last bound becomes that bound; the page says that it is more. */
+	/* A value beyond the last bound becomes that bound, which the page shows as "> bound". */
 	return histogram_quantile_us(h, bounds, q, bounds->le_us[bounds->count - 1]) / 1000;
 }
 
-/* Appends what was between a sample and the one before: rates per second, times in ms. */
+/* Appends a JSON object for the time between a sample and the previous one: rates per second, times in ms. */
 static void
 put_second(const struct sample *s, const struct sample *before, struct buf *to)
 {
@@ -190,12 +190,12 @@ static void
 fill_history(const struct http_request_info *info, struct buf *to, struct http_reply *r)
 {
 	const struct history *h = info->state;
-	size_t seconds = SECONDS, there = h->count > 0 ? h->count - 1 : 0;
+	size_t seconds = SECONDS, available = h->count > 0 ? h->count - 1 : 0;
 
 	if (strncmp(info->query, "seconds=", 8) == 0)
 		seconds = strtoul(info->query + 8, NULL, 10);
 	seconds = seconds < SECONDS ? seconds : SECONDS;
-	seconds = seconds < there ? seconds : there;
+	seconds = seconds < available ? seconds : available;
 	buf_put_u8(to, '[');
 	for (size_t i = h->count - seconds; i < h->count; i++) {
 		buf_printf(to, "%s", i > h->count - seconds ? ",\n" : "");
@@ -205,14 +205,14 @@ fill_history(const struct http_request_info *info, struct buf *to, struct http_r
 	http_reply_json(r, 200, to);
 }
 
-/* The page's filter searches only the rows that it was sent: a table is sent with as many rows as it can show. */
+/* The page's filter searches only rows that were sent, so rows_max is as many rows as the page can show. */
 const struct http_page http_module_status_page[] = {
 	{ "/", .file_type = "text/html; charset=utf-8", .file = status_html, .file_len = sizeof(status_html) },
 	{ "/status.js", .file_type = "text/javascript; charset=utf-8", .file = status_js,
 	  .file_len = sizeof(status_js) },
 	{ "/status.css", .file_type = "text/css; charset=utf-8", .file = status_css, .file_len = sizeof(status_css) },
 	{ "/api/v1/status", .needs_snapshot = true, .fill = fill_status },
-	{ "/api/v1/history", .fill = fill_history, .state_len = sizeof(struct history), .on_snapshot = note },
+	{ "/api/v1/history", .fill = fill_history, .state_len = sizeof(struct history), .on_snapshot = add_sample },
 	{ "/api/v1/pools", .command = "SHOW POOLS_EXTENDED", .rows_max = 1000 },
 	{ "/api/v1/backends", .command = "SHOW BACKENDS", .rows_max = 100 },
 	{ "/api/v1/holders", .command = "SHOW HOLDERS", .rows_max = 100 },
