@@ -11,7 +11,7 @@
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, defaults
  *   re-pointed  pool, target, code
  *   reset       code_question_number, ddl_at_keeps, ddl_at_wash_plus_1: the server was not asked on the new worker
- *   false       is_end_reported, is_logged, is_code_late; checked_backend is NULL: may_give() keeps other servers
+ *   not set     is_end_reported, is_logged; nor, as may_give() makes sure, checked_backend and is_code_late
  */
 #include "pool/pool_set_state.h"
 #include "base/histogram.h"

@@ -76,7 +76,6 @@ form_rest(struct client_record_form *f, const uint8_t *bytes, size_t *len)
 	return form_bytes(f, bytes, *len);
 }
 
-/* Only reads: client_record_begin() and client_record_end() write parts. */
 static struct client_record_part
 read_part(struct client_record_form *f)
 {
