@@ -55,7 +55,7 @@ end_drop(struct loan *loan)
 }
 
 /*
- * With keep_plans all DDL counts, because a new object may come first in the search path.
+ * Notes DDL that has completed. With keep_plans, all DDL changes plans: a new object may come first in the search path.
  *
  * After CREATE, ALTER or DROP the statements of this server are outdated at once; the statements of other servers are
  * outdated when the DDL is committed. A temporary view does not concern other servers, and a temporary table hides
