@@ -150,7 +150,7 @@ on_ready(struct server *srv)
 	}
 	compat_log_open(pool, srv);
 	pool_note_cluster_at_login(srv);
-	/* A server that has just logged in shows the defaults. */
+	/* The settings of a server that has just logged in are the defaults. */
 	login_parameters = (struct gucs *)(uintptr_t)server_login_parameters(srv);
 	is_new = pool->baseline != srv->gucs || pool->login_parameters != login_parameters;
 	pool_take_baseline(pool, srv->gucs, login_parameters, now);
@@ -241,8 +241,8 @@ close_dirty(struct server *srv)
 	server_close(srv);
 }
 
-/* The client may have changed the code with a request for whose answer it did not wait. This is noted before the rest
- * of the reset, because other clients may run that code already. */
+/* Notes that the client may have changed the database's code by requests whose answers it has not awaited. Done before
+ * the rest of a reset, because other clients may run that code already. */
 static void
 note_unseen_code_change(struct server *srv)
 {
@@ -254,7 +254,7 @@ note_unseen_code_change(struct server *srv)
 	srv->loan.code = CODE_AS_BEFORE;
 }
 
-/* If the wash has found neither dblink nor postgres_fdw, the next washes need not look for them for a moment. */
+/* If the wash has found neither dblink nor postgres_fdw, makes the washes of the next moments skip that search. */
 static void
 note_no_remote(struct server *srv)
 {
@@ -378,17 +378,17 @@ pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uin
 	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }
 
-/* Washes these parts, waits for an answer about the code if `decision` says so, then returns the server. With
- * STATE_BACKEND the server is closed, but first asked about the code if `decision` says so: in a database whose code
- * leaves such state, no server is ever idle, so there is no better server to ask. */
+/* Washes these parts, waits for an answer about the code if `decision` says so, then returns the server. If `parts` has
+ * STATE_BACKEND, closes the server instead, after asking it about the code if `decision` says so: in a database whose
+ * code leaves STATE_BACKEND, no server is ever idle, so there is no better server to ask. */
 __attribute__((noinline)) static void
 wash_and_return(struct server *srv, unsigned parts, enum code_decision decision, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
 	struct pooled *p = pooled_of(srv->conn);
-	/* a standby may lack what its primary has, and a console has no code */
-	bool may_know = pool->main == NULL && code == p->code && srv->role != SERVER_CONSOLE;
+	/* true if a wash that finds no dblink proves that the database has none: a standby may lack what it has */
+	bool is_proof = pool->main == NULL && code == p->code && srv->role != SERVER_CONSOLE;
 	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS |
 						       WASH_POINT_SEED | STATE_BACKEND) };
 
@@ -396,7 +396,7 @@ wash_and_return(struct server *srv, unsigned parts, enum code_decision decision,
 	    code->answer != NULL) /* only an answer shows that postgres_fdw alone, and not dblink, can have connected */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
 	p->ddl_at_wash_plus_1 =
-	    may_know && (order.parts & STATE_REMOTE) != 0 && order.fdw_schema[0] == '\0' ? code->ddl_count + 1 : 0;
+	    is_proof && (order.parts & STATE_REMOTE) != 0 && order.fdw_schema[0] == '\0' ? code->ddl_count + 1 : 0;
 	if ((parts & STATE_BACKEND) != 0 && decision == CODE_GO) {
 		close_dirty(srv);
 		return;
@@ -409,18 +409,18 @@ wash_and_return(struct server *srv, unsigned parts, enum code_decision decision,
 	server_reset(srv, &order, now_us);
 }
 
-/* Returns true if replies that no client will read are still due: to the client that returns srv, or to a client that
- * has gone after its request was sent ahead. Such replies are discarded. */
+/* Returns true if PostgreSQL still owes replies that will be discarded: to the client that returns srv, or to a client
+ * that has gone since its request was sent ahead. */
 static inline bool
 has_orphaned_replies(const struct server *srv)
 {
 	return srv->ledger.count > 0 || policy_first_ahead_is_orphaned(srv->conn);
 }
 
-/* Returns true if the server may have run functions that pgweir has not read since they were made, whose state nothing
- * resets, and if it is not held for an answer: a standby is never asked (see ask_about_code()), and after a question
- * that failed, the next one is far. A database that never answered is excepted: each of its loans would cost a
- * connection. */
+/* Returns true if two things hold. The server may have run functions that were made after pgweir last read the code,
+ * and nothing resets what they keep. And srv is not held for an answer: a standby is never asked (see
+ * ask_about_code()), and after a failed question, the next one is far off. Returns false if the database has never
+ * answered, because otherwise each of its loans would cost a connection. */
 __attribute__((noinline)) static bool
 may_keep_unread_code_state(const struct server *srv)
 {

@@ -9,11 +9,11 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* A server that logged in earlier before its host's first answer is not taken to have that answer's settings. */
+/* A server that logged in more than this before its host's first answer is not taken to have that answer's settings. */
 #define FIRST_ANSWER_US (10 * US_PER_S)
 
 static uint64_t
-host_of(const struct server *srv)
+host_hash_of(const struct server *srv)
 {
 	return XXH3_64bits(srv->address, strlen(srv->address));
 }
@@ -26,19 +26,19 @@ is_pooled(const struct server *srv)
 }
 
 static struct code_host *
-find_host(const struct database_code *code, uint64_t host)
+find_host(const struct database_code *code, uint64_t host_hash)
 {
 	for (unsigned i = 0; i < code->host_count; i++)
-		if (code->hosts[i].host_hash == host)
+		if (code->hosts[i].host_hash == host_hash)
 			return &code->hosts[i];
 	return NULL;
 }
 
-/* Returns the host, or NULL without memory; then its servers are not replaced. */
+/* Returns the host; NULL if out of memory, and then the host's servers are not replaced. */
 static struct code_host *
-get_host(struct database_code *code, uint64_t host)
+get_or_create_host(struct database_code *code, uint64_t host_hash)
 {
-	struct code_host *h = find_host(code, host), *more;
+	struct code_host *h = find_host(code, host_hash), *more;
 
 	if (h != NULL)
 		return h;
@@ -46,11 +46,11 @@ get_host(struct database_code *code, uint64_t host)
 	if (more == NULL)
 		return NULL;
 	code->hosts = more;
-	more[code->host_count] = (struct code_host){ .host_hash = host };
+	more[code->host_count] = (struct code_host){ .host_hash = host_hash };
 	return &more[code->host_count++];
 }
 
-/* Returns the version for the pool's role on host h, which may be NULL; 0 if unknown. */
+/* Returns the version of the settings that the pool's role gets on host h; 0 if unknown, or if h is NULL. */
 static uint64_t
 version_at(const struct pool *pool, const struct code_host *h)
 {
@@ -77,23 +77,23 @@ pool_defaults_note_altered(struct pool *pool)
 bool
 pool_defaults_check_old(const struct pool *pool, struct pooled *p)
 {
-	const struct code_host *h = find_host(pool->code, host_of(p->srv));
+	const struct code_host *h = find_host(pool->code, host_hash_of(p->srv));
 	uint64_t version = version_at(pool, h);
 
 	if (!pool->is_sealed || version == 0 || p->defaults.version == version)
 		return false;
 	if (p->defaults.since_us + (p->defaults.version == 0 ? h->grace_us : 0) < h->changed_us)
 		return true;
-	if (p->defaults.version == 0) { /* else another worker knows more than this one */
+	if (p->defaults.version == 0) { /* else another worker has seen a later change */
 		p->defaults.version = version;
 		p->defaults.since_us = h->answered_us;
 	}
 	return false;
 }
 
-/* Returns how many servers of this host are to be replaced because of an ALTER. */
+/* Retires the outdated servers of this host. Returns how many were outdated by an ALTER, as far as pgweir knows. */
 static unsigned
-replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
+retire_outdated(struct pool *pool, const struct code_host *h, uint64_t now_us)
 {
 	uint64_t version = version_at(pool, h);
 	struct server *srv, *next;
@@ -104,11 +104,10 @@ replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 
 		next = TAILQ_NEXT(srv, all);
 		if (p == NULL || policy_is_being_opened(p->conn.state) || p->conn.state == PC_CLOSING ||
-		    host_of(srv) != h->host_hash || !pool_defaults_check_old(pool, p) ||
+		    host_hash_of(srv) != h->host_hash || !pool_defaults_check_old(pool, p) ||
 		    p->defaults.outdated_by == version)
 			continue;
 		p->defaults.outdated_by = version;
-		/* counted only if an ALTER has happened, as far as is known */
 		count += p->defaults.version != 0 || p->defaults.since_us == 0;
 		policy_retire_conn(pool->policy, &p->conn, now_us); /* srv may be freed */
 	}
@@ -125,8 +124,8 @@ log_replaced(const struct pool *pool, unsigned count)
 			 pool->database->name, counted(count, "server connection is", "server connections are").text);
 }
 
-/* Returns for how long a host is taken to have had these settings when it reports them first: FIRST_ANSWER_US, but no
- * longer than since another host's settings last changed. */
+/* Returns for how long a host is taken to have had the settings of its first answer: FIRST_ANSWER_US, but no longer
+ * than since another host's settings last changed; 0 if there are other hosts, and all have other settings. */
 static uint64_t
 grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 {
@@ -141,13 +140,14 @@ grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 	return code->host_count > 1 && others == code->host_count ? 0 : grace_us;
 }
 
-/* Records that srv's host has the settings of the last answer. Returns true if the host had others before. */
+/* Records that srv's host has the settings of the last answer. If these are new to the host, or with must_check,
+ * retires outdated servers. Returns true if the host had other settings before. */
 static bool
-note_answer(const struct server *srv, bool is_news, uint64_t now_us)
+note_answer(const struct server *srv, bool must_check, uint64_t now_us)
 {
 	const struct pool *asked = srv->owner;
 	struct database_code *code = asked->code;
-	struct code_host *h = get_host(code, host_of(srv));
+	struct code_host *h = get_or_create_host(code, host_hash_of(srv));
 	uint64_t settings = role_settings_hash(&code->answer->roles), before;
 	unsigned count = 0;
 
@@ -157,13 +157,13 @@ note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 	if (before != settings) {
 		h->grace_us = before != 0 ? 0 : grace_for(code, settings, now_us);
 		h->changed_us = now_us;
-		is_news = true;
+		must_check = true;
 	}
 	h->settings_hash = settings;
 	h->answered_us = now_us;
-	for (struct pool *e = asked->set->first; is_news && e != NULL; e = e->next)
+	for (struct pool *e = asked->set->first; must_check && e != NULL; e = e->next)
 		if (e->code == code)
-			count += replace_old(e, h, now_us);
+			count += retire_outdated(e, h, now_us);
 	log_replaced(asked, count);
 	return before != 0 && before != settings;
 }
@@ -173,9 +173,9 @@ pool_defaults_on_answer(const struct server *srv, bool is_new)
 {
 	const struct pool *asked = srv->owner;
 	struct database_code *code = asked->code;
-	bool is_same_host = host_of(srv) == code->answered_by;
+	bool is_same_host = host_hash_of(srv) == code->answered_by;
 
-	code->answered_by = host_of(srv);
+	code->answered_by = host_hash_of(srv);
 	/* Standbys get other settings when they have replayed what the primary had at this answer. */
 	if (note_answer(srv, is_new || !is_same_host, pool_set_now(asked->set)) && !is_new)
 		for (struct pool *e = asked->set->first; e != NULL; e = e->next)
@@ -188,7 +188,7 @@ pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us)
 {
 	const struct server *srv = TAILQ_FIRST(&standby_pool->servers);
 	const struct code_answer *answer = standby_pool->code->answer;
-	const struct code_host *h = srv == NULL ? NULL : find_host(standby_pool->code, host_of(srv));
+	const struct code_host *h = srv == NULL ? NULL : find_host(standby_pool->code, host_hash_of(srv));
 
 	if (srv == NULL || answer == NULL || (h != NULL && h->settings_hash == role_settings_hash(&answer->roles)))
 		return;
@@ -210,7 +210,7 @@ pool_defaults_next(const struct pool *pool)
 		if (e->code != pool->code || e->main != NULL || !e->is_sealed)
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all) {
-			const struct code_host *h = find_host(pool->code, host_of(srv));
+			const struct code_host *h = find_host(pool->code, host_hash_of(srv));
 			uint64_t at_us = h == NULL ? 0 : h->answered_us;
 
 			if (is_pooled(srv) && srv->conn->state == PC_IDLE && (found == NULL || at_us < found_us)) {

@@ -9,7 +9,7 @@ struct pool_fresh {
 	struct policy_named named;
 	pthread_mutex_t lock; /* guards the two GUC sets */
 	struct gucs *baseline, *login_parameters;
-	_Atomic uint64_t since_us; /* 0 if no shard has told anything yet */
+	_Atomic uint64_t since_us; /* 0 if no shard has reported anything yet */
 };
 
 static void
@@ -37,7 +37,7 @@ pool_fresh_put(struct policy_commons *all, struct pool_fresh *f)
 	free(f);
 }
 
-/* Copies both and returns true, or copies none and returns false. */
+/* Copies both GUC sets and returns true, or copies none and returns false. */
 static bool
 copy_both(const struct gucs *baseline, const struct gucs *login_parameters, struct gucs *out[2])
 {

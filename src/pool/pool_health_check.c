@@ -9,7 +9,7 @@
  */
 #include "pool/pool_set_state.h"
 
-#define HEALTH_CHECK_EVERY_US (800 * US_PER_MS) /* looked at ten times a second, so 900 ms may pass */
+#define HEALTH_CHECK_EVERY_US (800 * US_PER_MS) /* checked every 100 ms or so, so 900 ms may pass */
 #define HEALTH_CHECKS_MOST 8 /* how many checks of one host that does not answer may run at the same time */
 
 static bool
@@ -19,7 +19,7 @@ is_due(const struct pool_backend *b, uint64_t now_us)
 }
 
 /* Gives the check of b to the pool e, unless another pool has it already. A pool in an outage takes the check from a
- * pool that is not, because a success ends the outage. */
+ * pool that is in none, because a success ends the outage. */
 static void
 consider_pool(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 {
@@ -37,14 +37,14 @@ void
 pool_set_health_check(struct pool_set *set, uint64_t now_us)
 {
 	char address[SERVER_ADDRESS_MAX];
-	bool is_any = false;
+	bool is_any_due = false;
 
 	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next) {
 		b->is_configured = false;
 		b->health_check = (struct pool_health_check){ 0 };
-		is_any |= is_due(b, now_us);
+		is_any_due |= is_due(b, now_us);
 	}
-	if (!is_any || set->is_suspended)
+	if (!is_any_due || set->is_suspended)
 		return;
 	for (struct pool *e = set->first; e != NULL; e = e->next) {
 		const struct upstream *up = e->target->upstream;

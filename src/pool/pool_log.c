@@ -1,13 +1,13 @@
-/* src/pool/pool_log.c - log lines about a PostgreSQL that can't be reached: one when an outage begins, one when the
- * outage is over, and the reason of each failed login: in an outage, or if another host follows, at most one line every
- * TOLD_EVERY_US. In PgBouncer's log format, each failure is logged, as by PgBouncer. */
+/* src/pool/pool_log.c - log lines about a PostgreSQL that can't be reached: that an outage begins, that it is over, and
+ * why a login has failed. In an outage, and while other hosts are left to try, failed logins are logged once per
+ * LOG_EVERY_US at most. In PgBouncer's log format, each failed login is logged, as PgBouncer does. */
 #include "pool/pool_set_state.h"
 
 #include <inttypes.h>
 
-#define TOLD_EVERY_US (10 * US_PER_S)
+#define LOG_EVERY_US (10 * US_PER_S)
 
-/* Logs a host's failure at most every TOLD_EVERY_US (see above): each new connection may try the same host. */
+/* Logs a host's failure at most every LOG_EVERY_US (see above): each new connection may try the same host. */
 void
 pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {
@@ -19,7 +19,7 @@ pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_
 		compat_log_end(pool, srv, server_failure_word(kind));
 		return;
 	}
-	if (b == NULL || (b->logged_us != 0 && now_us - b->logged_us < TOLD_EVERY_US)) {
+	if (b == NULL || (b->logged_us != 0 && now_us - b->logged_us < LOG_EVERY_US)) {
 		log_debug(pool->set->log, "server %" PRIu64 ": %s; trying the next host", srv->id, why->text);
 		return;
 	}
@@ -28,7 +28,7 @@ pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_
 		  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
 }
 
-/* In an outage, logs at most every TOLD_EVERY_US (see above), because logins fail several times per second. */
+/* In an outage, logs at most every LOG_EVERY_US (see above), because logins fail several times per second. */
 void
 pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why)
 {
@@ -38,7 +38,7 @@ pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kin
 	bool was_just_logged;
 
 	policy_get_counts(pool->policy, &counts);
-	was_just_logged = counts.outage.since_us > 0 && now_us - pool->failure_logged_us < TOLD_EVERY_US;
+	was_just_logged = counts.outage.since_us > 0 && now_us - pool->failure_logged_us < LOG_EVERY_US;
 	if (!was_just_logged)
 		pool->failure_logged_us = now_us;
 	if (log_has_pgbouncer_format(pool->set->log))

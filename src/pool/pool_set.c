@@ -12,8 +12,8 @@
 #define SLOW_RESET_US (50 * US_PER_MS)
 #define SLOW_FIRST_RESET_US (250 * US_PER_MS)
 #define FOUND_AT_ONCE ((size_t)64)
-#define INVENTED_US US_PER_S
-#define LOOK_US (20 * US_PER_MS)
+#define INVENTED_IDLE_US US_PER_S
+#define LOOK_EVERY_US (20 * US_PER_MS)
 #define INACTIVE_AT_ONCE 16u
 #define INACTIVE_SHARE 32u
 
@@ -237,7 +237,7 @@ pool_set_is_place_wanted(const struct pool_set *set)
  * reset waits for them. Collects the servers first, because these steps may change the list; they do not free a server
  * before the loop's next turn. */
 static void
-end_resets(struct pool *pool, uint64_t now_us)
+advance_resets(struct pool *pool, uint64_t now_us)
 {
 	struct server *found[FOUND_AT_ONCE], *srv;
 	struct fail why;
@@ -272,7 +272,7 @@ tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 	uint64_t slow_us = code->answer == NULL && code->refused_until_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
 	struct server *srv;
 
-	TAILQ_FOREACH(srv, &pool->servers, all) /* new servers are appended */
+	TAILQ_FOREACH(srv, &pool->servers, all) /* servers that this opens are appended */
 		if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
 			policy_conn_washing_delayed(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
@@ -298,8 +298,8 @@ is_unused(const struct pool *pool, uint64_t now_us)
 	policy_get_counts(pool->policy, &counts);
 	if (counts.waiting > 0 || pool->is_orphan)
 		return counts.waiting == 0;
-	if (may_be_invented(pool) && (limit_us == 0 || limit_us > INVENTED_US))
-		limit_us = INVENTED_US;
+	if (may_be_invented(pool) && (limit_us == 0 || limit_us > INVENTED_IDLE_US))
+		limit_us = INVENTED_IDLE_US;
 	/* A pool with min_idle is kept; if it has no server, PostgreSQL does not accept its connections now. */
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
@@ -347,15 +347,15 @@ tick_pool(struct pool *pool, uint64_t now_us)
 }
 
 static void
-look_at_use(struct pool *pool, uint64_t now_us)
+sample_use(struct pool *pool, uint64_t now_us)
 {
-	const struct policy_use_sample look = pool_use_now(pool);
+	const struct policy_use_sample sample = pool_use_now(pool);
 
-	policy_use_record_sample(&pool->use, &look, now_us);
+	policy_use_record_sample(&pool->use, &sample, now_us);
 }
 
 static void
-look_at_inactive(struct pool_set *set, uint64_t now_us)
+visit_inactive(struct pool_set *set, uint64_t now_us)
 {
 	uint32_t n = INACTIVE_AT_ONCE + set->inactive_count / INACTIVE_SHARE;
 
@@ -365,7 +365,7 @@ look_at_inactive(struct pool_set *set, uint64_t now_us)
 
 		TAILQ_REMOVE(&set->inactive, e, activity_link);
 		TAILQ_INSERT_TAIL(&set->inactive, e, activity_link);
-		look_at_use(e, now_us);
+		sample_use(e, now_us);
 		if (is_unused(e, now_us)) {
 			compat_log_unused(e, now_us);
 			pool_free(e);
@@ -384,19 +384,19 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 	code_store_tick(&set->codes, ask_about_code, now_us);
 	while ((first = due_first(&set->due)) != NULL && first->at_us <= now_us)
 		tick_pool((struct pool *)((char *)first - offsetof(struct pool, due)), now_us);
-	if (now_us - set->looked_us >= LOOK_US) {
+	if (now_us - set->looked_us >= LOOK_EVERY_US) {
 		set->looked_us = now_us;
 		for (struct pool *e = TAILQ_FIRST(&set->active), *next; e != NULL; e = next) {
 			next = TAILQ_NEXT(e, activity_link);
-			look_at_use(e, now_us);
+			sample_use(e, now_us);
 			if (e->main != NULL)
 				pool_defaults_apply_to_standby(e, now_us);
 			if (pool_use_try_rest(e))
 				continue;
 			tell_policy_of_slow_resets(e, now_us);
-			end_resets(e, now_us);
+			advance_resets(e, now_us);
 		}
-		look_at_inactive(set, now_us);
+		visit_inactive(set, now_us);
 	}
 	set->is_ticking = false;
 	if ((first = due_first(&set->due)) != NULL)
@@ -409,9 +409,9 @@ concerns(const struct pool *e, const char *database)
 	return database == NULL || strcmp(e->database->name, database) == 0;
 }
 
-/* Pauses or resumes in struct pool_database, so that pools that are made later follow, too. */
+/* Notes a pause, or its end, in struct pool_database, so it applies to pools that are made later, too. */
 static void
-mark_paused(struct pool_set *set, const char *database, bool is_paused)
+set_paused(struct pool_set *set, const char *database, bool is_paused)
 {
 	for (struct pool_database *d = set->databases.first, *next; d != NULL; d = next) {
 		next = d->next;
@@ -428,9 +428,9 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 	if (database == NULL)
 		set->is_paused = true;
 	else if (pool_database_get(&set->databases, set->config, database) ==
-		 NULL) /* the database may not have been asked for yet */
+		 NULL) /* made now if no client has asked for it yet */
 		return -1;
-	mark_paused(set, database, true);
+	set_paused(set, database, true);
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
 			set->s.dedicated_ops->pause(e);
@@ -444,7 +444,7 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 {
 	if (database == NULL)
 		set->is_paused = false;
-	mark_paused(set, database, false);
+	set_paused(set, database, false);
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
 			set->s.dedicated_ops->resume(e);
@@ -521,7 +521,7 @@ pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const ch
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (strcmp(e->target->database, database) == 0 && (user == NULL || strcmp(e->user, user) == 0) &&
 		    upstream_is_same_cluster(pool_main(e)->target->upstream, asking->upstream)) {
-			policy_close_all(e->policy, RR_KILL, now_us); /* min_idle is not kept until the next borrow */
+			policy_close_all(e->policy, RR_KILL, now_us); /* min_idle waits for the next borrow */
 			set->s.dedicated_ops->step_aside(e);
 		}
 }

@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-/* A tenant's users are "user.tenant" in users_file, so its servers never get another user's secret. */
+/* Finds the secret with which the servers log in. In users_file, a tenant's users are "user.tenant", so a tenant's
+ * servers never get another user's secret. */
 static void
 find_secrets(struct pool_target *t, const char *database, bool is_of_tenant)
 {
@@ -55,7 +56,7 @@ has_secret(const struct pool_target *t)
 	return t->server.password != NULL || t->server.md5_secret != NULL || t->command != NULL;
 }
 
-/* Copies the strings that its servers need. Returns 0, or -1 without memory. */
+/* Copies the strings that the target's servers need. Returns 0, or -1 without memory. */
 static int
 take_texts(struct pool_target *t, const char *user, const char *database, const char *command)
 {
@@ -105,8 +106,8 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	return t;
 }
 
-/* Returns a copy, or NULL without memory. In a tenant's upstream a percent sign would begin a placeholder, so it is
- * doubled. */
+/* Returns a copy of name, or NULL without memory. In a tenant's upstream a percent sign would begin a placeholder, so
+ * it is doubled. */
 static char *
 copy_name(const struct upstream *up, const char *name)
 {
@@ -218,7 +219,7 @@ pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 
 /* Returns the hosts, followed by sep and last; NULL without memory. */
 static char *
-hosts_and(const struct pool_target *t, const char *sep, const char *last)
+format_hosts(const struct pool_target *t, const char *sep, const char *last)
 {
 	struct buf b = { 0 };
 
@@ -236,17 +237,17 @@ pool_target_hosts(const struct pool_target *t)
 {
 	if (t->upstream->target == TARGET_ANY)
 		return pool_target_cluster(t);
-	return hosts_and(t, " ", upstream_target_names[t->upstream->target]);
+	return format_hosts(t, " ", upstream_target_names[t->upstream->target]);
 }
 
 char *
 pool_target_cluster(const struct pool_target *t)
 {
-	return hosts_and(t, "", "");
+	return format_hosts(t, "", "");
 }
 
 char *
 pool_target_database_key(const struct pool_target *t)
 {
-	return hosts_and(t, upstream_target_names[t->upstream->target], t->database);
+	return format_hosts(t, upstream_target_names[t->upstream->target], t->database);
 }

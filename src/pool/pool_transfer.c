@@ -2,16 +2,16 @@
  * src/pool/pool_transfer.c - transfers servers from one shard of a pool to the shard on another worker
  * (policy_shared.h).
  *
- * A server leaves its shard when the policy gives it up. Callers up the stack may still use the server, so it is posted
- * to the other worker later, from the deferred frees. The note is in its struct pooled, which is the same object on
- * both sides. The other side finds its pool by the key that pools have in all sets, because the pool that the server
- * has left may be freed by then.
+ * A server leaves its shard when the policy gives it up. Callers up the stack may still use the server, so its note
+ * (net/inbox.h) is posted to the other worker later, when the loop runs its deferred frees. The note is in the server's
+ * struct pooled, which is the same object on both sides. The other side finds its pool by the key that pools have in
+ * all sets, because the pool that the server has left may be freed by then.
  *
  *   struct pooled
- *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
+ *   kept        conn (the policy's: policy_shard.c), srv, is_kept, defaults
  *   re-pointed  pool, target, code
  *   reset       code_question_number, ddl_at_keeps, ddl_at_wash_plus_1: the server was not asked on the new worker
- *   nothing     is_end_reported, is_logged: for the end; checked, is_code_late: such a server is not transferred
+ *   not set     is_end_reported, is_logged; nor, as may_give() makes sure, checked_backend and is_code_late
  */
 #include "pool/pool_set_state.h"
 #include "base/histogram.h"
@@ -27,7 +27,7 @@ _Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 160,
 #endif
 
 /* A shard that does not know its database's code gives no server away: it may learn later that the code leaves state
- * in servers that nothing resets, and then closes all of them (pool_code.c). */
+ * that nothing resets, and then closes all servers of its own (pool_code.c). */
 static bool
 may_give(struct pool *pool, struct pooled *p)
 {
@@ -100,7 +100,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 		lose(p, env, p->to_worker);
 		return;
 	}
-	if (stream_is_readable(&p->srv->stream)) /* PostgreSQL may have ended the session: it is pinged first */
+	if (stream_is_readable(&p->srv->stream)) /* PostgreSQL may have ended the session: a ping comes first */
 		p->conn.epoch = 0;
 	if (policy_arrive(pool->policy, pool_copy_gucs_to_conn(p->srv), *env->now_us))
 		return; /* conn may be freed already */
@@ -144,7 +144,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 	struct pool *pool = owner;
 	struct pooled *p = pooled_of(conn);
 	struct pool_set *set = pool->set;
-	struct pool_set *const *of;
+	struct pool_set *const *receiver;
 
 	assert(conn->shared != NULL && conn->state == PC_NONE);
 	if (!may_give(pool, p) || server_depart(p->srv) < 0)
@@ -155,10 +155,10 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 	code_store_unref(&set->codes, p->code);
 	p->code = NULL;
 	p->from_worker = set->s.worker;
-	of = set->s.all_sets;
-	while ((*of)->s.worker != to)
-		of++;
-	p->to = *of;
+	receiver = set->s.all_sets;
+	while ((*receiver)->s.worker != to)
+		receiver++;
+	p->to = *receiver;
 	p->to_env = p->to->s.env;
 	p->to_worker = to;
 	p->given_away_us = clock_now_us();

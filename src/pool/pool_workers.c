@@ -52,10 +52,10 @@ clients_of(const struct pool_workers *h, uint32_t number)
 	return (h->silent & 1u << number) != 0 ? UINT32_MAX : h->loads[number].clients;
 }
 
-/* Returns the worker with the fewest clients; of several, the one with the fewest pools. Worker 0 comes after workers
- * that equal it in both, because worker 0 has all other work to do. */
+/* Returns the worker with the fewest clients; of several, the one with the fewest pools. Worker 0 loses each tie,
+ * because worker 0 has all other work to do. */
 static uint32_t
-least_loaded(const struct pool_workers *h)
+find_least_loaded(const struct pool_workers *h)
 {
 	uint32_t best = 1;
 
@@ -91,13 +91,13 @@ add(struct pool_workers *h, const char *key, size_t len, uint32_t first)
  * If there is no memory or room, sets *out by the pool's hash, and returns out. Such a pool is never added later,
  * because its clients must always go to the same worker. */
 static struct known_pool *
-get_known(struct pool_workers *h, const char *key, size_t len, struct known_pool *out)
+get_or_add_known(struct pool_workers *h, const char *key, size_t len, struct known_pool *out)
 {
 	struct known_pool *one;
 
 	TABLE_FIND(h->seed, h->table, key, len, one);
 	if (one == NULL && !h->is_full && HASH_COUNT(h->table) < KNOWN_POOLS_MAX)
-		one = add(h, key, len, least_loaded(h));
+		one = add(h, key, len, find_least_loaded(h));
 	if (one != NULL)
 		return one;
 	h->is_full = true;
@@ -115,7 +115,7 @@ has_shard(const struct known_pool *one, uint32_t number)
 /* Returns the pool's worker with the fewest clients. Of several, takes one->first or else the lowest number, so that
  * successive clients find the same servers. */
 static uint32_t
-best_shard(const struct pool_workers *h, const struct known_pool *one)
+find_best_shard(const struct pool_workers *h, const struct known_pool *one)
 {
 	uint32_t best = one->first;
 
@@ -125,15 +125,15 @@ best_shard(const struct pool_workers *h, const struct known_pool *one)
 	return best;
 }
 
-/* Returns the pool as get_known() does, or NULL with *why set. Sets *most to the limit of its shards; after a reload,
- * the pool may already exceed the limit. */
+/* Returns the pool as get_or_add_known() does, or NULL with *why set. Sets *most to the limit of its shards; after a
+ * reload, the pool may already exceed the limit. */
 static struct known_pool *
-get_known_by_name(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-		  uint32_t *most, struct known_pool *out, struct fail *why)
+get_or_add_by_name(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+		   uint32_t *most, struct known_pool *out, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	size_t len = pool_key(config, database, user, key, server_user, why);
-	struct known_pool *one = len == 0 ? NULL : get_known(h, key, len, out);
+	struct known_pool *one = len == 0 ? NULL : get_or_add_known(h, key, len, out);
 
 	if (one != NULL)
 		*most = one == out ? 1 : pool_shards_max(config, database, server_user, &h->split);
@@ -144,17 +144,17 @@ uint32_t
 pool_workers_choose(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 		    uint32_t clients, struct fail *why)
 {
-	struct known_pool unknown, *one;
+	struct known_pool by_hash, *one;
 	uint32_t most, best, least;
 
 	if (h->split.workers == 1)
 		return 0;
 	h->loads[0].clients = clients;
-	one = get_known_by_name(h, config, database, user, &most, &unknown, why);
+	one = get_or_add_by_name(h, config, database, user, &most, &by_hash, why);
 	if (one == NULL || most <= 1)
 		return one == NULL ? POOL_NO_WORKER : one->first;
-	best = best_shard(h, one);
-	least = least_loaded(h);
+	best = find_best_shard(h, one);
+	least = find_least_loaded(h);
 	if ((uint32_t)__builtin_popcount(one->shards) >= most || has_shard(one, least) ||
 	    clients_of(h, least) >= clients_of(h, best))
 		return best;
@@ -166,13 +166,13 @@ bool
 pool_workers_check_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 			 uint32_t number)
 {
-	struct known_pool unknown, *one;
+	struct known_pool by_hash, *one;
 	struct fail why;
 	uint32_t most;
 
 	if (h->split.workers == 1)
 		return number == 0;
-	one = get_known_by_name(h, config, database, user, &most, &unknown, &why);
+	one = get_or_add_by_name(h, config, database, user, &most, &by_hash, &why);
 	return one != NULL && (most <= 1 ? one->first == number : has_shard(one, number));
 }
 

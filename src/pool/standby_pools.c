@@ -4,7 +4,7 @@
  *
  * For its servers a standby pool is like any other pool (seal, washing, pings, GUC sets), but no client knows it: its
  * queue is always empty, it has no name, and its counters are the main pool's. A standby pool shares the main pool's
- * names of prepared statements, and the answers about its code, because the database is the same.
+ * names of prepared statements, and the answers about the code, because the database is the same.
  */
 #include "pool/pool_set_state.h"
 #include "pool/cluster.h"
@@ -26,13 +26,13 @@ standby_pool_adapt_settings(struct pool *pool)
 
 /* Returns true if any of the pool's clients reads from standbys. */
 static bool
-is_reading(const struct pool *pool)
+has_standby_readers(const struct pool *pool)
 {
-	bool is_reading = pool->settings.reads != READS_PRIMARY;
+	bool has_readers = pool->settings.reads != READS_PRIMARY;
 
 	for (const struct pool_user *u = pool->users; u != NULL; u = u->next)
-		is_reading |= u->settings.reads != READS_PRIMARY;
-	return is_reading;
+		has_readers |= u->settings.reads != READS_PRIMARY;
+	return has_readers;
 }
 
 /* Returns a reference to the cluster of the pool's hosts, or NULL if no client reads from standbys. */
@@ -40,8 +40,8 @@ static struct cluster *
 find_cluster(const struct pool *pool)
 {
 	uint32_t count = (uint32_t)pool->target->upstream->host_count;
-	bool has_any = pool->main == NULL && count > 1 && !pool->is_orphan && is_reading(pool);
-	char *hosts = has_any ? pool_target_cluster(pool->target) : NULL;
+	bool needs_cluster = pool->main == NULL && count > 1 && !pool->is_orphan && has_standby_readers(pool);
+	char *hosts = needs_cluster ? pool_target_cluster(pool->target) : NULL;
 	struct cluster *c = hosts == NULL ? NULL : cluster_get(pool->set->s.worker->commons, hosts, count);
 
 	free(hosts);
@@ -67,7 +67,7 @@ standby_pools_configure(struct pool *pool, uint64_t now_us)
 
 	pool->cluster = find_cluster(pool);
 	pool->own_zone = hosts_of_zone(pool->target->upstream, pool->set->config->zone);
-	/* the new cluster numbers histories and readings otherwise */
+	/* the new cluster has other numbers for histories and readings */
 	if (pool->cluster != NULL && pool->cluster != before) {
 		pool->history = 0;
 		pool->code_history = 0;
@@ -155,7 +155,7 @@ standby_pools_note_new_code(struct pool *pool)
 
 /* Returns true if the standby has replayed all that the primary had when the last answer about the code came. */
 static bool
-check_code_shown(struct pool *pool, const struct cluster_view *v, const struct host_view *h)
+check_code_replayed(struct pool *pool, const struct cluster_view *v, const struct host_view *h)
 {
 	const struct reading *primary = v->primary < 0 ? NULL : &v->hosts[v->primary].last;
 
@@ -180,7 +180,7 @@ standby_pool_has_current_code(struct pool *standby_pool)
 	if (pool->cluster == NULL)
 		return false;
 	v = cluster_lock(pool->cluster);
-	has_code = check_code_shown(pool, v, &v->hosts[standby_pool->host]);
+	has_code = check_code_replayed(pool, v, &v->hosts[standby_pool->host]);
 	cluster_unlock(pool->cluster);
 	return has_code;
 }
@@ -191,13 +191,13 @@ standby_pool_assumed_risk(struct server *srv)
 	struct pool *standby_pool = srv->owner, *pool = standby_pool->main;
 	const struct cluster_view *v = cluster_lock(pool->cluster);
 	const struct host_view *h = &v->hosts[standby_pool->host];
-	bool has_code = check_code_shown(pool, v, h),
-	     is_before = srv->reading < h->last.number; /* else that reading is older than srv: maybe of another life */
+	bool has_code = check_code_replayed(pool, v, h),
+	     is_newer = srv->reading < h->last.number; /* else the reading is older than srv, maybe of another life */
 
 	cluster_unlock(pool->cluster);
 	if (has_code && pool->code->answer != NULL)
 		standby_pool->unseen_leftovers = 0;
-	if (has_code && is_before)
+	if (has_code && is_newer)
 		return 0;
 	return database_code_assumed_risk(pool->code) | pool->code->earlier_risks | standby_pool->unseen_leftovers;
 }

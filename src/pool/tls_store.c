@@ -1,14 +1,14 @@
 #include "pool/pool_target.h"
 #include "base/alloc.h"
 
-struct stored {
+struct stored_context {
 	struct tls_context *ctx;
 	char *text; /* server_tls_text() of its settings, the key of the entry */
-	struct stored *next;
+	struct stored_context *next;
 };
 
 struct tls_store {
-	struct stored *first;
+	struct stored_context *first;
 	atomic_uint refs;
 };
 
@@ -21,10 +21,10 @@ verify_of(const struct server_tls *tls)
 }
 
 /* A list suffices: it is short, and searched only at a reload and for each new pool. */
-static struct stored *
+static struct stored_context *
 stored_find(const struct tls_store *store, const char *text)
 {
-	struct stored *s = store->first;
+	struct stored_context *s = store->first;
 
 	while (s != NULL && strcmp(s->text, text) != 0)
 		s = s->next;
@@ -32,7 +32,7 @@ stored_find(const struct tls_store *store, const char *text)
 }
 
 static void
-stored_free(struct stored *s)
+stored_free(struct stored_context *s)
 {
 	tls_context_unref(s->ctx);
 	free(s->text);
@@ -48,7 +48,7 @@ stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *w
 						 .min_version = tls->min_version,
 						 .verify = verify_of(tls),
 						 .hides_name = !tls->sends_sni };
-	struct stored *s = xcalloc(1, sizeof(*s));
+	struct stored_context *s = xcalloc(1, sizeof(*s));
 
 	s->text = alloc_check(server_tls_text(tls));
 	if (tls->mode == TLS_OFF || stored_find(store, s->text) != NULL) {
@@ -108,7 +108,7 @@ tls_store_unref(struct tls_store *store)
 	if (store == NULL || atomic_fetch_sub_explicit(&store->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	while (store->first != NULL) {
-		struct stored *s = store->first;
+		struct stored_context *s = store->first;
 
 		store->first = s->next;
 		stored_free(s);
@@ -119,7 +119,7 @@ tls_store_unref(struct tls_store *store)
 struct tls_context *
 tls_store_get(const struct tls_store *store, const char *text)
 {
-	struct stored *s = store == NULL ? NULL : stored_find(store, text);
+	struct stored_context *s = store == NULL ? NULL : stored_find(store, text);
 
 	return s == NULL ? NULL : tls_context_ref(s->ctx);
 }

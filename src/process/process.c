@@ -11,14 +11,14 @@
 #include <event2/event.h>
 #include <sys/resource.h>
 
-#define STATE_DESCRIPTORS 64
+#define OWN_DESCRIPTORS 64
 
-/* Raises the limit to two descriptors for each client (its own and a server's), some of pgweir's own, and one more for
- * each client that is logging in (admission/admission_queue.c). */
+/* Raises the limit on descriptors: two for each client (its own and a server's), OWN_DESCRIPTORS, and one more for each
+ * client while it logs in (admission/admission_queue.c). */
 static void
 raise_descriptor_limit(struct weir *w)
 {
-	rlim_t need = (rlim_t)w->config->max_client_connections * 2 + STATE_DESCRIPTORS;
+	rlim_t need = (rlim_t)w->config->max_client_connections * 2 + OWN_DESCRIPTORS;
 	rlim_t want = need + (w->config->max_client_connections > 1000 ? w->config->max_client_connections : 1000);
 	struct rlimit r;
 
@@ -38,8 +38,8 @@ raise_descriptor_limit(struct weir *w)
 			    (unsigned long long)need);
 }
 
-/* Reads the files that the configuration names. They were read once already, to report every error in them; an error
- * that is new since then is reported in one line. */
+/* Reads the files that the configuration names. They were read before, and every error in them was reported. If there
+ * are new errors now, only the first one is reported. */
 static int
 load_files(struct weir *w, struct fail *why)
 {
@@ -70,7 +70,7 @@ write_pid_file(struct weir *w, struct fail *why)
 }
 
 static void
-serve(struct weir *w)
+begin_service(struct weir *w)
 {
 	char workers[32] = "";
 	struct fail why;
@@ -108,7 +108,7 @@ make_restart(struct weir *w, const struct process_start *start)
 					   .last_id = &w->shared.last_id,
 					   .halt = worker_threads_halt,
 					   .end_the_halt = worker_threads_end_halt,
-					   .serve = serve,
+					   .serve = begin_service,
 					   .listen_again = process_listen_again,
 					   .hand_over_duties = hand_over_duties,
 					   .stop = process_stop,
@@ -122,8 +122,8 @@ become_user(struct weir *w, struct fail *why)
 {
 	int r = os_become_user(w->config, w->log, why);
 
-	/* A configuration that was written for another image names a user of that image. We are not root, so there are
-	 * no rights to give up. */
+	/* A configuration that was written for another image names a user of that image. pgweir is not root here, so it
+	 * has no rights to give up. */
 	if (r < 0 && geteuid() != 0 && compat_does(w->config, COMPAT_STARTS_WITH_MISTAKES)) {
 		log_warning(w->log, "%s", why->text);
 		return 0;
@@ -156,7 +156,7 @@ process_new(struct config *config, const struct process_start *start, struct fai
 		setup_warn_of_secrets(config, w->log);
 		raise_descriptor_limit(w);
 		process_apply(w);
-		/* With a predecessor, nothing is accepted yet. */
+		/* No connection is accepted yet: that begins in begin_service(), with a predecessor after its GO. */
 		if (process_watch_events(w, why) == 0 &&
 		    (start->predecessor_fd < 0 ||
 		     restart_meet_predecessor(w->restart, start->predecessor_fd, why) == 0) &&
@@ -193,7 +193,7 @@ process_is_quiet(const struct weir *w)
 	return true;
 }
 
-/* Ends the threads of the other workers; from now on this thread may touch all workers' objects. If a thread hangs, the
+/* Ends the threads of the other workers; after that, this thread may touch all workers' objects. If a thread hangs, the
  * process ends here. */
 static void
 end_threads(struct weir *w)
@@ -219,7 +219,7 @@ process_run(struct weir *w)
 	if (restart_is_waiting_for_go(w->restart))
 		restart_tell_ready(w->restart);
 	else
-		serve(w);
+		begin_service(w);
 	priority_set_urgent(false);
 	do
 		worker_turn(main_worker);

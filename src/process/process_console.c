@@ -27,7 +27,7 @@ host_check_no_takeover(struct weir *w, struct fail *why)
 }
 
 static const char *
-host_stays(const struct client *c)
+host_reason_to_stay(const struct client *c)
 {
 	enum client_record_obstacle o = client_record_obstacle(c);
 
@@ -64,7 +64,7 @@ process_resume(struct weir *w, const char *database, struct fail *why)
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		pool_set_resume(k->pools, database, w->main_worker->now_us);
 	if (database == NULL)
-		process_suspend(w, false, why); /* after that, because its tick ends waits */
+		process_suspend(w, false, why); /* last, because it ticks the pools, which ends overdue waits */
 	worker_threads_end_halt(w);
 	return 0;
 }
@@ -129,7 +129,7 @@ process_console_new(struct weir *w)
 				     .suspend = host_suspend,
 				     .shutdown = host_shutdown,
 				     .restart = process_restart,
-				     .reason_to_stay = host_stays,
+				     .reason_to_stay = host_reason_to_stay,
 				     .describe_predecessor = host_describe_predecessor,
 				     .reopen = process_reopen_logs,
 				     .config_error = host_config_error,

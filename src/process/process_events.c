@@ -9,7 +9,7 @@
 #include <event2/event.h>
 #include <signal.h>
 
-static const int numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+static const int signal_numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
 /* Handles SIGUSR2: resumes, as PgBouncer does. If nothing is paused, begins a restart; with a pgbouncer.ini, only the
  * console's commands begin one. */
@@ -49,7 +49,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	struct fail why;
 
 	w->main_worker->now_us = clock_now_us();
-	/* a reload, for instance, would find that its listeners were given away */
+	/* At the end, a reload, for instance, would find that the listeners were given away. */
 	if (w->stopping.stage == STOP_ENDING)
 		return;
 	switch (number) {
@@ -101,7 +101,7 @@ process_watch_events(struct weir *w, struct fail *why)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* our parent may have set SIG_IGN, with which waitpid() would find no child */
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
-		w->signals[i] = evsignal_new(w->main_worker->base, numbers[i], on_signal, w);
+		w->signals[i] = evsignal_new(w->main_worker->base, signal_numbers[i], on_signal, w);
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
 			return fail_memory(why, "signal handlers");
 	}
@@ -120,7 +120,7 @@ process_ignore_events(struct weir *w)
 	/* A second SIGTERM, or a SIGHUP, must not interrupt the shutdown. */
 	sigemptyset(&ours);
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++)
-		sigaddset(&ours, numbers[i]);
+		sigaddset(&ours, signal_numbers[i]);
 	sigprocmask(SIG_BLOCK, &ours, NULL);
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++)
 		if (w->signals[i] != NULL)

@@ -2,8 +2,8 @@
  * src/process/process_http.c - starts the metrics thread, and collects what the workers send to it.
  *
  * Each worker takes its own snapshot, on its own thread, when a note asks for one. Worker 0 merges the snapshots when
- * all have come, or after GATHER_MAX_US. For a worker that has not answered by then it takes the previous snapshot,
- * because counters may not go back. For the table that shows which sessions block which, worker 0 waits up to
+ * all have come, or after GATHER_MAX_US. For a worker that has not answered by then, the previous snapshot is
+ * taken, because counters may not go back. For the table that shows which sessions block which, worker 0 waits up to
  * LOCKS_MAX_US for PostgreSQL's answer.
  */
 #include "process/process_state.h"
@@ -15,7 +15,7 @@
 
 #define GATHER_MAX_US (200 * US_PER_MS)
 #define LOCKS_MAX_US (500 * US_PER_MS) /* less than the second for which the metrics thread waits */
-#define LOOK_US (20 * US_PER_MS) /* between two checks whether everything has come */
+#define CHECK_EVERY_US (20 * US_PER_MS) /* between two checks whether everything has come */
 
 /* Returns a copy of this worker's last snapshot, or an empty snapshot if none has come yet; NULL without memory. */
 static struct snapshot *
@@ -73,7 +73,7 @@ finish_if_ready(void *arg)
 
 	for (const struct worker *k = w->main_worker->next; k != NULL; k = k->next)
 		is_ready &= !g->of[k->number].is_out || waited_us >= GATHER_MAX_US;
-	if (!is_ready && timer_try_start(&g->late, LOOK_US) == 0)
+	if (!is_ready && timer_try_start(&g->late, CHECK_EVERY_US) == 0)
 		return;
 	timer_stop(&g->late);
 	http_deliver_snapshot(w->metrics.http, merge_parts(w));
@@ -93,7 +93,7 @@ on_snapshot(struct note *n, void *owner, bool is_over)
 		of->last = of->fresh;
 		of->fresh = NULL;
 	}
-	if (timer_is_set(&g->late) && g->wanted == 0) /* else the timer's callback checks */
+	if (timer_is_set(&g->late) && g->wanted == 0) /* while a table is wanted, the timer's callback checks */
 		finish_if_ready(w);
 }
 

@@ -67,19 +67,19 @@ set_short(struct weir *w, bool is_short)
 static void
 apply_state(struct weir *w, enum memory_state state)
 {
-	bool is_relief = state == MEMORY_FULL || (state == MEMORY_SHORT && w->memory.state != MEMORY_AMPLE &&
+	bool must_free = state == MEMORY_FULL || (state == MEMORY_SHORT && w->memory.state != MEMORY_AMPLE &&
 						  w->main_worker->now_us - w->memory.short_changed_us > SHORT_MAX_US);
 	struct fail why;
 
-	if ((state == w->memory.state && !is_relief) || worker_threads_halt(w, &why) < 0)
+	if ((state == w->memory.state && !must_free) || worker_threads_halt(w, &why) < 0)
 		return;
 	set_short(w, state != MEMORY_AMPLE);
 	set_full(w, state == MEMORY_FULL);
 	w->memory.state = state;
-	if (is_relief) {
+	if (must_free) {
 		size_t freed = 0, more = 1;
 
-		/* Closes clients that hold much memory until enough of it will be free at the loop's next turn. */
+		/* Closes the largest clients until enough memory is sure to be free at the loop's next turn. */
 		for (int i = 0; i < CLOSED_AT_ONCE && freed < 4 * FULL_BELOW && more > 0; i++)
 			freed += more = clients_close_largest(w->client_envs);
 		malloc_trim(0);

@@ -225,9 +225,9 @@ on_cluster_reading(void *worker)
 		clients_end_late(&k->clients, k->now_us);
 }
 
-/* Wakes the worker that owns the clients; any worker may call it. */
+/* Called on any thread: wakes the worker that owns the clients. */
 static void
-tell_reading(void *owner)
+wake_for_reading(void *owner)
 {
 	struct worker *k = owner;
 
@@ -283,7 +283,7 @@ worker_fill_envs(struct worker *k)
 	c->x.owner = k;
 	c->x.on_exclusive = on_exclusive;
 	wake_init(&k->reading, k->inbox, on_cluster_reading, k);
-	c->x.on_cluster_reading = tell_reading;
+	c->x.on_cluster_reading = wake_for_reading;
 	c->x.on_report = on_report;
 	c->x.ops = &exchange_ops;
 	c->login_ops = &login_ops;

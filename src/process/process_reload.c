@@ -35,7 +35,7 @@ process_apply(struct weir *w)
 }
 
 /* The objects that a reload makes before they are swapped in. */
-struct fresh {
+struct next_parts {
 	struct config *config;
 	struct setup_files files;
 	struct listeners_next listeners;
@@ -43,7 +43,7 @@ struct fresh {
 
 /* Opens listeners and logs. Errors here can only be found by trying, and are reported like mistakes in the file. */
 static int
-open_all(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
+open_all(struct weir *w, struct next_parts *f, struct config_problems *problems, struct fail *why)
 {
 	const struct problem_sink sink = { .problems = problems,
 					   .file = w->config->path,
@@ -91,7 +91,7 @@ on_change(const char *change, void *arg)
 }
 
 static int
-load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct config_problems *problems,
+load(struct weir *w, const struct process_overrides *o, struct next_parts *f, struct config_problems *problems,
      struct fail *why)
 {
 	f->config = load_config(w->config->path, o->list, o->count, problems);
@@ -112,7 +112,7 @@ load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct 
 
 /* Swaps the new configuration in for all workers at once, in a halt. */
 static int
-swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
+swap(struct weir *w, struct next_parts *f, struct config_problems *problems, struct fail *why)
 {
 	int r;
 
@@ -137,7 +137,7 @@ swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct f
 int
 process_load(struct weir *w, const struct process_overrides *o, struct config_problems *problems, struct fail *why)
 {
-	struct fresh f = { 0 };
+	struct next_parts f = { 0 };
 
 	forget_changes(w);
 	if (load(w, o, &f, problems, why) == 0 && swap(w, &f, problems, why) == 0)
@@ -154,7 +154,7 @@ report_problems(struct weir *w, struct config_problems *problems, struct fail *w
 		const struct config_problem *p = &problems->list[i];
 		char text[PROBLEM_TEXT_MAX + 512];
 
-		config_problem_plain(p, text, sizeof(text)); /* the line of the log has its own level */
+		config_problem_plain(p, text, sizeof(text)); /* the log line has a level of its own */
 		log_write(w->log, p->is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", text);
 	}
 	config_problems_fini(&w->last_reload.problems);

@@ -6,7 +6,7 @@
 
 /* Returns a copy of the earlier overrides with this value for name, or without name if value is NULL. */
 static struct process_overrides
-overrides_with(const struct process_overrides *before, const char *name, const char *value)
+copy_overrides_with(const struct process_overrides *before, const char *name, const char *value)
 {
 	struct process_overrides o = { .list = xcalloc(before->count + 1, sizeof(*o.list)) };
 
@@ -32,7 +32,7 @@ is_about(const struct config_problems *problems, const char *name)
 	return is;
 }
 
-/* Sets *why to the first error, without the name of the file, because the error is not in it. Returns -1. */
+/* Sets *why to the first error, without the name of the file, because the file is not at fault. Returns -1. */
 static int
 set_why(const struct config_problems *problems, struct fail *why)
 {
@@ -62,7 +62,7 @@ process_set(struct weir *w, const char *name, const char *value, struct fail *no
 	}
 	if (load_find_setting(w->config, name, value, &setting, why) < 0)
 		return -1;
-	o = overrides_with(&w->last_reload.overrides, setting.name, value);
+	o = copy_overrides_with(&w->last_reload.overrides, setting.name, value);
 	result = process_load(w, &o, &problems, why);
 	if (result < 0 && setting.is_of_tls && !is_about(&problems, setting.name)) {
 		set_why(&problems, why);

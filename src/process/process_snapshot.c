@@ -250,7 +250,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 
 /* Returns the row of this host; makes one if there is none. Returns NULL without memory. */
 static struct snapshot_backend *
-find_backend(struct snapshot *s, const char *name)
+find_or_add_backend(struct snapshot *s, const char *name)
 {
 	struct snapshot_backend *all = s->backends;
 
@@ -269,7 +269,7 @@ find_backend(struct snapshot *s, const char *name)
 static void
 add_host(const struct watch_row *h, void *arg)
 {
-	struct snapshot_backend *b = find_backend(arg, h->host);
+	struct snapshot_backend *b = find_or_add_backend(arg, h->host);
 
 	if (b == NULL)
 		return;

@@ -21,14 +21,14 @@
 #include <time.h>
 
 #define READ_CAP ((size_t)64 << 10)
-#define TOKEN_BITS 48 /* the bits of a client's token that count; the rest is the number of its worker */
+#define TOKEN_BITS 48 /* the low bits of a client's token, a counter; the bits above are its worker's number */
 
 /* Seeds of hash tables and the like, one for each. */
 enum seed { SEED_GUCS, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
-/* Allocates for libevent. Its own structs are small, and all clients depend on them, so they may use the reserve.
- * evhttp (2.1.12) can't handle a failed allocation, so evhttp's thread, on which no client depends, waits for
- * memory. */
+/* Allocates for libevent. Its own structs are small, and all clients depend on them, so they may use the reserve
+ * (base/resources.h). evhttp (2.1.12) can't handle a failed allocation, so evhttp's thread, on which no client depends,
+ * waits for memory. */
 static void *
 event_malloc(size_t size)
 {
@@ -188,7 +188,7 @@ worker_apply(struct worker *k)
 	clients_apply_config(c, k->now_us);
 }
 
-/* --- its loop --- */
+/* --- the worker's loop --- */
 
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
@@ -226,12 +226,12 @@ worker_begin(struct worker *k)
 {
 	struct timeval tv = timer_interval(TICK_US);
 
-	k->clients.looked_us = clock_now_us(); /* a standstill ahead of the first tick counts, too */
+	k->clients.looked_us = clock_now_us(); /* a standstill before the first tick is noticed, too */
 	k->tick = event_new(k->base, -1, EV_PERSIST, on_tick, k);
 	return k->tick == NULL ? -1 : event_add(k->tick, &tv);
 }
 
-/* --- its end --- */
+/* --- the worker's end --- */
 
 void
 worker_close(struct worker *k)
@@ -242,7 +242,7 @@ worker_close(struct worker *k)
 	pool_set_free(k->pools);
 	if (k->servers.cancelling != NULL)
 		server_cancel_abandon(&k->servers);
-	dialer_free(k->servers.dialer); /* nothing dials any more; runs turns of the loop while the rest exists */
+	dialer_free(k->servers.dialer); /* now that nothing dials: runs turns of the loop, which uses the rest of k */
 }
 
 bool

@@ -59,7 +59,7 @@ struct worker {
 	struct server_cancelling *cancelling; /* servers.cancelling points to it */
 	struct server_losses losses; /* servers.losses points to it */
 	struct process_counters counters;
-	/* limits how often refusals are logged; clients.admission points to it. NULL in the main policy_part, whose
+	/* limits how often refusals are logged; clients.admission points to it. NULL in the main worker, whose
 	 * clients.admission is process_shared.admission */
 	struct admission *refusals;
 	struct event *tick;
@@ -78,7 +78,7 @@ struct worker *worker_new(struct weir *w, unsigned number, struct fail *why);
 int worker_make(struct worker *k, struct fail *why);
 /* process_parts.c: fills k->clients and k->servers with shared objects and callbacks. */
 void worker_fill_envs(struct worker *k);
-/* returns the worker's share of prepared_statements_cache, in bytes */
+/* Returns the worker's share of prepared_statements_cache, in bytes. */
 size_t worker_statement_cache(const struct worker *k);
 /* Passes the present configuration to all parts of k that keep copies of settings or a pointer to it. */
 void worker_apply(struct worker *k);

@@ -59,7 +59,7 @@ check_pulse(struct worker *k)
 
 /* Computes, once per second, the share of a processor that the thread has used since the last time. */
 static void
-look_at_cpu(struct worker *k, uint64_t now_us)
+measure_cpu(struct worker *k, uint64_t now_us)
 {
 	uint64_t cpu_us, took_us = now_us - k->watch.cpu_at_us;
 
@@ -80,7 +80,7 @@ worker_watch(struct weir *w)
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		if (k != w->main_worker)
 			check_pulse(k);
-		look_at_cpu(k, w->main_worker->now_us);
+		measure_cpu(k, w->main_worker->now_us);
 		all_tick = all_tick && !k->watch.is_silent;
 	}
 	/* The service manager kills a process that gives no sign of life in time. If all workers tick, pgweir gives the

@@ -1,4 +1,3 @@
-
 #include "base/alloc.h"
 #include "base/resources.h"
 #include "process/process_state.h"
@@ -52,7 +51,7 @@ stand_still(struct note *n, void *owner, bool is_over)
 }
 
 static void
-end_thread(struct note *n, void *owner, bool is_over)
+end_after_turn(struct note *n, void *owner, bool is_over)
 {
 	struct member *m = (struct member *)((char *)n - offsetof(struct member, end));
 
@@ -87,7 +86,7 @@ start_thread(struct member *m, struct fail *why)
 	int error;
 
 	m->halt.read = stand_still;
-	m->end.read = end_thread;
+	m->end.read = end_after_turn;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&m->thread, NULL, thread_main, m);
@@ -127,12 +126,12 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return t;
 }
 
-/* Returns the first worker in this state or, if `is` is false, in another state; NULL if there is none. */
+/* Returns the first worker in this state or, if is_in is false, in another state; NULL if there is none. */
 static struct worker *
-find_worker(const struct worker_threads *t, int state, bool is)
+find_worker(const struct worker_threads *t, int state, bool is_in)
 {
 	for (const struct member *m = t->members; m < t->members + t->count; m++)
-		if (((int)m->state == state) == is)
+		if (((int)m->state == state) == is_in)
 			return m->worker;
 	return NULL;
 }

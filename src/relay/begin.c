@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 static bool
-is_deferring(const struct exchange *x)
+may_defer(const struct exchange *x)
 {
 	const struct scope_settings *s = x->settings;
 
@@ -26,10 +26,10 @@ concerns_hosts(const struct exchange *x, const struct known_statement *k)
 		(k->is_read_only || gucs_is_on(x->gucs, "default_transaction_read_only")));
 }
 
-/* Returns the tag of the CommandComplete that answers m, and writes to *block the state of the block afterwards.
- * Returns NULL if m must be sent. */
+/* Returns the tag of the CommandComplete that answers m, writes to *block the state of the block afterwards, and sets
+ * x->begin_modes for a BEGIN. Returns NULL if m must be sent. */
 static const char *
-answer_to(struct exchange *x, const struct request *m, enum exchange_block *block)
+prepare_answer(struct exchange *x, const struct request *m, enum exchange_block *block)
 {
 	bool is_begin = request_begins_with(m, WORD_BEGIN), is_start = request_begins_with(m, WORD_START_TRANSACTION);
 	struct known_statement k;
@@ -46,7 +46,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 			return NULL;
 		return kind == KNOWN_COMMIT ? "COMMIT" : "ROLLBACK";
 	}
-	if (!(is_begin || is_start) || !is_deferring(x) ||
+	if (!(is_begin || is_start) || !may_defer(x) ||
 	    known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
 		return NULL;
 	if (concerns_hosts(x, &k))
@@ -60,7 +60,7 @@ bool
 begin_answer(struct exchange *x, const struct request *m)
 {
 	enum exchange_block block;
-	const char *tag = answer_to(x, m, &block);
+	const char *tag = prepare_answer(x, m, &block);
 	struct buf b = { 0 };
 
 	if (tag == NULL)

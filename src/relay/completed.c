@@ -1,4 +1,4 @@
-/* src/relay/completed.c - commands of a client that PostgreSQL has completed: what their tags say about them. */
+/* src/relay/completed.c - handles the commands of a client that PostgreSQL has completed, by their tags. */
 #include "listen/listen.h"
 #include "commit_check/commit_check.h"
 #include "lookup/auth_query.h"
@@ -44,9 +44,9 @@ relay_apply_changes(struct exchange *x, struct server *srv)
 	state_end_code_changes(x, srv->loan.tag.id != TAG_ROLLBACK);
 }
 
-/* Returns true if the DROP ... IF EXISTS that has ended found none of the objects that it names. */
+/* Clears the counts of the DROP that has ended. Returns true if its IF EXISTS found none of the objects. */
 static bool
-drops_nothing(struct loan *loan)
+end_drop(struct loan *loan)
 {
 	bool is_nothing = loan->drops > 0 && loan->skips == loan->drops;
 
@@ -55,7 +55,7 @@ drops_nothing(struct loan *loan)
 }
 
 /*
- * With keep_plans all DDL counts, because a new object may come first in the search path.
+ * Notes DDL that has completed. With keep_plans, all DDL changes plans: a new object may come first in the search path.
  *
  * After CREATE, ALTER or DROP the statements of this server are outdated at once; the statements of other servers are
  * outdated when the DDL is committed. A temporary view does not concern other servers, and a temporary table hides
@@ -69,7 +69,7 @@ note_ddl(const struct exchange *x, struct server *srv)
 	bool is_select = loan->tag.id == TAG_SELECT;
 	bool changes_plans = (loan->tag.flags & TAG_CHANGES_PLANS) != 0 || x->settings->keep_plans;
 
-	if ((is_select && loan->ddl != DDL_NONE) || (loan->tag.id == TAG_DROP && drops_nothing(loan)))
+	if ((is_select && loan->ddl != DDL_NONE) || (loan->tag.id == TAG_DROP && end_drop(loan)))
 		return;
 	if (makes_temp || is_select || changes_plans)
 		server_statements_outdate(&srv->statements);
@@ -148,7 +148,7 @@ keep_tag_text(struct loan *loan, const char *text, size_t len)
 }
 
 __attribute__((noinline)) static bool
-completed_otherwise(struct server *srv, const char *text, size_t len)
+complete_slowly(struct server *srv, const char *text, size_t len)
 {
 	struct exchange *x = srv->borrower;
 	struct loan *loan = &srv->loan;
@@ -184,5 +184,5 @@ relay_completed(struct server *srv, const char *text, size_t len)
 		loan->tag = tag_read("SELECT");
 		return false;
 	}
-	return completed_otherwise(srv, text, len);
+	return complete_slowly(srv, text, len);
 }

@@ -1,10 +1,10 @@
 /*
  * src/relay/exclusive.c - DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME: PostgreSQL runs these
- * only while no other session is connected to that database. Test runners and migrations send them, so pgweir closes
- * its idle servers there ahead of the statement: PostgreSQL waits 5 s for other sessions to leave.
+ * only while no other session is connected to the database that they name, and waits 5 s for others to leave. Test
+ * runners and migrations send these, so pgweir closes its idle servers there before it sends the statement.
  *
  * Only servers of the client's own user are closed, except that a superuser's statement closes every user's. So pgweir
- * need not know if the role has the right to the statement: a role without it can only close its own connections.
+ * need not know if the role has the right to the statement: a role without that right closes only its own connections.
  */
 #include "relay/relay.h"
 

@@ -19,7 +19,7 @@
 
 /* Returns true if the server allows the fast lane. */
 static bool
-is_open_server(const struct exchange *x)
+allows_fast_lane(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
@@ -32,7 +32,7 @@ borrow(struct request_walk *w)
 {
 	enum walk_result r = walk_borrow(w, true);
 
-	return r == WALK_ON && !is_open_server(w->x) ? WALK_SLOWLY : r;
+	return r == WALK_ON && !allows_fast_lane(w->x) ? WALK_SLOWLY : r;
 }
 
 /* --- what both lanes send --- */
@@ -116,7 +116,7 @@ enter(struct request_walk *w)
 	return query_timeout_may_hold(w->x) ? WALK_SLOWLY : WALK_ON;
 }
 
-/* Forwards one of the messages up to a Sync. */
+/* Forwards a Describe or Execute. */
 static inline enum walk_result
 forward_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
@@ -325,7 +325,7 @@ fast_message(struct request_walk *w, const struct frame *f)
 
 /* Sends pgweir's own reply now, unless a Bind follows: then it is sent together with PostgreSQL's reply to the Bind. */
 __attribute__((noinline)) static void
-answered(struct request_walk *w, const uint8_t *message, size_t len)
+finish_answered(struct request_walk *w, const uint8_t *message, size_t len)
 {
 	struct ledger *l = &w->x->srv->ledger;
 
@@ -357,11 +357,11 @@ walk_messages(struct request_walk *w)
 		const uint8_t *message = walk_message(w);
 		enum walk_result r;
 
-		if (!frame_parse_whole(message, w->len - w->at, &f)) /* and no longer than a Query may be */
+		if (!frame_parse_whole(message, w->len - w->at, &f)) /* incomplete, or longer than a Query may be */
 			return leave_fast(w, WALK_SLOWLY);
 		r = fast_message(w, &f);
 		if (r == WALK_ANSWERED) {
-			answered(w, message, FRAME_HEAD_LEN + (size_t)f.body_len);
+			finish_answered(w, message, FRAME_HEAD_LEN + (size_t)f.body_len);
 			continue;
 		}
 		if (r != WALK_ON)
@@ -380,8 +380,8 @@ walk_fast(struct request_walk *w)
 
 	if ((x->state != CL_READY || x->block != EXCHANGE_ORDINARY) && !reads_may_pass(w))
 		return WALK_SLOWLY;
-	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !is_open_server(x)) ? WALK_SLOWLY
-											      : walk_messages(w);
+	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !allows_fast_lane(x)) ? WALK_SLOWLY
+												: walk_messages(w);
 	w->len = len; /* reads_may_pass() may have made it less */
 	if (w->at > begun) {
 		/* everything that was sent runs under its client's settings */

@@ -1,9 +1,9 @@
 /*
  * src/relay/features.c - the order of features; see features.h.
  *
- * The order is the contract. The rows of a message's table see the message from top to bottom; the first row that does
- * not return FORWARD decides. A comment at each row says why the row stands there. tests/unit/test_features.c holds the
- * tables.
+ * The order is the contract. A message is shown to the rows of its table from the first row on; a row that does not
+ * return FORWARD decides, and is the last to see the message. A comment at each row says why the row stands there.
+ * tests/unit/test_features.c holds the tables.
  */
 #include "relay/features.h"
 #include "relay/query_timeout.h"
@@ -25,14 +25,14 @@ struct feature_row {
 /* --- a Query --- */
 
 static const struct feature_row on_query[] = {
-	{ reads_handle_position, true }, /* first: sends a query ahead of a SHOW, before another row sends any there */
+	{ reads_handle_position, true }, /* first: its query ahead of a SHOW comes before all that other rows send */
 	{ state_run_elsewhere, false }, /* starts the Query again from the beginning, on another server */
 	/* holds the Query, or sends a question ahead of everything that other rows put in front of a COMMIT */
 	{ commit_check_before_query, true },
-	{ state_query_hide_sequences, false }, /* a Query that waits, or is not sent, must leave no record below */
-	{ exclusive_make_room, true }, /* as early as the Query is certain to be sent: servers take a moment to leave */
-	/* before the rows that prepare something ahead of the Query: what they prepare depends on the settings that the
-	   SQL makes locally, too */
+	{ state_query_hide_sequences, false }, /* a Query that waits, or is not sent, must reach no later row */
+	{ exclusive_make_room, true }, /* as soon as the Query is certain to be sent: servers take a moment to leave */
+	/* before the rows that prepare something ahead of the Query: what they prepare depends on the SQL's
+	   local settings, too */
 	{ state_note_local, false },
 	{ statements_note_drop, false }, /* before the rows that send something of pgweir's own */
 	/* makes the server listen, as a request of its own, before anything of the Query runs */
@@ -49,12 +49,12 @@ static const struct feature_row on_query[] = {
 static const struct feature_row on_parse[] = {
 	{ reads_handle_position, true }, /* as for a Query */
 	{ state_discard_before_parse,
-	  false }, /* as for a Query; if it were sent ahead of the Bind, it would be within the client's Sync group */
+	  false }, /* as for a Query; a DISCARD later in the request would be its transaction's first command */
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ exclusive_make_room, true }, /* as for a Query; the Parse's Bind follows, or comes soon */
-	{ state_audit_parse, true }, /* no later row sees a Parse that is sent as it is */
+	{ state_audit_parse, true }, /* for session mode, in which no later row sees the Parse */
 	{ listen_before_sql, false }, /* as for a Query */
-	{ listen_parse, false }, /* replaces a LISTEN, so the replacement is stored */
+	{ listen_parse, false }, /* replaces a LISTEN before the SQL is stored */
 	{ statements_parse, false }, /* last: takes the name, and answers or sends */
 };
 

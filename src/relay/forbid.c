@@ -34,7 +34,7 @@ forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len
 	if (len >= x->settings->max_statement_size) /* refused as if only a part of the SQL had come */
 		return FORBIDDEN_SIZE;
 	what = forbidden_find(refuse, options, sql, len);
-	/* Earlier SQL may change how PostgreSQL reads strings before it reads this SQL. */
+	/* Earlier SQL may change how PostgreSQL reads strings before PostgreSQL reads this SQL. */
 	if (what == FORBIDDEN_NOTHING && state_may_misread(x) && memchr(sql, '\\', len) != NULL)
 		what = forbidden_find(refuse, options ^ SCAN_BACKSLASH_STRINGS, sql, len);
 	return what;

@@ -12,7 +12,7 @@
  *
  * A request that was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
  *
- * A function may have had effects outside the database, or on sequences; these effects come twice. The copy is relayed
+ * A function may have had effects outside the database, or on sequences; these effects come twice. A request is relayed
  * again only once, because the request itself may be what ends the servers. It is relayed again some more times if
  * other clients lose their servers meanwhile: a shutdown ends one backend after the other, and the next backend that a
  * request meets may be about to end. A request that was not begun is relayed again up to REPLAYS_MAX times, each time
@@ -36,7 +36,7 @@
 #define REFUSALS_MAX 2u /* how often a request is relayed again because its settings were refused */
 #define REPLAYS_MAX 100u
 #define REPLAYS_IN_SHUTDOWN 8u
-#define SOON_US US_PER_S /* a request that was not begun is replayed again only if its server was lent since then */
+#define SOON_US US_PER_S /* a request that was not begun is replayed again only this soon after its server was lent */
 
 /* --- which loss it is --- */
 
@@ -93,7 +93,7 @@ may_replay_again(const struct exchange *x, const struct server *srv)
 		return true;
 	if (is_servers_fault)
 		return rare->replay_count < REPLAYS_MAX;
-	/* True if other clients have lost servers since the first replay, too. */
+	/* Since the first replay, other clients must have lost servers, too. */
 	return rare->replay_count < REPLAYS_IN_SHUTDOWN && losses != NULL &&
 	       losses->total - rare->losses_at_first_replay >= rare->replay_count;
 }
@@ -159,10 +159,10 @@ loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is
 
 /* --- what follows --- */
 
-/* Lets the client go on: it will get another server. If the client has changed its session, its next request is
+/* Lets the client go on; it will get another server. If the client has changed its session, its next request is
  * answered with FATAL. */
 static bool
-get_another(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
+let_client_go_on(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
 	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
 		return false;
@@ -201,18 +201,18 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 }
 
 /*
- * The consequences of each loss. client(): does with the client what the loss requires, and returns false if the client
- * cannot stay. If there is a client(), PostgreSQL's FATAL is not passed on. is_bound: true if the client had something
- * that only this server has. If client is NULL, the client gets the error and is closed. replays: REPLAY if the
- * client's request is relayed again; a server that has only refused the request may stay then. logs: LOGGED if log and
- * metrics get an entry now; for a COMMIT the entry is made when it is known what became of the COMMIT.
+ * The consequences of each loss. keep() does with the client what the loss requires, and returns false if the client
+ * cannot stay. If there is a keep(), PostgreSQL's FATAL is not passed on. is_bound: true if the client had something
+ * that only this server has. If keep is NULL, the client gets the error and is closed. replays: REPLAY if the client's
+ * request is relayed again; a server that has only refused the request may stay then. logs: LOGGED if log and metrics
+ * get an entry now; for a COMMIT the entry is made when it is known what became of the COMMIT.
  */
 static const struct outcome {
-	bool (*client)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
+	bool (*keep)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
 	enum { NO_REPLAY, REPLAY } replays;
 	enum { NOT_LOGGED, LOGGED } logs;
 } outcome[] = {
-	[LOSS_OF_NOTHING] = { get_another, NO_REPLAY, NOT_LOGGED },
+	[LOSS_OF_NOTHING] = { let_client_go_on, NO_REPLAY, NOT_LOGGED },
 	[LOSS_NOT_EXECUTED] = { relay_again, REPLAY, NOT_LOGGED },
 	[LOSS_OF_COMMIT] = { commit_check_lost, NO_REPLAY, NOT_LOGGED },
 	[LOSS_ROLLED_BACK] = { fail_next, NO_REPLAY, LOGGED },
@@ -247,10 +247,10 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 	relay_unstall(x);
 }
 
-/* shown: the error for the client; NULL if the client has got PostgreSQL's own FATAL, or a part of a message, after
- * which no error may follow. */
+/* Closes the client. shown: the error for the client; NULL if the client has got PostgreSQL's own FATAL, or a part of a
+ * message, after which no error may follow. */
 static void
-end_with_server(struct exchange *x, struct server *srv, const struct fail *shown, const struct fail *logged)
+close_with_server(struct exchange *x, struct server *srv, const struct fail *shown, const struct fail *logged)
 {
 	x->env->ending = srv;
 	x->env->ops->close(x, shown, logged);
@@ -291,7 +291,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (o->replays == NO_REPLAY &&
 	    (srv->loan.end == LOAN_END_FATAL_SENT || (srv->ledger.body_left > 0 && !srv->is_body_swallowed))) {
 		server_get_last_words(srv, &shown);
-		end_with_server(x, srv, NULL, &shown);
+		close_with_server(x, srv, NULL, &shown);
 		return;
 	}
 	if (shown.hint[0] == '\0')
@@ -300,8 +300,8 @@ relay_lost(struct server *srv, const struct fail *why)
 			      ? "The transaction that was open is lost, unless the request under way has committed it: "
 				"check in the database before you run it again."
 			      : "The transaction that was open, if any, is lost.");
-	if (o->client == NULL || !o->client(x, srv, &shown, is_bound))
-		end_with_server(x, srv, &shown, &shown);
+	if (o->keep == NULL || !o->keep(x, srv, &shown, is_bound))
+		close_with_server(x, srv, &shown, &shown);
 }
 
 /* --- what an error says --- */
@@ -322,12 +322,12 @@ is_refused_for_temp_tables(const struct error_fields *e)
 	       strstr(e->message, "temp_buffers") != NULL;
 }
 
-/* Returns true if the SQLSTATE begins with one of the strings in `beginning`, an array that ends with NULL. */
+/* Returns true if the SQLSTATE begins with one of the strings in `beginnings`, an array that ends with NULL. */
 static bool
-is_among(const char *sqlstate, const char *const *beginning)
+is_among(const char *sqlstate, const char *const *beginnings)
 {
-	for (; sqlstate != NULL && *beginning != NULL; beginning++)
-		if (strncmp(sqlstate, *beginning, strlen(*beginning)) == 0)
+	for (; sqlstate != NULL && *beginnings != NULL; beginnings++)
+		if (strncmp(sqlstate, *beginnings, strlen(*beginnings)) == 0)
 			return true;
 	return false;
 }
@@ -409,7 +409,7 @@ ends_server(struct server *srv, const struct error_fields *e, enum owed_to to, e
 	if (cause == ERROR_OF_SETTINGS || loss == LOSS_NOT_EXECUTED)
 		return loss == LOSS_NOT_EXECUTED;
 	if (fields_error_is_fatal(e))
-		return cause == ERROR_OF_OURS || outcome[loss].client != NULL;
+		return cause == ERROR_OF_OURS || outcome[loss].keep != NULL;
 	if (to == OWED_TO_COMMIT)
 		return commit_check_failed(srv, e->sqlstate);
 	/* If settings could not be applied, the server ends unless a message of the client's was sent after them. */
@@ -435,7 +435,8 @@ stays(struct exchange *x, const struct server *srv, const struct error_fields *e
 	       srv->ledger.count <= 1 && is_washable(x, srv);
 }
 
-/* Ends the server. The client does not get this error, but an error of relay_lost(), if any. */
+/* Ends the server, or, if may_stay, only parts it from the client. The client does not get this error, but an error of
+ * relay_lost(), if any. */
 static void
 end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 {
@@ -482,8 +483,8 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	return true;
 }
 
-/* Relays the client's request to the primary, though it was sent to the standby already, after pgweir's question. If
- * srv is kept, on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
+/* Relays the client's request to the primary, although the standby has it already, after pgweir's question. If srv is
+ * kept, on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
 void
 loss_handle_lag(struct server *srv)
 {
@@ -513,5 +514,5 @@ relay_ending(struct server *srv, const struct error_fields *e)
 		end_by_error(srv, e, false);
 	else
 		loan_set_end(&srv->loan, LOAN_GOES_ON);
-	return outcome[loss].client != NULL;
+	return outcome[loss].keep != NULL;
 }

@@ -71,7 +71,7 @@ query_timeout_note_cancel(struct exchange *x, uint64_t since_us)
 {
 	x->srv->loan.late_since_us = since_us;
 	x->srv->loan.cancelled_us = *x->env->now_us;
-	if (x->srv->ledger.intake != INTAKE_COPY) /* else PostgreSQL sees the cancel when it gets more data */
+	if (x->srv->ledger.intake != INTAKE_COPY) /* in a COPY, PostgreSQL sees the cancel when it gets more data */
 		exchange_stall(x);
 }
 

@@ -12,20 +12,20 @@
 #define SETTLE_US US_PER_S
 
 /* How pgweir may soon find out that a standby shows enough. A greater value is better. */
-enum later {
-	LATER_NOT,
-	LATER_READ, /* by the next reading of the standby */
-	LATER_TOLD, /* by asking the standby, after a reading of the primary has told the position */
-	LATER_ASKED /* by asking the standby */
+enum learn_way {
+	LEARN_NOT,
+	LEARN_BY_READING, /* by the next reading of the standby */
+	LEARN_BY_PRIMARY, /* by asking the standby, after a reading of the primary has told the position */
+	LEARN_BY_ASKING /* by asking the standby */
 };
 
 /* --- The facts about a client. --- */
 
-/* Returns the client's struct client_reads, for the cluster to which its pool leads now; NULL without memory. If the
- * struct is new, the primary's next reading is due, which covers all that the client has seen before (in another
- * process, or with another configuration). */
+/* Returns the client's struct client_reads, for the present cluster of its pool; NULL without memory. If the struct or
+ * the cluster is new, the client must wait for the primary's next reading, which covers all that the client may have
+ * seen before (in another process, or with another configuration). */
 static struct client_reads *
-know(struct exchange *x)
+get_or_create_reads(struct exchange *x)
 {
 	struct exchange_rare *rare = exchange_rare(x);
 	struct cluster *c = x->pool->cluster;
@@ -79,7 +79,7 @@ reads_free(struct exchange *x)
 /* --- Where a request goes. --- */
 
 static void
-tell(struct exchange *x, const struct fail *what)
+send_warning(struct exchange *x, const struct fail *what)
 {
 	struct buf b = { 0 };
 
@@ -108,7 +108,7 @@ apply_history(struct exchange *x, struct client_reads *r)
 			    "The session has seen the write-ahead log up to " LSN
 			    ", and the new primary has it up to " LSN ".",
 			    LSN_ARGS(had), LSN_ARGS(end));
-	tell(x, &what);
+	send_warning(x, &what);
 	log_warning(x->env->log, "client %" PRIu64 ": %s", x->waiter.id, what.text);
 }
 
@@ -132,13 +132,13 @@ take_minimum(struct exchange *x, struct client_reads *r)
 		fail_set(&what, "01000", "the primary has not reached " OWN_MIN_LSN " = " LSN, LSN_ARGS(r->min_lsn));
 		fail_hint(&what,
 			  "It is a position of another server, or of a log that was lost. Nothing waits for it.");
-		tell(x, &what);
+		send_warning(x, &what);
 	}
 	return true;
 }
 
 static uint32_t
-lent_of(const struct pool *pool, uint32_t host)
+count_lent(const struct pool *pool, uint32_t host)
 {
 	return pool->standby_pools[host] == NULL ? 0 : policy_busy(pool->standby_pools[host]->policy);
 }
@@ -148,14 +148,14 @@ static bool
 is_busy(const struct pool *pool, uint32_t host)
 {
 	return pool->standby_pools[host] != NULL &&
-	       lent_of(pool, host) >= pool->standby_pools[host]->settings.pool_size;
+	       count_lent(pool, host) >= pool->standby_pools[host]->settings.pool_size;
 }
 
-/* Returns the host with the fewest connections lent, of the standbys in `hosts` (a bit for each). Of several such
- * hosts, prefers `last`, the client's last standby (CLUSTER_HOSTS if it has none); else the choice depends on the
- * client's id. Returns CLUSTER_HOSTS if hosts is 0. */
+/* Returns the host with the fewest connections lent, of the standbys in `hosts` (a bit for each); only of those in
+ * pgweir's own zone, if there are any. Of equal hosts, prefers `last`, the client's last standby (CLUSTER_HOSTS if it
+ * has none); else the choice depends on the client's id. Returns CLUSTER_HOSTS if hosts is 0. */
 static uint32_t
-least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
+find_idlest(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 {
 	uint32_t best = CLUSTER_HOSTS, fewest = UINT32_MAX, equal = 0;
 
@@ -166,7 +166,7 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 	for (uint32_t host = 0; host < CLUSTER_HOSTS; host++) {
 		uint32_t lent;
 
-		if ((hosts >> host & 1) == 0 || (lent = lent_of(pool, host)) > fewest)
+		if ((hosts >> host & 1) == 0 || (lent = count_lent(pool, host)) > fewest)
 			continue;
 		equal = lent < fewest ? 1 : equal + 1;
 		if (lent < fewest || host == last || (best != last && id % equal == 0))
@@ -178,21 +178,21 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 }
 
 /* Returns how pgweir may find out that a standby with CAUSALITY_LATER (causality_check_read()) shows enough. */
-static enum later
-how_later(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
+static enum learn_way
+find_way(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
 {
 	const struct host_view *h = &v->hosts[host];
 
 	if (h->askable_from_us == 0 || *x->env->now_us < h->askable_from_us)
-		return LATER_READ;
-	return causality_needed_position(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
+		return LEARN_BY_READING;
+	return causality_needed_position(&r->token, v, host) == UINT64_MAX ? LEARN_BY_PRIMARY : LEARN_BY_ASKING;
 }
 
 /* Returns a standby that shows enough. If no standby does, returns one that is to be asked to wait until it does
- * (r->await_ms), or CLUSTER_HOSTS. Leaves out the standbys in `tried`, which have no idle server. */
+ * (r->await_ms), or CLUSTER_HOSTS. Leaves out the standbys in `tried`, which have no idle server. Raises *best_way. */
 static uint32_t
-choose(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried,
-       enum later *later)
+choose_standby(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried,
+	       enum learn_way *best_way)
 {
 	uint32_t last = r->token.life == 0 ? CLUSTER_HOSTS : r->token.host, host;
 	unsigned hosts = 0, asked = 0;
@@ -204,21 +204,21 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 				       ? CAUSALITY_NEVER
 				       : causality_check_read(&r->token, v, i, x->settings->reads_max_lag_us);
 
-		enum later how = c == CAUSALITY_LATER ? how_later(x, r, v, i) : LATER_NOT;
+		enum learn_way way = c == CAUSALITY_LATER ? find_way(x, r, v, i) : LEARN_NOT;
 
-		*later = how > *later ? how : *later;
+		*best_way = way > *best_way ? way : *best_way;
 		hosts |= (c == CAUSALITY_NOW ? 1u : 0u) << i;
-		asked |= (how == LATER_ASKED && r->await_ms != 0 ? 1u : 0u) << i;
+		asked |= (way == LEARN_BY_ASKING && r->await_ms != 0 ? 1u : 0u) << i;
 	}
-	host = least_lent(x->pool, hosts & ~tried, last, x->waiter.id);
+	host = find_idlest(x->pool, hosts & ~tried, last, x->waiter.id);
 	r->awaited = 0;
-	if (host == CLUSTER_HOSTS && (host = least_lent(x->pool, asked & ~tried, last, x->waiter.id)) != CLUSTER_HOSTS)
+	if (host == CLUSTER_HOSTS && (host = find_idlest(x->pool, asked & ~tried, last, x->waiter.id)) != CLUSTER_HOSTS)
 		r->awaited = causality_needed_position(&r->token, v, host);
 	return host;
 }
 
 static struct server *
-borrow_standby(struct exchange *x, struct client_reads *r, enum later *later)
+borrow_standby(struct exchange *x, struct client_reads *r, enum learn_way *best_way)
 {
 	bool is_connecting = false;
 	unsigned tried = 0;
@@ -227,25 +227,25 @@ borrow_standby(struct exchange *x, struct client_reads *r, enum later *later)
 
 	for (;;) {
 		const struct cluster_view *v = cluster_lock(r->cluster);
-		uint32_t host = choose(x, r, v, tried, later);
+		uint32_t host = choose_standby(x, r, v, tried, best_way);
 		bool is_none = host == CLUSTER_HOSTS;
 
 		r->life = is_none ? 0 : v->hosts[host].life;
 		number = is_none ? 0 : v->hosts[host].last.number;
 		cluster_unlock(r->cluster);
-		r->route = !is_none		 ? ROUTE_STANDBY
-			   : *later != LATER_NOT ? ROUTE_BEHIND
-			   : is_connecting	 ? ROUTE_CONNECTING
-			   : tried != 0		 ? ROUTE_BUSY
-			   : r->shunned != 0	 ? ROUTE_REFUSED
-						 : ROUTE_NO_STANDBY;
+		r->route = !is_none		    ? ROUTE_STANDBY
+			   : *best_way != LEARN_NOT ? ROUTE_BEHIND
+			   : is_connecting	    ? ROUTE_CONNECTING
+			   : tried != 0		    ? ROUTE_BUSY
+			   : r->shunned != 0	    ? ROUTE_REFUSED
+						    : ROUTE_NO_STANDBY;
 		if (is_none)
 			return NULL;
 		srv = pool_borrow_standby(x->pool, host, &x->waiter, x, *x->env->now_us);
 		if (srv != NULL && srv->reading < number)
 			return srv;
 		tried |= 1u << host;
-		*later = LATER_NOT; /* a read never waits in the queue of a standby */
+		*best_way = LEARN_NOT; /* a read never waits in the queue of a standby */
 		if (srv !=
 		    NULL) { /* the server may be newer than the last reading, so the standby may have restarted since */
 			pool_return(srv, 0, *x->env->now_us);
@@ -256,7 +256,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, enum later *later)
 }
 
 static bool
-is_settled(struct client_reads *r)
+check_settled(struct client_reads *r)
 {
 	bool is_now;
 
@@ -273,7 +273,7 @@ is_settled(struct client_reads *r)
  * not, because such a block is not marked. Any other block that is due has begun on a standby, and may continue on a
  * standby that has reached the position that the client has set: see look_for_another() in reads_block.c. */
 static bool
-may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
+check_may_go_to_standby(struct request_walk *w, struct client_reads *r, bool is_fast)
 {
 	if (w->x->block == EXCHANGE_BEGIN_DUE && w->x->begin_modes == 0)
 		return r->min_due != 0 || r->catch_until_us != 0;
@@ -288,21 +288,21 @@ static enum walk_result
 find_standby(struct request_walk *w, struct client_reads *r)
 {
 	struct exchange *x = w->x;
-	enum later later = LATER_NOT;
+	enum learn_way way = LEARN_NOT;
 
 	r->await_ms = 0;
 	if (take_minimum(x, r)) {
-		w->lent = borrow_standby(x, r, &later);
-		if (w->lent == NULL && later == LATER_ASKED && (r->await_ms = reads_await_ms(w, r)) != 0)
-			w->lent = borrow_standby(x, r, &later);
+		w->lent = borrow_standby(x, r, &way);
+		if (w->lent == NULL && way == LEARN_BY_ASKING && (r->await_ms = reads_await_ms(w, r)) != 0)
+			w->lent = borrow_standby(x, r, &way);
 	} else {
 		r->route = ROUTE_BEHIND;
-		later = LATER_READ;
+		way = LEARN_BY_READING;
 	}
 	if (w->lent != NULL)
 		return WALK_ON;
-	if (later != LATER_NOT && reads_start_or_continue_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
-		return reads_wait_until(r, r->catch_until_us, later == LATER_TOLD ? CLUSTER_PRIMARY : CLUSTER_ALL);
+	if (way != LEARN_NOT && reads_start_or_continue_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
+		return reads_wait_until(r, r->catch_until_us, way == LEARN_BY_PRIMARY ? CLUSTER_PRIMARY : CLUSTER_ALL);
 	x->pool->database->counters.reads[RT_PRIMARY]++;
 	return WALK_ON;
 }
@@ -317,7 +317,7 @@ static enum walk_result
 route(struct request_walk *w, bool is_fast)
 {
 	struct exchange *x = w->x;
-	struct client_reads *r = know(x);
+	struct client_reads *r = get_or_create_reads(x);
 	uint32_t history;
 
 	if (r == NULL) {
@@ -328,16 +328,16 @@ route(struct request_walk *w, bool is_fast)
 		r->route = ROUTE_OFF;
 		return WALK_ON;
 	}
-	if (is_fast && (reads_apply_settings(r) || reads_may_begin(w))) /* it has to be read in the slow lane */
+	if (is_fast && (reads_apply_settings(r) || reads_may_begin(w))) /* the slow lane must read the message */
 		return WALK_SLOWLY;
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;
 	history = cluster_history(r->cluster);
 	if (r->token.history != history || x->pool->history != history)
 		apply_history(x, r);
-	if (!r->is_for_primary && may_leave(w, r, is_fast) && find_standby(w, r) == WALK_WAIT)
+	if (!r->is_for_primary && check_may_go_to_standby(w, r, is_fast) && find_standby(w, r) == WALK_WAIT)
 		return WALK_WAIT;
-	if (w->lent == NULL && !is_settled(r)) {
+	if (w->lent == NULL && !check_settled(r)) {
 		if (reads_start_or_continue_wait(r, &r->settle_until_us, SETTLE_US))
 			return reads_wait_until(r, r->settle_until_us, CLUSTER_ALL);
 		log_debug(x->env->log,
@@ -349,10 +349,10 @@ route(struct request_walk *w, bool is_fast)
 }
 
 /* Returns the standbys that may be read from, as a set of bits: bit i is the upstream's host number i. If no primary
- * answers, no standby's lag is known, so all of them may be read from; if two primaries answer, a standby may belong to
- * either, so none may. */
+ * answers any more, no standby's lag is known, so all of them may be read from; if two primaries answer, a standby may
+ * belong to either, so none may be read from. */
 static unsigned
-usable_standbys(struct cluster *c, uint64_t max_lag_us)
+find_usable_standbys(struct cluster *c, uint64_t max_lag_us)
 {
 	const struct cluster_view *v = cluster_lock(c);
 	unsigned standbys = 0, near = 0, primaries = 0;
@@ -373,7 +373,7 @@ usable_standbys(struct cluster *c, uint64_t max_lag_us)
 
 /* With reads = prefer_standby, a client that keeps nothing on a server borrows a server of a standby, if a standby lags
  * by reads_max_lag at most; the standby with the fewest loans is tried first. Clients never wait for a standby: only
- * the primary has a queue. The lag is the only promise; PostgreSQL refuses writes there. */
+ * the primary has a queue. The lag is the only promise; standbys refuse writes. */
 static struct server *
 borrow_preferred(struct exchange *x)
 {
@@ -384,9 +384,9 @@ borrow_preferred(struct exchange *x)
 	if (x->settings->reads != READS_PREFER_STANDBY || pool->cluster == NULL || exchange_keeps_server(x) ||
 	    x->listen != NULL || state_asks_for_pin(x))
 		return NULL;
-	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
+	hosts = find_usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
 	while (hosts != 0 && srv == NULL) {
-		uint32_t host = least_lent(pool, hosts, CLUSTER_HOSTS, x->waiter.id);
+		uint32_t host = find_idlest(pool, hosts, CLUSTER_HOSTS, x->waiter.id);
 
 		hosts &= ~(1u << host);
 		srv = pool_borrow_standby(pool, host, &x->waiter, x, *x->env->now_us);
@@ -394,10 +394,10 @@ borrow_preferred(struct exchange *x)
 	return srv;
 }
 
-/* If it is not known that srv belongs to the primary whose history the client knows, gives srv back and returns
- * true. */
+/* If it is not known that srv belongs to the primary whose history the client knows, gives srv back or closes
+ * it, makes the client wait, and returns true. */
 __attribute__((noinline)) static bool
-is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
+return_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 {
 	bool is_there = pool_note_server_host(x->pool, srv);
 	bool is_over = !reads_start_or_continue_wait(r, &r->primary_until_us, TRUST_AFTER_US);
@@ -424,7 +424,7 @@ reads_return_if_doubtful(struct exchange *x, struct server *srv)
 	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
 		return false; /* the client does not read from standbys, or a reload has just changed its cluster */
 	if ((srv->history == 0 || srv->history != r->token.history || srv->history != cluster_history(r->cluster)) &&
-	    is_doubtful(x, r, srv))
+	    return_doubtful(x, r, srv))
 		return true;
 	r->primary_until_us = 0;
 	return false;

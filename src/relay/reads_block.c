@@ -9,13 +9,13 @@
 
 #define REFUSED_MAX 3
 /* a request that has run for longer stays with a silent standby until the standby has certainly restarted or ended */
-#define LEFT_IN_US (250 * US_PER_MS)
+#define LEAVE_WITHIN_US (250 * US_PER_MS)
 /* how long a client avoids a standby that has refused REFUSED_MAX requests in a row */
 #define SHUN_US (10 * US_PER_S)
 
-/* Makes the primary continue the request or block whose server was srv. why: the new r->route, an enum read_route. */
+/* Makes the primary continue the request or block whose server was srv. route: the new r->route. */
 static void
-go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
+go_to_primary(struct exchange *x, const struct server *srv, uint8_t route)
 {
 	struct client_reads *r = reads_of(x);
 
@@ -23,7 +23,7 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 	exchange_set_block(x, srv->tx == 'I' && x->block != EXCHANGE_BEGUN ? EXCHANGE_ORDINARY : EXCHANGE_BEGIN_DUE);
 	r->is_for_primary = true;
 	if (srv->loan.standby != 0)
-		r->route = why;
+		r->route = route;
 }
 
 /* Moves the block from its standby to the primary. The standby has run nothing of the block but its BEGIN, or nothing
@@ -88,8 +88,8 @@ is_sync_next(const struct request_walk *w)
 	return frame_parse_whole(p, (size_t)(end - p), &f) && f.type == 'S';
 }
 
-/* Returns true if the request goes on after this SQL has ended the block, so that its rest may write, and if the
- * primary may run the whole of it, because nothing in the standby's session depends on the block's end. */
+/* Returns true if the request goes on after this SQL, which ends the block, and the rest of the request may write; but
+ * only if the primary may run the whole request, because no state of the standby's session depends on that end. */
 static bool
 goes_on_after_end(const struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
@@ -132,24 +132,24 @@ refuse(struct request_walk *w, const char *why, const char *hint)
 
 /* Decides where the request goes, by the SQL of the message. */
 static enum walk_result
-look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
+route_by_sql(struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
 	struct exchange *x = w->x;
-	bool leaves = reads_keeps_server(v, sql, len), moves = goes_on_after_end(w, v, sql, len);
-	bool is_bound = leaves || moves || reads_is_for_primary(sql, len);
+	bool leaves_state = reads_keeps_server(v, sql, len), goes_on = goes_on_after_end(w, v, sql, len);
+	bool needs_primary = leaves_state || goes_on || reads_is_for_primary(sql, len);
 	uint64_t position = 0;
 
-	if (!is_bound && !sets_minimum(x, sql, len, &position))
+	if (!needs_primary && !sets_minimum(x, sql, len, &position))
 		return WALK_ON;
 	if (x->srv->ledger.count > 0)
 		return WALK_HOLD;
 	if (x->srv->ledger.intake == INTAKE_SYNC || (x->srv->tx == 'E' && (v->hints & SCAN_HINT_ENDS) == 0))
 		return WALK_ON; /* PostgreSQL skips this message */
-	if (!moves && !can_go_on_elsewhere(x)) {
-		if (leaves) /* the client keeps the standby until the state that the SQL leaves is gone; see also
+	if (!goes_on && !can_go_on_elsewhere(x)) {
+		if (leaves_state) /* the client keeps the standby until the state that the SQL leaves is gone; see also
 			       state_asks_for_pin() */
 			return WALK_ON;
-		if (is_bound)
+		if (needs_primary)
 			return refuse(w,
 				      ", where locks, snapshots, sequences and sessions are not the "
 				      "primary's",
@@ -157,14 +157,14 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 		return refuse(w, " that has not reached " OWN_MIN_LSN,
 			      "Set it as the first statement after BEGIN, or for the session, before that.");
 	}
-	if (is_bound)
+	if (needs_primary)
 		leave_standby(x);
 	else
 		look_for_another(x, position);
 	return WALK_ON;
 }
 
-/* A request leaves the standby as a whole, or not at all, so its first message is looked at with the others. */
+/* A request leaves the standby as a whole, or not at all, so with its first message all its messages are searched. */
 enum walk_result
 reads_check_next(struct request_walk *w)
 {
@@ -180,7 +180,7 @@ reads_check_next(struct request_walk *w)
 		leave_standby(x);
 		return WALK_ON;
 	}
-	return sql == NULL || v == NULL ? WALK_ON : look_at_sql(w, v, sql, len);
+	return sql == NULL || v == NULL ? WALK_ON : route_by_sql(w, v, sql, len);
 }
 
 /* Returns true for a single SELECT, WITH or VALUES that contains neither "pg_" nor LAST_VALUE: reads_check_next() lets
@@ -232,7 +232,7 @@ reads_may_pass(struct request_walk *w)
  * parsed and that is not reported to the client: a limit, a position, an application's own setting. The SET is then
  * appended to r->begin, to be run again after the BEGIN on any host. */
 static bool
-takes_local(const struct exchange *x, struct client_reads *r)
+keep_local(const struct exchange *x, struct client_reads *r)
 {
 	size_t len, at = strlen(r->begin);
 	const char *sql = resend_sql(x->srv, &len);
@@ -259,7 +259,7 @@ block_after(const struct exchange *x, struct client_reads *r, const struct owed 
 	if (srv->tx != 'T')
 		return srv->tx == 'I' ? EXCHANGE_ON_STANDBY : EXCHANGE_SHOWN;
 	if (x->block == EXCHANGE_BEGUN)
-		has_begun = resend_has_only_statements(srv) || (ended->statements == 1 && takes_local(x, r));
+		has_begun = resend_has_only_statements(srv) || (ended->statements == 1 && keep_local(x, r));
 	else
 		has_begun = x->block == EXCHANGE_ON_STANDBY && r->begin[0] != '\0' && ended->statements == 1;
 	return has_begun ? EXCHANGE_BEGUN : EXCHANGE_SHOWN;
@@ -296,7 +296,7 @@ reads_should_leave(const struct exchange *x)
 	const struct server *srv = x->srv;
 	const struct cluster_view *v;
 	const struct host_view *h;
-	bool is_young = srv->ledger.count == 0 || *x->env->now_us - x->request_us < LEFT_IN_US, is_there;
+	bool is_young = srv->ledger.count == 0 || *x->env->now_us - x->request_us < LEAVE_WITHIN_US, is_there;
 
 	if (r == NULL || r->cluster == NULL || r->life == 0 || x->settings->reads != READS_MARKED)
 		return false;

@@ -6,7 +6,7 @@
 #include "statements/statements.h"
 #include "wire/fields.h"
 
-#define FORBIDDEN_LOOK_MAX 16384u /* how many of the bytes after a BEGIN are searched */
+#define PRIMARY_LOOK_MAX 16384u /* how many of the bytes after a BEGIN are searched */
 
 bool
 reads_apply_settings(struct client_reads *r)
@@ -30,7 +30,7 @@ reads_apply_settings(struct client_reads *r)
 
 /* Returns true if the word is about something that only the primary has: locks, snapshots, sessions or sequences. */
 static bool
-names_primarys(const struct sql_token *t)
+names_primary_only(const struct sql_token *t)
 {
 	static const char *const names[] = { "pg_advisory_",	  "pg_try_advisory_",	  "pg_export_snapshot",
 					     "pg_cancel_backend", "pg_terminate_backend", "pg_prepared_xact",
@@ -58,7 +58,7 @@ reads_is_for_primary(const char *sql, size_t len)
 		if (is_value && (t.kind != SQL_PUNCT || t.at[0] != '(')) /* last_value( is the window function */
 			return true;
 		is_value = sql_is_word(&t, LAST_VALUE, sizeof(LAST_VALUE) - 1);
-		if ((t.kind == SQL_WORD || t.kind == SQL_QUOTED) && names_primarys(&t))
+		if ((t.kind == SQL_WORD || t.kind == SQL_QUOTED) && names_primary_only(&t))
 			return true;
 		is_first = t.kind == SQL_PUNCT && t.at[0] == ';';
 	}
@@ -72,9 +72,8 @@ reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len)
 	       text_contains(sql, len, OWN_PIN);
 }
 
-/* Like reads_is_for_primary() and reads_keeps_server(), for SQL that has no traits yet, of which maybe only a part has
- * come.
- */
+/* Like reads_is_for_primary() and reads_keeps_server(), for SQL that has no traits yet, and of which only a part may
+ * have come. */
 static bool
 may_be_for_primary(const char *sql, size_t len)
 {
@@ -111,12 +110,12 @@ reads_mentions_primary(const struct request_walk *w, bool is_one_request)
 	struct statement *st;
 	struct frame f;
 
-	while (looked < FORBIDDEN_LOOK_MAX && frame_parse(at, (size_t)(end - at), &f) == FRAME_OK) {
+	while (looked < PRIMARY_LOOK_MAX && frame_parse(at, (size_t)(end - at), &f) == FRAME_OK) {
 		const uint8_t *body = at + FRAME_HEAD_LEN;
 		size_t have = (size_t)(end - body) < f.body_len ? (size_t)(end - body) : f.body_len;
 		const char *sql = reads_sql_of_message(w->x, &f, body, have, &len, &st);
 
-		if (sql != NULL && may_be_for_primary(sql, len < FORBIDDEN_LOOK_MAX ? len : FORBIDDEN_LOOK_MAX))
+		if (sql != NULL && may_be_for_primary(sql, len < PRIMARY_LOOK_MAX ? len : PRIMARY_LOOK_MAX))
 			return true;
 		looked += FRAME_HEAD_LEN + (sql == NULL ? have : len);
 		at = body + have;

@@ -4,20 +4,20 @@
 #include "base/text.h"
 #include "wire/messages.h"
 
-/* On a standby, the value is the last position that it has replayed. On the primary, a position just after a page's
- * header (24 or 40 bytes) is replaced by the page's beginning, because no standby ever reports a position there. */
-static const char ask[] =
+/* Sets pgweir.lsn: on a standby, to the last position that it has replayed. On the primary, a position just after a
+ * page's header (24 or 40 bytes) is replaced by the page's beginning, because no standby reports a position there. */
+static const char set_lsn_sql[] =
     "SELECT " MESSAGE_OURS "pg_catalog.set_config('" OWN_LSN "', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.pg_last_wal_replay_lsn() ELSE (SELECT l OPERATOR(pg_catalog.-) CASE "
     "(l OPERATOR(pg_catalog.-) '0/0') OPERATOR(pg_catalog.%) 8192 WHEN 24 THEN 24 WHEN 40 THEN 40 ELSE 0 END FROM "
     "(SELECT pg_catalog.pg_current_wal_insert_lsn()) AS p(l)) END AS pg_catalog.text), false)";
 
 static enum feature_step
-put_position(struct exchange *x)
+send_set_lsn(struct exchange *x)
 {
 	struct buf b = { 0 };
 
-	message_query(&b, ask);
+	message_query(&b, set_lsn_sql);
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
 	x->srv->loan.settled |=
@@ -25,7 +25,7 @@ put_position(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* Sends SQL that casts the value to pg_lsn in place of m: PostgreSQL's error says what is wrong with the value. */
+/* In place of m, sends SQL that casts the value to pg_lsn: PostgreSQL's error says what is wrong with the value. */
 static enum feature_step
 refuse(struct request *m, const char *value)
 {
@@ -71,6 +71,6 @@ reads_handle_position(struct exchange *x, struct request *m)
 	if (x->pool->cluster != NULL)
 		cluster_want(x->pool->cluster, CLUSTER_ALL); /* the read that needs the position follows soon */
 	if (request_begins_with(m, WORD_SHOW))
-		return x->srv->is_synced && text_contains(sql, len, OWN_LSN) ? put_position(x) : STEP_FORWARD;
+		return x->srv->is_synced && text_contains(sql, len, OWN_LSN) ? send_set_lsn(x) : STEP_FORWARD;
 	return m->type == 'Q' && text_contains(sql, len, OWN_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;
 }

@@ -17,7 +17,7 @@
 
 #include <stdio.h>
 
-/* For longer waits, a reading is awaited: a cancel, or a limit on queries' time, can end that at once. */
+/* Longer waits are for a reading instead, because a cancel, or a limit on queries' time, ends such a wait at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
 /* Rounds down to four significant bits: pg_stat_statements counts each timeout as a statement of its own. */

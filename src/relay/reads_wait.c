@@ -60,7 +60,7 @@ stop_waiting(struct client_reads *r)
 
 /* Lets each client that waits try again. Clients that still have to wait go to the end of the list. */
 static void
-look_again(void *arg)
+retry_waiting(void *arg)
 {
 	struct exchange_env *env = arg;
 	struct client_reads *r;
@@ -88,7 +88,7 @@ reads_on_cluster_reading(struct exchange_env *env)
 {
 	bool is_silent = false;
 
-	look_again(env);
+	retry_waiting(env);
 	for (struct reads_subscriber *e = env->subscribers; e != NULL; e = e->next) {
 		unsigned silences = cluster_silences(e->cluster);
 
@@ -102,7 +102,7 @@ void
 reads_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->catching);
-	timer_init(&env->catch_timer, env->base, env->now_us, look_again, env);
+	timer_init(&env->catch_timer, env->base, env->now_us, retry_waiting, env);
 }
 
 void

@@ -102,7 +102,7 @@ tag_of_empty_block(const struct exchange *x)
 }
 
 static void
-refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
+answer_unserved(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
 	bool closes = kind == RF_SHUTDOWN || x->pool->is_orphan ||
 		      (x->env->is_draining && !x->env->keeps_idle_clients) || ends_as_with_pgbouncer(x, why, kind);
@@ -141,7 +141,7 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 {
 	if (x->is_closing)
 		return;
-	refuse(x, why, kind);
+	answer_unserved(x, why, kind);
 	if (!x->is_closing && x->state == CL_REJECTING)
 		exchange_handle_pending(x, relay_bytes);
 }
@@ -276,10 +276,10 @@ answer_parse_in_aborted(struct request_walk *w, struct buf *b)
 	return statements_parse_unlinked(w->x, &w->m) ? WALK_ON : refuse_in_aborted(w);
 }
 
-/* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. Returns NULL if
- * the request is refused. */
+/* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. If there is
+ * none, refuses the request and returns NULL. */
 static struct statement *
-find_statement(struct request_walk *w, const char *name, unsigned *count, struct known_statement *k)
+find_or_refuse(struct request_walk *w, const char *name, unsigned *count, struct known_statement *k)
 {
 	struct statement *st = statements_find(w->x, name);
 
@@ -330,7 +330,7 @@ answer_bind_in_aborted(struct request_walk *w, struct buf *b)
 
 	if (r != WALK_ON)
 		return r;
-	if ((st = find_statement(w, w->m.names.statement, &count, &k)) == NULL)
+	if ((st = find_or_refuse(w, w->m.names.statement, &count, &k)) == NULL)
 		return WALK_REJECT;
 	portal = w->m.names.portal;
 	if (k.kind == KNOWN_NOT || strlen(portal) >= sizeof(rare->exit_portal.name))
@@ -357,13 +357,13 @@ answer_named_in_aborted(struct request_walk *w, struct buf *b)
 	struct statement *st;
 	struct known_statement k;
 	unsigned count;
-	uint8_t kind = 'P';
+	uint8_t target = 'P';
 	bool is_portal;
 
 	if (m->type == 'E' ? memchr(body, 0, request_body_len(m)) == NULL
-			   : !fields_read_target(body, request_body_len(m), &kind, &name))
+			   : !fields_read_target(body, request_body_len(m), &target, &name))
 		return refuse_in_aborted(w);
-	is_portal = kind == 'P' && rare != NULL && rare->exit_portal.kind != KNOWN_NOT &&
+	is_portal = target == 'P' && rare != NULL && rare->exit_portal.kind != KNOWN_NOT &&
 		    strcmp(rare->exit_portal.name, name) == 0;
 	if (m->type == 'C') {
 		if (is_portal)
@@ -372,12 +372,12 @@ answer_named_in_aborted(struct request_walk *w, struct buf *b)
 		buf_put(b, MESSAGE_BARE("3"));
 		return WALK_ON;
 	}
-	if (kind == 'P' && !is_portal)
+	if (target == 'P' && !is_portal)
 		return refuse_as(w, "34000", "portal \"%.100s\" does not exist", name);
 	if (m->type == 'E')
 		return run_exit(w, rare->exit_portal.kind, rare->exit_portal.savepoint, false, b);
-	if (kind == 'S') {
-		if ((st = find_statement(w, name, &count, &k)) == NULL)
+	if (target == 'S') {
+		if ((st = find_or_refuse(w, name, &count, &k)) == NULL)
 			return WALK_REJECT;
 		if (count > 0 && k.kind == KNOWN_NOT)
 			return refuse_in_aborted(w);
@@ -412,7 +412,7 @@ reject_kept_request(struct exchange *x, const struct fail *why, enum request_fai
 	stream_set_reading(&x->stream, true);
 	if (kind == RF_BACKEND_LOST)
 		x->pool->database->counters.commits_checked[CC_ROLLED_BACK]++;
-	refuse(x, why, kind);
+	answer_unserved(x, why, kind);
 }
 
 /* --- the rest of a rejected request --- */

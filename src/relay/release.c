@@ -24,8 +24,7 @@ release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = state_parts_to_wash(x);
 
-	/* The client's SQL may have used a sequence that it does not mention: by triggers, by defaults in a COPY, ...
-	 */
+	/* The client's SQL may have used a sequence that it does not mention, for example in a trigger. */
 	if (srv->loan.has_run && srv->sequences_of != x->waiter.id)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
@@ -43,7 +42,7 @@ release_give_back(struct exchange *x, struct server *srv)
 }
 
 __attribute__((cold)) static void
-end_for_good(struct exchange *x)
+close_for_good(struct exchange *x)
 {
 	struct fail why;
 
@@ -61,7 +60,7 @@ relay_try_release(struct exchange *x)
 
 	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_ORDINARY &&
 	    (is_to_leave || x->pool->is_orphan))
-		end_for_good(x); /* the client's transaction has ended, and pgweir itself has answered it */
+		close_for_good(x); /* the client's transaction has ended, and pgweir itself has answered it */
 	if (srv == NULL || x->is_in_relay || !exchange_is_relayed(x) ||
 	    (!may_return(x, srv) &&
 	     !relay_is_streaming(x))) /* a replication stream never reaches a point between two requests */
@@ -69,7 +68,7 @@ relay_try_release(struct exchange *x)
 	if (x->is_session && !x->pool->is_orphan && !is_to_leave)
 		return;
 	if (is_to_leave || x->pool->is_orphan)
-		end_for_good(x);
+		close_for_good(x);
 	else if (features_release(x))
 		release_give_back(x, srv);
 }
@@ -86,7 +85,7 @@ is_replaying(const struct server *srv)
 }
 
 static void
-close_left(struct exchange *x, struct server *srv)
+close_left_server(struct exchange *x, struct server *srv)
 {
 	if (srv->ledger.count > 0 && !is_replaying(srv))
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
@@ -140,7 +139,7 @@ leave_server(struct exchange *x, struct server *srv)
 	/* The server has part of a message, or lacks bytes that were in an outbox: its input is ambiguous now. */
 	if (x->is_in_relay || srv->fitness != SERVER_FIT || is_replaying(srv) ||
 	    (x->body_left > 0 && !x->is_body_dropped))
-		close_left(x, srv);
+		close_left_server(x, srv);
 	else
 		pool_clean(srv, is_dirty, parts, *x->env->now_us);
 }

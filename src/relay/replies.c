@@ -18,7 +18,7 @@
 #include "base/text.h"
 #include "session/gucs_effects.h"
 
-#define FIRST_MAX 16384u /* bytes of replies that are sent after the server was given back */
+#define SENT_LAST_MAX 16384u /* the most bytes of replies that are sent after the server was given back */
 
 static void
 on_pass(struct server *srv, const uint8_t *bytes, size_t len)
@@ -37,7 +37,7 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 
 /* Closes a client in pool_mode = statement whose request has left a transaction open. */
 __attribute__((cold)) static void
-broke_statement_mode(struct exchange *x, struct server *srv)
+close_for_statement_mode(struct exchange *x, struct server *srv)
 {
 	struct fail why;
 
@@ -55,7 +55,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 
 	x->requests_done++;
 	if (srv->tx != 'I' && x->settings->pool_mode == POOL_MODE_STATEMENT) {
-		broke_statement_mode(x, srv);
+		close_for_statement_mode(x, srv);
 		return false;
 	}
 	if (srv->loan.route != ROUTE_OFF)
@@ -109,7 +109,7 @@ on_answer_local(struct server *srv, const struct owed *o)
 /* Closes the client because its settings could not be replayed, or its block could not be begun: the replies to the
  * messages after these must not be passed. If no message follows the settings, settings_done() closes the client. */
 static void
-gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
+handle_gucs_error(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
 	struct fail why;
 
@@ -133,7 +133,7 @@ handle_own_error(struct server *srv, const struct error_fields *e, enum owed_to 
 
 	switch (to) {
 	case OWED_TO_GUCS:
-		gucs_failed(x, srv, e);
+		handle_gucs_error(x, srv, e);
 		return true;
 	case OWED_TO_PROBE:
 		state_probe_failed(x);
@@ -287,7 +287,7 @@ gives_back_first(const struct exchange *x, const struct server *srv)
 	const struct outbox *o = &x->env->to_client;
 
 	return policy_has_waiters(pool_of(srv)->policy) && srv->ledger.count == 0 && srv->tx == 'I' &&
-	       x->state == CL_READY && o->to == &x->stream && outbox_is_one(o) && o->total <= FIRST_MAX &&
+	       x->state == CL_READY && o->to == &x->stream && outbox_is_one(o) && o->total <= SENT_LAST_MAX &&
 	       stream_queued(&x->stream) == 0 && srv->stream.tls == NULL && !x->is_session && x->listen == NULL &&
 	       x->pending_len == 0 && !x->pool->is_orphan && !x->env->is_draining && !x->env->is_moving;
 }
@@ -298,7 +298,7 @@ on_batch_end(struct server *srv)
 	struct exchange *x = srv->borrower;
 	struct exchange_env *env;
 	struct iovec replies;
-	bool is_first;
+	bool is_given_back;
 
 	if (x == NULL) { /* the client left while its replies were walked */
 		if (srv->loan.end == LOAN_NOT_EXECUTED)
@@ -313,8 +313,8 @@ on_batch_end(struct server *srv)
 			x->env->ops->login_server_done(x);
 		return;
 	}
-	is_first = gives_back_first(x, srv);
-	if (is_first)
+	is_given_back = gives_back_first(x, srv);
+	if (is_given_back)
 		replies = outbox_take(&env->to_client);
 	else if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0) {
 		exchange_out_of_memory(x);
@@ -340,13 +340,14 @@ on_batch_end(struct server *srv)
 	else if (srv->loan.end != LOAN_END_FATAL_SENT)
 		resume_waiting(x, srv);
 	relay_try_release(x);
-	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
+	if (is_given_back && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
 		exchange_out_of_memory(x);
 	if (x->listen != NULL)
 		exchange_ignore_result(listen_flush(x)); /* sends the notifications that came while a reply was owed */
 }
 
-/* Settings that went alone were answered. If they were refused, the server has the settings that it had before. */
+/* Handles the answer to settings that were sent without other messages. If they were refused, closes the client; the
+ * server then has the settings that it had before. */
 static void
 settings_done(struct exchange *x, struct server *srv)
 {

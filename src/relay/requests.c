@@ -68,7 +68,7 @@ is_one_statement(const struct request_walk *w)
 	return false;
 }
 
-/* Returns true if plans that other clients have made on its server may matter to the request: see
+/* Returns true if plans that other clients have made on the server may matter to the request: see
  * state_needs_plans(). */
 __attribute__((noinline)) static bool
 needs_plans(struct request_walk *w)
@@ -107,7 +107,7 @@ prepare_shared_server(struct exchange *x, struct request_walk *w)
 }
 
 /* Links srv, which was lent to the client. w is at the message for which srv was borrowed; w is NULL if that message
- * has waited, and is replayed after this call. Returns 0, or -1 without memory; then the client is closed. */
+ * has waited, and is handled after this call. Returns 0, or -1 without memory; then the client is closed. */
 static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
@@ -128,9 +128,9 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	return 0;
 }
 
-/* Ends the wait for a server. connect_us: how much of the wait, at most, connections took to open. */
+/* Ends the wait for a server. connect_us: as for report_waited(). */
 static void
-note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
+end_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 {
 	report_waited(x, connect_us, outcome);
 	x->waiter.idle_since_us = *x->env->now_us;
@@ -139,7 +139,7 @@ note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 
 /* Sends, ahead of the message, what a new server must get first: the question to a standby, a BEGIN. */
 static inline void
-note_linked(struct exchange *x)
+send_first(struct exchange *x)
 {
 	if (x->srv->loan.standby != 0)
 		relay_ask_standby(x);
@@ -155,7 +155,7 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	struct server *srv = pool_granted(conn, x, *x->env->now_us);
 
 	assert(x->srv == NULL && !x->is_closing);
-	note_wait(x, x->waiter.connect_us, WAIT_SERVED);
+	end_wait(x, x->waiter.connect_us, WAIT_SERVED);
 	exchange_step(x, CE_GRANTED);
 	if (conn->ahead_count > 0)
 		pipeline_check_lent(x, srv);
@@ -165,7 +165,7 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	}
 	if (reads_return_unless_primary(x, srv) || link_server(x, srv, NULL) < 0)
 		return;
-	note_linked(x);
+	send_first(x);
 	exchange_handle_pending(x, relay_bytes);
 	if (x->settings->max_pipeline > 1)
 		pipeline_fill(srv);
@@ -177,8 +177,8 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_waite
 	struct exchange *x = exchange_of_waiter(t);
 
 	assert(x->srv == NULL && !x->is_closing);
-	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->waiter.connect_us,
-		  kind == RF_POOL_TIMEOUT ? WAIT_TIMEOUT : WAIT_REFUSED);
+	end_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->waiter.connect_us,
+		 kind == RF_POOL_TIMEOUT ? WAIT_TIMEOUT : WAIT_REFUSED);
 	exchange_step(x, CE_REFUSED);
 	if (kind == RF_POOL_TIMEOUT)
 		x->env->ops->timed_out(x, why);
@@ -203,14 +203,14 @@ relay_cancel_wait(struct exchange *x)
 	else
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
-	note_wait(x, x->waiter.connect_us, WAIT_GIVEN_UP);
+	end_wait(x, x->waiter.connect_us, WAIT_GIVEN_UP);
 	exchange_step(x, CE_REFUSED);
 	reject_request(x, &why, RF_CANCELED);
 }
 
-/* Links srv, which was lent to the client. srv is NULL if the client has to wait. */
+/* Links srv, which was lent to the client; if srv is NULL, makes the client wait. */
 __attribute__((always_inline)) static inline enum walk_result
-take(struct request_walk *w, struct server *srv)
+link_or_wait(struct request_walk *w, struct server *srv)
 {
 	struct exchange *x = w->x;
 
@@ -224,14 +224,14 @@ take(struct request_walk *w, struct server *srv)
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
 }
 
-/* Borrows for a client of which standbys may serve reads. */
+/* Borrows a server for a client whose reads standbys may answer. */
 __attribute__((noinline)) static enum walk_result
 borrow_by_route(struct request_walk *w, bool is_fast_lane)
 {
 	enum walk_result r = reads_borrow(w, is_fast_lane);
 
-	if (r == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
-		note_linked(w->x);
+	if (r == WALK_ON && (r = link_or_wait(w, w->lent)) == WALK_ON)
+		send_first(w->x);
 	return r;
 }
 
@@ -254,11 +254,11 @@ walk_borrow(struct request_walk *w, bool is_fast_lane)
 	x->waiter.gucs = x->gucs;
 	if (is_fast_lane ? x->settings->reads != READS_PRIMARY : reads_concern(x))
 		return borrow_by_route(w, is_fast_lane);
-	return take(w, pool_borrow(x->pool, &x->waiter, x, *env->now_us));
+	return link_or_wait(w, pool_borrow(x->pool, &x->waiter, x, *env->now_us));
 }
 
 static enum walk_result
-linked_and_kept(struct request_walk *w, const struct frame *f)
+send_and_keep(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	size_t at = w->at, total = x->env->to_server.total;
@@ -331,13 +331,13 @@ console_message(struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
-looked(struct request_walk *w, enum listen_gate look)
+result_of_gate(struct request_walk *w, enum listen_gate gate)
 {
-	return look == LISTEN_WAIT ? WALK_WAIT : look == LISTEN_FAILED ? walk_out_of_memory(w->x) : WALK_ON;
+	return gate == LISTEN_WAIT ? WALK_WAIT : gate == LISTEN_FAILED ? walk_out_of_memory(w->x) : WALK_ON;
 }
 
 static enum walk_result
-look_for_notify(struct request_walk *w)
+pass_sender_gate(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 	uint8_t type = w->m.type;
@@ -350,7 +350,7 @@ look_for_notify(struct request_walk *w)
 		    (r = walk_result_of(x, statements_find_bound(x, &w->m))) != WALK_ON)
 			return r;
 	}
-	return looked(w, listen_gate_sender(x, &w->m));
+	return result_of_gate(w, listen_gate_sender(x, &w->m));
 }
 
 /* Returns true if a Terminate must wait, because the client has not got all answers to its earlier messages. */
@@ -364,7 +364,7 @@ must_await_answers(const struct exchange *x)
 }
 
 static enum walk_result
-one_message(struct request_walk *w)
+handle_one_message(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 	struct frame f;
@@ -391,7 +391,7 @@ one_message(struct request_walk *w)
 	if ((step = walk_read_request(w, &f)) != WALK_ON)
 		return step;
 	if (x->block < EXCHANGE_ROLLED_BACK && (f.type == 'Q' || f.type == 'P' || f.type == 'E') &&
-	    (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
+	    (step = result_of_gate(w, listen_gate(x, &w->m))) != WALK_ON)
 		return step;
 	if (x->srv != NULL && x->block != EXCHANGE_ORDINARY && (step = reads_check_next(w)) != WALK_ON)
 		return step;
@@ -410,8 +410,8 @@ one_message(struct request_walk *w)
 		if (step != WALK_SLOWLY || (step = walk_borrow(w, false)) != WALK_ON)
 			return step;
 	}
-	step = look_for_notify(w);
-	return step == WALK_ON ? linked_and_kept(w, &f) : step;
+	step = pass_sender_gate(w);
+	return step == WALK_ON ? send_and_keep(w, &f) : step;
 }
 
 __attribute__((always_inline)) static inline enum walk_result
@@ -438,7 +438,7 @@ walk(struct request_walk *w)
 			w->at += n;
 			r = x->is_closing ? WALK_OVER : WALK_ON;
 		} else if ((r = walk_fast(w)) == WALK_SLOWLY)
-			r = one_message(w);
+			r = handle_one_message(w);
 	}
 	return r;
 }

@@ -98,7 +98,7 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 {
 	const struct sent_copy *sent = &srv->loan.sent;
 
-	/* All that the client has on this server is the request in the copy, and it was shown nothing of the answer. */
+	/* The client has nothing on this server but the request in the copy, and was shown nothing of the answer. */
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
 	       exchange_is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
 	       sent->state != SENT_CUT && x->body_left == 0 &&

@@ -68,7 +68,7 @@ resend_sql(const struct server *srv, size_t *len)
  * client's prepared statement is dropped already, so a second DEALLOCATE would fail.
  */
 static bool
-commits_once(const struct exchange *x, uint32_t first)
+word_may_run_twice(const struct exchange *x, uint32_t first)
 {
 	if (x->srv == NULL || x->srv->loan.end == LOAN_UNBEGUN || exchange_may_leave(x, x->srv))
 		return first != WORD_DEALLOCATE;
@@ -76,12 +76,12 @@ commits_once(const struct exchange *x, uint32_t first)
 }
 
 static bool
-sql_commits_once(const struct exchange *x, const char *sql, size_t len)
+sql_may_run_twice(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
 	scan_text(&scan, gucs_scan_options(x->gucs), sql, len);
-	return commits_once(x, scan.first);
+	return word_may_run_twice(x, scan.first);
 }
 
 /*
@@ -116,15 +116,15 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 	switch (f->type) {
 	case 'Q':
 		return (x->srv == NULL || x->srv->loan.tag_text[0] == '\0') && f->body_len > 0 &&
-		       sql_commits_once(x, (const char *)body, f->body_len - 1);
+		       sql_may_run_twice(x, (const char *)body, f->body_len - 1);
 	case 'P':
 		return fields_read_parse(body, f->body_len, &parse) &&
-		       sql_commits_once(x, (const char *)parse.rest, parse.query_len);
+		       sql_may_run_twice(x, (const char *)parse.rest, parse.query_len);
 	case 'B':
 		if (!fields_read_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
 		st = statements_find(x, statement);
-		return st != NULL ? commits_once(x, statement_traits(st)->first)
+		return st != NULL ? word_may_run_twice(x, statement_traits(st)->first)
 				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, frames_left);
 	case 'D':
 	case 'E':
@@ -150,7 +150,7 @@ resend_is_harmless(struct exchange *x, const struct request_copy *copy)
 
 		has_bound |= f.type == 'B';
 		has_closed |= has_bound && f.type == 'C';
-		/* After a Bind and a Close, a Parse might give the name of the Bind's statement to another one. */
+		/* After a Bind and a Close, a Parse might give another statement the name of the Bind's statement. */
 		if (!is_message_harmless(x, copy, &f, body, &frames_left) ||
 		    (has_closed && f.type == 'P' && body[0] != '\0'))
 			return false;

@@ -18,9 +18,9 @@
  * parser, because PostgreSQL parses an outdated statement again. The client must not get such an error, so that first
  * use is sent once more, too.
  *
- * With keep_plans, a use may also fail after its Bind, because PostgreSQL's plan for any value evaluates what a plan
- * for these values leaves out. The transaction was rolled back then; if the client was shown nothing, the request is
- * sent once more, too, and without a name.
+ * With keep_plans, a use may also fail after its Bind, because PostgreSQL's generic plan may evaluate what a plan
+ * for the given values leaves out. The transaction was rolled back then; if the client was shown nothing, the request
+ * is sent once more, too, and without a name.
  */
 #include "statements/keep.h"
 #include "statements/statements_state.h"

@@ -10,7 +10,7 @@
 #include "state/linger.h"
 #include "statements/unnamed.h"
 
-#define SHARD_MAX 4096u /* bytes; a shorter message is handled only when it is complete */
+#define WAITS_WHOLE_MAX 4096u /* bytes; a shorter message is handled only when it is complete */
 
 /* Sends the message unchanged from byte `from` on; the bytes before `from` were sent in another form. The rest of the
  * message may come later. */
@@ -121,7 +121,7 @@ must_be_whole(const struct exchange *x, const struct frame *f)
 			return f->body_len <= x->settings->max_statement_size;
 		/* fall through */
 	case 'B':
-		return f->body_len <= SHARD_MAX;
+		return f->body_len <= WAITS_WHOLE_MAX;
 	case 'P':
 		return !is_oversize(x, f);
 	case 'C':
@@ -164,7 +164,7 @@ widen_traits(struct request_walk *w)
 }
 
 static enum feature_step
-see_function_call(struct exchange *x)
+show_function_call(struct exchange *x)
 {
 	if (state_must_run_elsewhere(x) || state_waits_for_sequences(x, SCAN_CODE))
 		return STEP_HOLD;
@@ -216,7 +216,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	if (step == STEP_FORWARD) {
 		if (kind == OWED_QUERY)
 			widen_traits(w);
-		step = kind == OWED_QUERY ? features_request(x, m) : see_function_call(x);
+		step = kind == OWED_QUERY ? features_request(x, m) : show_function_call(x);
 	}
 	if (step == STEP_FORWARD && m->forbidden != FORBIDDEN_NOTHING)
 		step = STEP_REPLACED;
@@ -318,7 +318,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 /* Shows the features a Parse, Describe or Close. A malformed message is forwarded, because PostgreSQL knows the right
  * error. */
 static enum feature_step
-see_named(struct exchange *x, struct request *m)
+show_named(struct exchange *x, struct request *m)
 {
 	if (m->type != 'P')
 		return fields_read_target(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->target, &m->name)
@@ -422,7 +422,7 @@ send_named(struct request_walk *w, const struct frame *f)
 		return send_forbidden_parse(w, f);
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	step = see_named(x, &w->m);
+	step = show_named(x, &w->m);
 	if (w->m.instead.len > 0) {
 		outbox_flush_early(&x->env->to_server);
 		buf_fini(&w->m.instead);
@@ -523,7 +523,7 @@ walk_send_linked(struct request_walk *w, const struct frame *f)
 			return WALK_HOLD;
 		loan->held_behind_ours = NOTHING_BEHIND;
 	}
-	/* A client with session state may have run a DISCARD ALL, and may have another server since. */
+	/* A client with session state may have run a DISCARD ALL, and may have got another server since. */
 	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = set_gucs(x)) != WALK_ON)
 		return r;
 	return send_frame(w, f);

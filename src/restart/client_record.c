@@ -124,8 +124,8 @@ find_sent(const struct client_record_writer *o, const void *what, uint64_t id)
 	return found;
 }
 
-/* Remembers that a statement or a pool was sent. Takes st. Without memory, the statement or pool is sent again with the
- * next client that has it. */
+/* Remembers that a statement or a pool was sent. Takes over a reference to st. Without memory, the statement or pool is
+ * sent again with the next client that has it. */
 static void
 note_sent(struct client_record_writer *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
 {
@@ -214,7 +214,7 @@ send_text_once(struct client_record_writer *o, struct statement *st)
 	return o->texts++;
 }
 
-struct writing {
+struct record_output {
 	struct client_record_writer *writer;
 	struct buf *out;
 };
@@ -222,7 +222,7 @@ struct writing {
 static void
 put_statement(const struct statement_transfer *s, void *arg)
 {
-	struct writing *w = arg;
+	struct record_output *w = arg;
 	struct client_record_statement p = { .name = s->name,
 					     .shape = s->shape_hash,
 					     .types = s->types_hash,
@@ -238,7 +238,7 @@ put_statement(const struct statement_transfer *s, void *arg)
 static void
 put_channel(const char *channel, void *arg)
 {
-	const struct writing *w = arg;
+	const struct record_output *w = arg;
 
 	client_record_put(w->out, client_record_channel, &channel);
 }
@@ -260,7 +260,7 @@ int
 client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out)
 {
 	struct exchange *x = &c->x;
-	struct writing w = { o, out };
+	struct record_output w = { o, out };
 	struct client_record p = { .number = number,
 				   .database = x->pool->database->name,
 				   .user = exchange_user(x),
@@ -500,7 +500,7 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 }
 
 static uint64_t
-not_later(uint64_t us, uint64_t now_us)
+limit_to_now(uint64_t us, uint64_t now_us)
 {
 	return us == 0 || us > now_us ? now_us : us;
 }
@@ -542,13 +542,13 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 	now_us = *c->env->x.now_us;
 	stream_suspend(&c->x.stream, true);
 	c->x.reading = EXCHANGE_IN_TRANSFER;
-	c->connected_us = not_later(p->connected_us, now_us);
+	c->connected_us = limit_to_now(p->connected_us, now_us);
 	exchange_step(&c->x, CE_PROVED);
 	if (take_place(s, c, p, why) < 0 || take_session(s, c, p, why) < 0) {
 		client_let_go(c);
 		return NULL;
 	}
-	c->x.waiter.idle_since_us = not_later(p->idle_since_us, now_us);
+	c->x.waiter.idle_since_us = limit_to_now(p->idle_since_us, now_us);
 	exchange_step(&c->x, CE_GREETED);
 	c->x.has_seen_primary = true; /* assumed, as this process does not know what the client was shown */
 	assert(c->env->login_count > 0);

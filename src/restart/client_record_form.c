@@ -12,7 +12,7 @@ struct client_record_form {
 	bool is_bad;
 };
 
-/* --- parts of items: each function writes its argument, or reads a value; all return the value --- */
+/* --- pieces of items: each function writes its argument, or reads a value; all return the value --- */
 
 static const uint8_t *
 form_bytes(struct client_record_form *f, const uint8_t *bytes, size_t len)
@@ -41,7 +41,7 @@ form_array(struct client_record_form *f, uint8_t *array, size_t len)
 		memcpy(array, bytes, len);
 }
 
-/* A number of len bytes, in network order. */
+/* Writes or reads a number of len bytes, in network order. */
 static uint64_t
 form_number(struct client_record_form *f, uint64_t value, size_t len)
 {
@@ -56,7 +56,7 @@ form_number(struct client_record_form *f, uint64_t value, size_t len)
 	return n;
 }
 
-/* A string with its terminator. */
+/* Writes or reads a string with its terminator. */
 static const char *
 form_string(struct client_record_form *f, const char *text, size_t max)
 {
@@ -68,7 +68,7 @@ form_string(struct client_record_form *f, const char *text, size_t max)
 	return text != NULL ? text : "";
 }
 
-/* All bytes that are left. */
+/* Writes *len bytes, or reads all bytes that are left and sets *len. */
 static const uint8_t *
 form_rest(struct client_record_form *f, const uint8_t *bytes, size_t *len)
 {
@@ -77,7 +77,7 @@ form_rest(struct client_record_form *f, const uint8_t *bytes, size_t *len)
 }
 
 static struct client_record_part
-form_part(struct client_record_form *f)
+read_part(struct client_record_form *f)
 {
 	size_t len = form_number(f, 0, 4);
 	const uint8_t *at = form_bytes(f, NULL, len);
@@ -227,11 +227,11 @@ client_record_parse(const uint8_t *bytes, size_t len, struct client_record *out)
 
 	memset(out, 0, sizeof(*out));
 	client_record_head(&f, out);
-	out->settings = form_part(&f);
-	out->startup = form_part(&f);
-	out->statements = form_part(&f);
-	out->channels = form_part(&f);
-	out->input = form_part(&f);
+	out->settings = read_part(&f);
+	out->startup = read_part(&f);
+	out->statements = read_part(&f);
+	out->channels = read_part(&f);
+	out->input = read_part(&f);
 	if (f.is_bad || f.left.len > 0 || (out->is_startup_same && out->startup.len > 0) ||
 	    !are_all(out->settings, client_record_setting, &setting, GUCS_MAX) ||
 	    !are_all(out->startup, client_record_setting, &setting, GUCS_MAX) ||

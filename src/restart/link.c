@@ -21,13 +21,13 @@
 #define HAS_FD_AT 5
 #define MAGIC 0x7077u
 #define READ_MAX ((size_t)64 << 10)
-#define FDS_MAX 32u /* descriptors that came before their messages were complete */
+#define FDS_MAX 32u /* the most descriptors that may come before their messages are complete */
 #define LAST_MS 1000
 /* A message of at most this size may use the memory reserve, because the link ends if there is no memory for it. */
 #define SMALL_MAX ((size_t)4096)
 
-struct out {
-	STAILQ_ENTRY(out) next;
+struct outgoing {
+	STAILQ_ENTRY(outgoing) next;
 	size_t len, off;
 	int fd;
 	uint8_t bytes[];
@@ -38,7 +38,7 @@ struct link {
 	void *arg;
 	struct event *readable, *writable;
 	int fd;
-	STAILQ_HEAD(, out) queue;
+	STAILQ_HEAD(, outgoing) queue;
 	uint8_t *in;
 	size_t in_len, in_cap;
 	int fds[FDS_MAX];
@@ -62,7 +62,7 @@ put_head(uint8_t *to, uint8_t type, size_t len, bool has_fd)
 }
 
 static void
-free_out(struct out *o)
+free_out(struct outgoing *o)
 {
 	if (o->fd >= 0)
 		close(o->fd);
@@ -73,7 +73,7 @@ free_out(struct out *o)
 static void
 destroy(struct link *l)
 {
-	struct out *o;
+	struct outgoing *o;
 
 	if (l->readable != NULL)
 		event_free(l->readable);
@@ -142,7 +142,7 @@ transmit(int fd, const uint8_t *bytes, size_t len, int passed)
 /* Sends as much of o as the other side takes now, with fd if fd has not been sent yet. Returns 0, or -1 if the link is
  * over. */
 static int
-send_some(struct link *l, struct out *o, int fd)
+send_some(struct link *l, struct outgoing *o, int fd)
 {
 	while (o->off < o->len) {
 		ssize_t n = transmit(l->fd, o->bytes + o->off, o->len - o->off, o->off == 0 ? fd : -1);
@@ -162,7 +162,7 @@ static void
 on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *l = arg;
-	struct out *o;
+	struct outgoing *o;
 
 	if (l->life != LINK_OPEN)
 		return;
@@ -180,8 +180,8 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 void
 link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 {
-	size_t size = sizeof(struct out) + HEAD_LEN + len;
-	struct out *o = NULL;
+	size_t size = sizeof(struct outgoing) + HEAD_LEN + len;
+	struct outgoing *o = NULL;
 
 	if (l->life != LINK_OPEN)
 		return;

@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRANSFERS PARKED_MAX /* the most clients on their way at a time */
+#define TRANSFERS_MAX PARKED_MAX /* the most clients on their way at a time */
 #define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client on its way waits for TAKEN; it is not read meanwhile */
-#define PAUSE_US (10 * US_PER_S) /* how long no other client is sent after one was not TAKEN in time */
-#define SILENCE_US US_PER_S /* the time from a failed halt to the next attempt, which may take as long itself */
+#define PAUSE_US (10 * US_PER_S) /* no other client is sent for this long after a client was not TAKEN in time */
+#define SILENCE_US US_PER_S /* the time from a failed halt to the next attempt; an attempt may take as long itself */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move earlier, when they become idle */
 
@@ -46,7 +46,7 @@ struct moving {
 	struct timer pump;
 	/* the worker that the round has come to; points to NULL at the end of the round */
 	struct client_env *const *at;
-	struct transfer transfers[TRANSFERS];
+	struct transfer transfers[TRANSFERS_MAX];
 	uint64_t last_number;
 	/* no client is sent before all_from_us, and no client that listens before listeners_from_us */
 	uint64_t all_from_us, listeners_from_us;
@@ -65,7 +65,7 @@ send_shared(void *arg, bool is_pool, const struct buf *what)
 static struct transfer *
 find_transfer(struct moving *m, uint64_t number)
 {
-	for (size_t i = 0; i < TRANSFERS; i++)
+	for (size_t i = 0; i < TRANSFERS_MAX; i++)
 		if (m->transfers[i].number == number)
 			return &m->transfers[i];
 	return NULL;
@@ -74,7 +74,7 @@ find_transfer(struct moving *m, uint64_t number)
 bool
 moving_has_transfers(const struct moving *m)
 {
-	for (size_t i = 0; i < TRANSFERS; i++)
+	for (size_t i = 0; i < TRANSFERS_MAX; i++)
 		if (m->transfers[i].number != 0)
 			return true;
 	return false;
@@ -186,7 +186,7 @@ close_released(struct moving *m)
 {
 	if (!link_is_drained(m->link))
 		return;
-	for (size_t i = 0; i < TRANSFERS; i++) {
+	for (size_t i = 0; i < TRANSFERS_MAX; i++) {
 		struct client *c = m->transfers[i].client;
 
 		if (m->transfers[i].number == 0 || m->transfers[i].stage != STAGE_RELEASED)
@@ -200,27 +200,27 @@ close_released(struct moving *m)
 }
 
 static void
-release(struct moving *m, struct transfer *at)
+release(struct moving *m, struct transfer *t)
 {
-	const struct client *c = restart_unless_closed(at->client);
+	const struct client *c = restart_unless_closed(t->client);
 	size_t len = 0;
 	const uint8_t *queued = c == NULL ? NULL : listen_queued(&c->x, &len);
 
-	at->stage = STAGE_RELEASED;
+	t->stage = STAGE_RELEASED;
 	if (c == NULL)
-		at->client = NULL;
-	link_send_number(m->link, c == NULL ? HANDOVER_GONE : HANDOVER_YOURS, at->number, queued, len);
+		t->client = NULL;
+	link_send_number(m->link, c == NULL ? HANDOVER_GONE : HANDOVER_YOURS, t->number, queued, len);
 }
 
 /* Takes back a client that the successor has not taken in time: either the client listens, and the successor has no
  * server for its listener; or the successor hangs. A TAKEN that comes later is ignored. */
 static void
-take_back_late(struct moving *m, struct transfer *at)
+take_back_late(struct moving *m, struct transfer *t)
 {
-	struct client *c = restart_unless_closed(at->client);
+	struct client *c = restart_unless_closed(t->client);
 
-	link_send_number(m->link, HANDOVER_GONE, at->number, NULL, 0);
-	*at = (struct transfer){ 0 };
+	link_send_number(m->link, HANDOVER_GONE, t->number, NULL, 0);
+	*t = (struct transfer){ 0 };
 	if (c == NULL)
 		return;
 	log_warning(restart_env(m->r)->log,
@@ -232,30 +232,30 @@ take_back_late(struct moving *m, struct transfer *at)
 
 /* Takes the next step with a client on its way. */
 static void
-advance(struct moving *m, struct transfer *at)
+advance(struct moving *m, struct transfer *t)
 {
-	struct client *c = restart_unless_closed(at->client);
+	struct client *c = restart_unless_closed(t->client);
 
-	switch (at->stage) {
+	switch (t->stage) {
 	case STAGE_SENT:
-		if (restart_now_us(m->r) - at->since_us >= TRANSFER_MAX_US)
-			take_back_late(m, at);
+		if (restart_now_us(m->r) - t->since_us >= TRANSFER_MAX_US)
+			take_back_late(m, t);
 		break;
 	case STAGE_REFUSED:
-		*at = (struct transfer){ 0 };
+		*t = (struct transfer){ 0 };
 		if (c != NULL) {
 			c->is_staying = true;
 			parked_resume(c);
 		}
 		break;
 	case STAGE_TAKEN:
-		at->stage = STAGE_CATCHING_UP;
+		t->stage = STAGE_CATCHING_UP;
 		if (c != NULL)
 			listen_transfer_catch_up(&c->x);
 		/* fall through */
 	case STAGE_CATCHING_UP:
 		if (c == NULL || !listen_transfer_waits(&c->x))
-			release(m, at);
+			release(m, t);
 		break;
 	case STAGE_RELEASED:
 		break;
@@ -273,16 +273,16 @@ stay_for_now(struct moving *m, const struct fail *why)
 		log_warning(restart_env(m->r)->log, "restart: no client moves for now: %s", why->text);
 	m->silent_until_us = now_us + SILENCE_US;
 	parked_set_room(m->r->parked, 0, 0);
-	for (size_t i = 0; i < TRANSFERS; i++) {
-		struct transfer *at = &m->transfers[i];
+	for (size_t i = 0; i < TRANSFERS_MAX; i++) {
+		struct transfer *t = &m->transfers[i];
 
-		if (at->number == 0 || at->stage == STAGE_RELEASED)
+		if (t->number == 0 || t->stage == STAGE_RELEASED)
 			continue;
-		if (at->stage != STAGE_REFUSED)
-			link_send_number(m->link, HANDOVER_GONE, at->number, NULL, 0);
-		if (at->client != NULL)
-			parked_add_stranded(m->r->parked, at->client);
-		*at = (struct transfer){ 0 };
+		if (t->stage != STAGE_REFUSED)
+			link_send_number(m->link, HANDOVER_GONE, t->number, NULL, 0);
+		if (t->client != NULL)
+			parked_add_stranded(m->r->parked, t->client);
+		*t = (struct transfer){ 0 };
 	}
 }
 
@@ -294,7 +294,7 @@ move_some(struct moving *m)
 	struct client *c;
 	bool is_end;
 
-	for (size_t i = 0; i < TRANSFERS; i++)
+	for (size_t i = 0; i < TRANSFERS_MAX; i++)
 		if (m->transfers[i].number != 0)
 			advance(m, &m->transfers[i]);
 	close_released(m);
@@ -304,7 +304,7 @@ move_some(struct moving *m)
 		    !try_client(m, c)) /* a client in transfer comes from parked_add_stranded() */
 			parked_resume(c);
 	is_end = walk_round(m);
-	for (size_t i = 0; i < TRANSFERS; i++)
+	for (size_t i = 0; i < TRANSFERS_MAX; i++)
 		free_count += m->transfers[i].number == 0;
 	parked_set_room(m->r->parked, may_send(m) ? free_count : 0, m->listeners_from_us);
 	if (is_end && !moving_has_transfers(m))
@@ -351,7 +351,7 @@ on_pump(void *arg)
 void
 moving_client_gone(struct moving *m, const struct client *c)
 {
-	for (size_t i = 0; i < TRANSFERS; i++)
+	for (size_t i = 0; i < TRANSFERS_MAX; i++)
 		if (m->transfers[i].number != 0 && m->transfers[i].client == c) {
 			m->transfers[i].client = NULL;
 			timer_start(&m->pump, 0);
@@ -361,7 +361,7 @@ moving_client_gone(struct moving *m, const struct client *c)
 void
 moving_take_back(struct moving *m, bool is_dead)
 {
-	for (size_t i = 0; i < TRANSFERS; i++) {
+	for (size_t i = 0; i < TRANSFERS_MAX; i++) {
 		struct client *c = restart_unless_closed(m->transfers[i].client);
 		bool is_released = m->transfers[i].stage == STAGE_RELEASED;
 
@@ -376,15 +376,15 @@ moving_take_back(struct moving *m, bool is_dead)
 void
 moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len)
 {
-	struct transfer *at = len < 8 || wire_u64(body) == 0 ? NULL : find_transfer(m, wire_u64(body));
+	struct transfer *t = len < 8 || wire_u64(body) == 0 ? NULL : find_transfer(m, wire_u64(body));
 
-	if (at == NULL || at->stage != STAGE_SENT)
+	if (t == NULL || t->stage != STAGE_SENT)
 		return;
-	at->stage = type == HANDOVER_TAKEN ? STAGE_TAKEN : STAGE_REFUSED;
-	if (type != HANDOVER_TAKEN && at->client != NULL) /* the text of REFUSED gives the reason */
+	t->stage = type == HANDOVER_TAKEN ? STAGE_TAKEN : STAGE_REFUSED;
+	if (type != HANDOVER_TAKEN && t->client != NULL) /* the text of REFUSED gives the reason */
 		log_warning(restart_env(m->r)->log,
 			    "restart: client %" PRIu64 " stays: the successor cannot take it: %.*s",
-			    at->client->x.waiter.id, (int)(len - 8 < 200 ? len - 8 : 200), (const char *)body + 8);
+			    t->client->x.waiter.id, (int)(len - 8 < 200 ? len - 8 : 200), (const char *)body + 8);
 	m->is_due = true;
 }
 
