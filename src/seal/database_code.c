@@ -11,8 +11,7 @@
 #define AWAITED_SHARE 3u /* used in place of COST_SHARE while servers are held for the answer */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define CHEAP_US (250 * US_PER_MS) /* if reading all code takes less than this, it may take half of the time */
-#define SETTLES_US                                                                                                     \
-	(2 * US_PER_S) /* the longest pause after DDL that came alone; longer if reading takes half of this or more */
+#define SETTLES_US (2 * US_PER_S) /* the longest pause after DDL that came alone, if reading takes less than 1 s */
 #define REFUSED_MAX_US (60 * US_PER_S) /* the longest pause after a question that failed */
 #define NO_REMOTE_US (1 * US_PER_S) /* how long pgweir relies on a wash that found neither dblink nor postgres_fdw */
 

@@ -33,11 +33,9 @@ struct risk_names {
 	struct type_entry *types;
 	unsigned count, type_count;
 	unsigned all, any_sql, ddl, by_objects, new_risk; /* new_risk: STATE_BACKEND if a new name may reach that */
-	uint64_t
-	    backend_hash; /* the sum of the hashes of names and types with STATE_BACKEND or all bits of RISK_DYNAMIC */
+	uint64_t backend_hash; /* the sum of the hashes of names and types that reach STATE_BACKEND, or all code */
 	bool is_too_large;
-	/* a hash table; a slot has the hash of a name, and the name's roles (enum word_role); a free slot is 0 */
-	uint64_t *known;
+	uint64_t *known; /* a hash table; a slot has a name's hash and roles (enum word_role); a free slot has 0 */
 	uint32_t known_cap, known_count; /* known_cap: a power of two, or 0 */
 	bool is_known_incomplete; /* there were more known names than RISK_KNOWN_MAX */
 };
@@ -106,8 +104,7 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
-/* Risks of names that count only for SQL with the name. Else all opaque SQL would have risks that it hardly ever has.
- */
+/* Risks of names that count only for SQL with the name. Else opaque SQL would have risks that it hardly ever has. */
 #define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINT_SEED | RISK_WANTED | RISK_UNDOES))
 
 /* Returns the risk of SQL that has a name with this risk. */
@@ -117,8 +114,7 @@ risk_by_name(unsigned risk)
 	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
 }
 
-/* Adds *risk, of a name or type with this hash, to the sums over all. Then sets *risk to the risk of SQL with the name.
- */
+/* Adds *risk, of the name or type with this hash, to the sums over all. Sets *risk to the risk of SQL with the name. */
 static void
 add_to_sums(struct risk_names *names, struct risk *risk, uint64_t hash)
 {
@@ -374,13 +370,13 @@ struct reader {
 	uint64_t selects; /* bit N: there was a SELECT in the Nth of the open parentheses */
 	unsigned depth;
 	struct risk if_called; /* the last name's risk as a function; counts if a parenthesis follows */
-	/* bits of enum found for the last name, if it is new: FOUND_NEW_CALL counts if a parenthesis follows, the other
-	 * bits count if no dot follows */
+	/* bits of enum found for the last name, if it is new. FOUND_NEW_CALL counts if a parenthesis follows; the other
+	 * bits count if no dot follows. */
 	unsigned if_new;
 	unsigned may_be, last_may_be; /* bits MAY_BE_...; may_be: of the next name, last_may_be: of the last name */
 	enum last last;
-	/* bits as in selects. queries: there was a word with HAS_FROM; froms: in FROM; withs: in a list of CTEs; casts:
-	 * in CAST( */
+	/* bits as in selects. queries: a word with HAS_FROM came; froms: in FROM; withs: in a CTE list; casts: in CAST(
+	 */
 	uint64_t queries, froms, withs, casts;
 	uint64_t ctes[CTES_MAX];
 	unsigned cte_count;
@@ -1074,8 +1070,7 @@ is_one_query(const struct reader *r)
 			    FOUND_NEW_CALL | FOUND_NEW_RELATION | FOUND_NEW_TYPE | FOUND_EFFECTS)) == FOUND_READ;
 }
 
-/* Returns the risk of opaque SQL. With FOUND_OPAQUE_OBJECTS alone, STATE_BACKEND is in it only if it is in by_objects.
- */
+/* Returns the risk of opaque SQL. With FOUND_OPAQUE_OBJECTS alone, only by_objects can give STATE_BACKEND to it. */
 static unsigned
 risk_of_opaque(const struct reader *r)
 {

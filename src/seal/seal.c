@@ -41,8 +41,8 @@ static const struct {
 			  " FROM pg_catalog.pg_prepared_statements"
 			  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_PLACEHOLDER
 			  "' GROUP BY 1" },
-	/* One scan looks for all three names, because the query is planned each time, and planning several scans would
-	 * take longer than running them. */
+	/* A single scan looks for all three names, because the query is planned each time, and planning several scans
+	 * would take longer than running them. */
 	{ STATE_REMOTE, "SELECT " MESSAGE_OURS
 			"CASE proname WHEN 'dblink_get_connections' THEN 'd' WHEN 'postgres_fdw_handler' THEN 'h'"
 			" ELSE 'f' END, pronamespace::pg_catalog.regnamespace::pg_catalog.text,"
