@@ -375,8 +375,7 @@ struct reader {
 	unsigned if_new;
 	unsigned may_be, last_may_be; /* bits MAY_BE_...; may_be: of the next name, last_may_be: of the last name */
 	enum last last;
-	/* bits as in selects. queries: a word with HAS_FROM came; froms: in FROM; withs: in a CTE list; casts: in CAST(
-	 */
+	/* bits as in selects; queries: a HAS_FROM word came; froms: in FROM; withs: in a CTE list; casts: in CAST( */
 	uint64_t queries, froms, withs, casts;
 	uint64_t ctes[CTES_MAX];
 	unsigned cte_count;

@@ -208,7 +208,7 @@ judge_same_life(const struct fate_answer *now, const char **reason)
 	}
 }
 
-/* Returns true if a began before b. Later lives have later timelines, or later recoveries, which end further on. */
+/* Returns true if a began before b. Timelines follow each other; on the same one, later recoveries end further on. */
 static bool
 is_earlier(const struct cluster_mark *a, const struct cluster_mark *b)
 {
@@ -322,7 +322,7 @@ fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, cons
 		return judge_same_life(now, reason);
 	if (!is_earlier(then, &now->cluster))
 		return judge_as(FATE_UNKNOWN, "this server was restored to an earlier time", reason);
-	/* The backend has ended, so the transaction was not committed, even if another one has its number now. */
+	/* The backend has ended, so this transaction was not committed, even if its number is another transaction's. */
 	if (now->status == XACT_ABORTED || now->status == XACT_IN_PROGRESS || now->xmax <= mark->xid)
 		return judge_as(FATE_ROLLED_BACK, "rolled back by the recovery", reason);
 	h = history_of(then, &now->cluster, lives);

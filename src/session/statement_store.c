@@ -339,8 +339,7 @@ enter_table(struct entry *e, uint32_t hash)
 	e->member.bytes = e->st.bytes;
 	e->member.len = e->st.len;
 	e->member.context = e->st.context;
-	e->is_in_table =
-	    TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false if out of memory */
+	e->is_in_table = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false if no memory */
 }
 
 /* Does what statement_get() does, for bytes that are not found among the recent ones. */
