@@ -393,7 +393,8 @@ is_dead(const struct predecessor *p)
 	return getppid() != p->pid;
 }
 
-/* If are_ours, this process gets the clients that the old process has not released; else they stay there. */
+/* Settles whose the clients are that the old process has not released: this process's if are_ours, else the old one's.
+ */
 static void
 settle_arrivals(struct predecessor *p, bool are_ours)
 {
