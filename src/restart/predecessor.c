@@ -393,8 +393,7 @@ is_dead(const struct predecessor *p)
 	return getppid() != p->pid;
 }
 
-/* Settles whose the clients are that the old process has not released: this process's if are_ours, else the old one's.
- */
+/* Gives the clients that the old process has not released to this process if are_ours, else to the old process. */
 static void
 settle_arrivals(struct predecessor *p, bool are_ours)
 {
