@@ -57,8 +57,8 @@ bool moving_has_transfers(const struct moving *m); /* returns true while a clien
 
 struct parked; /* opaque; defined in parked.c */
 
-/* Makes the list. `look`, which is borrowed, is posted to have worker 0 look at the list. Never returns NULL. */
-struct parked *parked_new(struct wake *look);
+/* Makes the list. look_wake, which is borrowed, is posted to have worker 0 look at the list. Never returns NULL. */
+struct parked *parked_new(struct wake *look_wake);
 void parked_free(struct parked *p);
 
 /* --- on any worker --- */
@@ -69,9 +69,9 @@ void parked_add(struct parked *p, struct client *c);
 void parked_tick(struct parked *p, const struct client_env *env);
 
 /* --- on worker 0 --- */
-/* Sets how many clients parked_add() may park from now on, at most PARKED_MAX. Until listeners_from_us, clients that
+/* Sets how many clients parked_add() may park from now on, at most PARKED_MAX. Until listening_from_us, clients that
  * listen to a channel are not parked. */
-void parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us);
+void parked_set_room(struct parked *p, unsigned room, uint64_t listening_from_us);
 /* Parks a client that was on its way when the workers could not be halted; its worker reads from it again at the
  * worker's next tick. The caller must park no more than PARKED_MAX such clients. */
 void parked_add_stranded(struct parked *p, struct client *c);

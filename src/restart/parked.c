@@ -8,19 +8,19 @@
 #include <pthread.h>
 
 struct parked {
-	struct wake *look;
+	struct wake *look_wake;
 	pthread_mutex_t lock; /* guards all fields below */
 	unsigned room, count;
-	uint64_t listeners_from_us;
+	uint64_t listening_from_us;
 	struct client *list[2 * PARKED_MAX];
 };
 
 struct parked *
-parked_new(struct wake *look)
+parked_new(struct wake *look_wake)
 {
 	struct parked *p = xcalloc(1, sizeof(*p));
 
-	p->look = look;
+	p->look_wake = look_wake;
 	pthread_mutex_init(&p->lock, NULL);
 	return p;
 }
@@ -38,14 +38,14 @@ parked_add(struct parked *p, struct client *c)
 	if (c->x.is_closing || c->x.stream.is_suspended) /* a suspended client is parked already */
 		return;
 	pthread_mutex_lock(&p->lock);
-	if (p->count >= p->room || (c->x.listen != NULL && *c->env->x.now_us < p->listeners_from_us)) {
+	if (p->count >= p->room || (c->x.listen != NULL && *c->env->x.now_us < p->listening_from_us)) {
 		pthread_mutex_unlock(&p->lock);
 		return;
 	}
 	p->list[p->count++] = c;
 	stream_suspend(&c->x.stream, true);
 	pthread_mutex_unlock(&p->lock);
-	wake_post(p->look);
+	wake_post(p->look_wake);
 }
 
 void
@@ -83,11 +83,11 @@ parked_tick(struct parked *p, const struct client_env *env)
 }
 
 void
-parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us)
+parked_set_room(struct parked *p, unsigned room, uint64_t listening_from_us)
 {
 	pthread_mutex_lock(&p->lock);
 	p->room = room;
-	p->listeners_from_us = listeners_from_us;
+	p->listening_from_us = listening_from_us;
 	pthread_mutex_unlock(&p->lock);
 }
 

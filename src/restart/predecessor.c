@@ -18,12 +18,12 @@
 #include <sys/socket.h>
 
 #define LISTENERS_US (10 * US_PER_S) /* all listening sockets must have come within this time */
-#define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */
+#define LOST_MAX_US (2 * US_PER_S) /* how long the old process may take to die after the link is lost */
 #define ARRIVALS_MAX 64
-#define OLD_IDS 1000 /* the old process gives fewer ids after GO, to servers of clients that stay there */
+#define OLD_IDS 1000 /* after GO, the old process uses fewer ids than this, for servers of its remaining clients */
 
 enum stage {
-	STAGE_MADE, /* the client's listener may have to listen on its channels first */
+	STAGE_MADE, /* the struct client exists; next, its pool's listener must listen on its channels, if any */
 	STAGE_LISTENS, /* the listener listens on all of the client's channels, and catches up */
 	STAGE_TAKEN, /* the old process was told that the client is here */
 	STAGE_BACK, /* the old process keeps the client, so it must be closed here */
@@ -47,9 +47,9 @@ struct predecessor {
 	struct restart *r;
 	struct link *link; /* NULL if the link is gone */
 	pid_t pid;
-	/* IS_MET: some listening sockets have not come yet. HAS_ALL: all have come. IS_READY: this process waits for
-	 * GO. IS_REPLACED: this process serves in place of the old process. */
-	enum { PREDECESSOR_IS_MET, PREDECESSOR_HAS_ALL, PREDECESSOR_IS_READY, PREDECESSOR_IS_REPLACED } phase;
+	/* MET: some listening sockets have not come yet. HAS_SOCKETS: all have come. READY: this process waits for GO.
+	 * SERVES: this process serves in place of the old process. */
+	enum { TAKEOVER_MET, TAKEOVER_HAS_SOCKETS, TAKEOVER_READY, TAKEOVER_SERVES } phase;
 	bool is_holding; /* true while messages come: all workers are halted */
 	struct client_record_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
@@ -60,7 +60,7 @@ struct predecessor {
 	char stays[STAYING_MAX]; /* which clients these are, by that message */
 };
 
-/* --- before the restart is known --- */
+/* --- before there is a struct restart --- */
 
 int
 restart_find_predecessor(void)
@@ -74,8 +74,7 @@ restart_find_predecessor(void)
 
 	if (text == NULL)
 		return -1;
-	/* The descriptor must be what the variable says: a socket made by that process, which may have died since
-	 * then. */
+	/* The descriptor must be a socket made by the process with this PID; that process may have died meanwhile. */
 	is_good = sscanf(text, "%d:%ld", &fd, &pid) == 2 && fd >= 3 &&
 		  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && len == sizeof(peer) && peer.pid == pid &&
 		  peer.uid == geteuid();
@@ -161,7 +160,7 @@ take_if_confirmed(struct predecessor *p, struct arrival *n)
 }
 
 static void
-read_arrival(struct predecessor *p, struct arrival *n)
+finish_arrival(struct predecessor *p, struct arrival *n)
 {
 	struct client *c = restart_unless_closed(n->client);
 	bool lacks_some = n->queued_len > 0 && n->queued == NULL;
@@ -179,7 +178,7 @@ read_arrival(struct predecessor *p, struct arrival *n)
 		exchange_ignore_result(listen_flush(&c->x));
 }
 
-/* In a halt: takes the next step with a client that has come. */
+/* Takes the next step with a client that has come. Called in a halt. */
 static void
 advance(struct predecessor *p, struct arrival *n)
 {
@@ -204,7 +203,7 @@ advance(struct predecessor *p, struct arrival *n)
 		/* fall through */
 	case STAGE_CATCHING_UP:
 		if (c == NULL || !listen_transfer_waits(&c->x))
-			read_arrival(p, n);
+			finish_arrival(p, n);
 		break;
 	}
 }
@@ -277,7 +276,7 @@ restart_advance_arrivals(struct restart *r)
 	if (r->predecessor == NULL)
 		return;
 	advance_all(r->predecessor);
-	restart_predecessor_tick(r); /* this may have been the last client for which the old process waited */
+	restart_predecessor_tick(r); /* if no arrival is left and the old process is gone, forgets that process */
 }
 
 void
@@ -299,7 +298,7 @@ restart_arrival_gone(struct restart *r, const struct client *c)
 }
 
 static void
-on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
+on_yours_or_gone(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 {
 	uint64_t number = len < 8 ? 0 : wire_u64(body);
 	struct arrival *n = number == 0 ? NULL : find_arrival(p, number);
@@ -317,9 +316,9 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 
 /* --- GO --- */
 
-/* Clients and servers are numbered on from the id in body, which the old process gave last. */
+/* Sets the first id of this process's clients and servers, well above the old process's last id, which is in body. */
 static void
-continue_numbers(const struct predecessor *p, const uint8_t *body, size_t len)
+set_first_id(const struct predecessor *p, const uint8_t *body, size_t len)
 {
 	if (len == 8)
 		atomic_store(p->r->host.last_id, (wire_u64(body) / OLD_IDS + 2) * OLD_IDS);
@@ -328,7 +327,7 @@ continue_numbers(const struct predecessor *p, const uint8_t *body, size_t len)
 static void
 begin_to_serve(struct predecessor *p)
 {
-	p->phase = PREDECESSOR_IS_REPLACED;
+	p->phase = TAKEOVER_SERVES;
 	listeners_close_inherited(p->r->host.listeners, true);
 	p->r->host.serve(p->r->host.w);
 }
@@ -337,7 +336,7 @@ begin_to_serve(struct predecessor *p)
 static void
 take_descriptor(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len, int fd)
 {
-	if (type == HANDOVER_LISTENER && fd >= 0 && len >= 4 && body[len - 1] == '\0' && p->phase == PREDECESSOR_IS_MET)
+	if (type == HANDOVER_LISTENER && fd >= 0 && len >= 4 && body[len - 1] == '\0' && p->phase == TAKEOVER_MET)
 		listeners_inherit(p->r->host.listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
 	else if (type == HANDOVER_CLIENT)
 		on_client(p, body, len, fd);
@@ -357,16 +356,16 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		restart_env(p->r)->counters->restarts = wire_u64(body + 4) + 1;
 		listeners_set_passed(p->r->host.listeners, body[12] != 0);
 	} else if (type == HANDOVER_LISTENERS_END)
-		p->phase = PREDECESSOR_HAS_ALL;
-	else if (type == HANDOVER_GO && p->phase != PREDECESSOR_IS_REPLACED) {
-		continue_numbers(p, body, len);
+		p->phase = TAKEOVER_HAS_SOCKETS;
+	else if (type == HANDOVER_GO && p->phase != TAKEOVER_SERVES) {
+		set_first_id(p, body, len);
 		begin_to_serve(p);
 	} else if ((type == HANDOVER_POOL || type == HANDOVER_TEXT) &&
 		   client_record_reader_take(p->reader, type == HANDOVER_POOL, body, len) < 0)
 		log_error(restart_env(p->r)->log, "restart: the old process passed on a %s that cannot be used",
 			  type == HANDOVER_POOL ? "pool" : "prepared statement");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
-		on_number(p, type, body, len);
+		on_yours_or_gone(p, type, body, len);
 	else if (type == HANDOVER_STAYING && len >= 8) {
 		p->staying = wire_u64(body);
 		snprintf(p->stays, sizeof(p->stays), "%.*s", (int)(len - 8 < STAYING_MAX ? len - 8 : STAYING_MAX),
@@ -394,7 +393,7 @@ is_dead(const struct predecessor *p)
 	return getppid() != p->pid;
 }
 
-/* Decides about clients that the old process had not let go of: are_ours if they belong to this process. */
+/* Gives the clients that the old process has not released to this process if are_ours, else to the old process. */
 static void
 settle_arrivals(struct predecessor *p, bool are_ours)
 {
@@ -439,7 +438,7 @@ restart_forget_predecessor(struct restart *r)
 	advance_all(p);
 	for (size_t i = 0; i < ARRIVALS_MAX; i++)
 		if (p->arrivals[i].number != 0)
-			read_arrival(p, &p->arrivals[i]);
+			finish_arrival(p, &p->arrivals[i]);
 	r->predecessor = NULL;
 	listeners_close_inherited(r->host.listeners, false);
 	link_free(p->link);
@@ -457,18 +456,18 @@ restart_predecessor_tick(struct restart *r)
 	if (p != NULL &&
 	    has_arrivals(p, 1u << STAGE_OURS | 1u << STAGE_BACK)) /* the workers could not be halted before */
 		advance_all(p);
-	if (p == NULL || p->lost_us == 0 || p->phase < PREDECESSOR_IS_READY)
+	if (p == NULL || p->lost_us == 0 || p->phase < TAKEOVER_READY)
 		return;
 	/* A process closes its sockets a moment before it is dead. */
 	is_sure = is_dead(p) || restart_now_us(r) - p->lost_us >= LOST_MAX_US;
-	if (!is_sure && (p->phase != PREDECESSOR_IS_REPLACED || has_arrivals(p, ~STAGES_OURS)))
+	if (!is_sure && (p->phase != TAKEOVER_SERVES || has_arrivals(p, ~STAGES_OURS)))
 		return;
-	if (p->phase != PREDECESSOR_IS_REPLACED && !is_dead(p)) {
+	if (p->phase != TAKEOVER_SERVES && !is_dead(p)) {
 		log_error(log, "restart: process %ld continues without this one", (long)p->pid);
 		r->host.stop(r->host.w, SHUTDOWN_NOW);
 		return;
 	}
-	if (p->phase != PREDECESSOR_IS_REPLACED) {
+	if (p->phase != TAKEOVER_SERVES) {
 		log_warning(log, "restart: process %ld has died; this one takes its place", (long)p->pid);
 		begin_to_serve(p);
 	}
@@ -491,7 +490,7 @@ restart_describe_staying(const struct restart *r, char *out, size_t size)
 {
 	const struct predecessor *p = r->predecessor;
 
-	if (p == NULL || p->phase != PREDECESSOR_IS_REPLACED)
+	if (p == NULL || p->phase != TAKEOVER_SERVES)
 		return false;
 	snprintf(out, size, "process %ld, %llu s after the restart, has %s that can't move yet%s%s", (long)p->pid,
 		 (restart_now_us(r) - p->since_us) / US_PER_S, counted(p->staying, "client", "clients").text,
@@ -516,9 +515,9 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	p->reader = client_record_reader_new(r->host.main_env);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
 	/* The tick, ten times a second, ends each turn of the loop. */
-	while (p->phase == PREDECESSOR_IS_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
+	while (p->phase == TAKEOVER_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
 		event_base_loop(restart_env(r)->base, EVLOOP_ONCE);
-	if (p->phase == PREDECESSOR_IS_MET)
+	if (p->phase == TAKEOVER_MET)
 		return fail_set(why, "08006", "the previous process has not passed its listening sockets");
 	return 0;
 }
@@ -533,13 +532,13 @@ restart_tell_failure(const struct restart *r, int fd, const struct fail *why)
 bool
 restart_is_predecessor_alive(const struct restart *r)
 {
-	return r->predecessor != NULL && (r->predecessor->phase != PREDECESSOR_IS_REPLACED || !is_dead(r->predecessor));
+	return r->predecessor != NULL && (r->predecessor->phase != TAKEOVER_SERVES || !is_dead(r->predecessor));
 }
 
 bool
 restart_is_waiting_for_go(const struct restart *r)
 {
-	return r->predecessor != NULL && r->predecessor->phase != PREDECESSOR_IS_REPLACED;
+	return r->predecessor != NULL && r->predecessor->phase != TAKEOVER_SERVES;
 }
 
 void
@@ -547,7 +546,7 @@ restart_tell_ready(struct restart *r)
 {
 	const uint8_t version[4] = { 0, 0, 0, HANDOVER_VERSION };
 
-	r->predecessor->phase = PREDECESSOR_IS_READY;
+	r->predecessor->phase = TAKEOVER_READY;
 	if (r->predecessor->link != NULL)
 		link_send(r->predecessor->link, HANDOVER_READY, version, sizeof(version), -1);
 }
@@ -555,7 +554,7 @@ restart_tell_ready(struct restart *r)
 bool
 restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len)
 {
-	if (r->predecessor == NULL || r->predecessor->link == NULL || r->predecessor->phase != PREDECESSOR_IS_REPLACED)
+	if (r->predecessor == NULL || r->predecessor->link == NULL || r->predecessor->phase != TAKEOVER_SERVES)
 		return false;
 	link_send(r->predecessor->link, type, body, len, -1);
 	return true;

@@ -5,9 +5,9 @@
 #include "restart/handover.h"
 #include "wire/frame.h"
 
-/* Looks at clients on their way; runs on worker 0 when other workers have posted the wake. */
+/* Takes the next step with clients on their way. Runs on worker 0 when a worker has posted the wake. */
 static void
-look(void *arg)
+advance_clients(void *arg)
 {
 	struct restart *r = arg;
 
@@ -22,7 +22,7 @@ restart_new(const struct restart_host *host)
 	struct restart *r = xcalloc(1, sizeof(*r));
 
 	r->host = *host;
-	wake_init(&r->looking, host->main_env->inbox, look, r);
+	wake_init(&r->looking, host->main_env->inbox, advance_clients, r);
 	r->parked = parked_new(&r->looking);
 	return r;
 }
@@ -97,11 +97,11 @@ restart_transfer_progress(struct restart *r)
 
 /*
  * --- Cancel requests. A request for a client that this process does not have is sent to the other process, which may
- * have the client. Either process may get a request for the other's client: the request's connection stays where it was
- * accepted, and the request may be late. ---
+ * have the client. Either process may get a request for the other's client: a connection that the old process accepted
+ * stays there, and its request may come after the client has moved. ---
  */
 
-/* Sends a message to the other process. Returns false if there is none. */
+/* Sends a message to the other process. Returns false if there is no other process. */
 static bool
 tell_other(struct restart *r, uint8_t type, const struct buf *b)
 {

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define START_MAX_US (60 * US_PER_S) /* how long a successor may take to start */
-#define LOST_MAX_US (2 * US_PER_S) /* how long a successor may live on without its link */
+#define LOST_MAX_US (2 * US_PER_S) /* how long a successor may take to die after the link is lost */
 
 enum stage {
 	STAGE_STARTING,
@@ -51,7 +51,7 @@ restart_forget_successor(struct restart *r)
 	if (s == NULL)
 		return;
 	if (r->host.main_env->x.is_moving) {
-		/* In a halt, or when only this thread is left: no client moves any more. */
+		/* This runs in a halt, or when no other thread is left, so no client moves meanwhile. */
 		for (struct client_env *const *at = r->host.main_env->client_envs; *at != NULL; at++)
 			(*at)->x.is_moving = false;
 		parked_set_room(r->parked, 0, 0);
@@ -111,9 +111,10 @@ give_up(struct successor *s, const char *why, int why_len)
 	restart_forget_successor(r);
 }
 
-/* Called when the successor is ready: it accepts clients from now on. Without a halt, the successor is given up. */
+/* Called when the successor is ready. Makes it accept clients in place of this process; if the workers can't be halted,
+ * gives up the successor. */
 static void
-give_way_to(struct successor *s)
+let_successor_serve(struct successor *s)
 {
 	struct restart *r = s->r;
 	struct buf last_id = { 0 };
@@ -171,7 +172,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		if (len != 4 || wire_u32(body) != HANDOVER_VERSION)
 			give_up(s, "its handover protocol has another version", -1);
 		else
-			give_way_to(s);
+			let_successor_serve(s);
 	} else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)
 		moving_on_message(s->moving, type, body, len);
 	else if ((type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED) && s->stage == STAGE_MOVING)
@@ -197,7 +198,7 @@ on_drained(void *arg)
 	moving_on_drained(s->moving);
 }
 
-/* The successor does not come back. The next halt restores the state from before the restart. */
+/* Called when the link is lost for good. The next halt takes back the clients that are on their way. */
 static void
 lose_successor(struct successor *s)
 {
@@ -225,7 +226,7 @@ lose_successor(struct successor *s)
 }
 
 static void
-end_lost(struct successor *s)
+forget_lost_successor(struct successor *s)
 {
 	struct restart *r = s->r;
 	bool is_dead = s->is_dead;
@@ -272,7 +273,7 @@ restart_successor_tick(struct restart *r)
 		if (s->stage == STAGE_LOST && (s->is_dead || restart_now_us(s->r) - s->since_us >= LOST_MAX_US))
 			lose_successor(s);
 		if (s->stage == STAGE_OVER)
-			end_lost(s);
+			forget_lost_successor(s);
 	} else if (s->stage == STAGE_MOVING && r->end == RESTART_GOES_ON && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log, "restart_timeout is over: disconnecting %s that could not move",
 			    counted(clients_count(r->host.main_env), "client", "clients").text);
@@ -333,7 +334,7 @@ check_restart(const struct restart *r, struct fail *why)
 
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)r->successor->pid);
-	/* once the old process is dead, its last clients may still be on their way, but they can move again */
+	/* clients that still come from a dead process do not prevent a restart: they can move again */
 	if (restart_is_predecessor_alive(r)) {
 		fail_set(why, "55000", "the last restart is not over: the previous process still has clients");
 		return fail_hint(why, "It ends when they have left, or after restart_timeout.");

@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_AGAIN_US (1 * US_PER_S) /* the least between cheap questions; the most for an awaited one */
-#define COST_SHARE 50u /* questions take at most 1 / COST_SHARE of one connection's time, but for pause_us() */
-#define AWAITED_SHARE 3u /* in place of COST_SHARE while servers are held for the answer */
+#define ASK_AGAIN_US (1 * US_PER_S) /* the shortest interval_us(), and the longest pause before an awaited question */
+#define COST_SHARE 50u /* questions take 1 / COST_SHARE of a connection's time or less; pause_us() has exceptions */
+#define AWAITED_SHARE 3u /* used in place of COST_SHARE while servers are held for the answer */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
-#define CHEAP_US (250 * US_PER_MS) /* if reading takes less than this, it may take half of the time */
-#define SETTLES_US (2 * US_PER_S) /* after DDL that comes alone, if reading takes less than half of it */
+#define CHEAP_US (250 * US_PER_MS) /* if reading all code takes less than this, it may take half of the time */
+#define SETTLES_US (2 * US_PER_S) /* the longest pause after DDL that came alone, if reading takes less than 1 s */
 #define REFUSED_MAX_US (60 * US_PER_S) /* the longest pause after a question that failed */
-#define NO_REMOTE_US (1 * US_PER_S) /* how long a wash that found neither dblink nor postgres_fdw counts */
+#define NO_REMOTE_US (1 * US_PER_S) /* how long pgweir relies on a wash that found neither dblink nor postgres_fdw */
 
 static void
 answer_free(struct code_answer *a)
@@ -49,7 +49,7 @@ interval_us(uint64_t cost_us)
 static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
-	/* With RISK_ASSUMED, all SQL that runs costs its connection. */
+	/* With RISK_ASSUMED, each server is closed after any SQL has run on it. */
 	bool is_soon =
 	    code->had_no_ddl_since_question || (database_code_assumed_risk(code) & (unsigned)RISK_ASSUMED) != 0;
 
@@ -74,8 +74,8 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	if (code->altered_us != 0)
 		return true;
 	/*
-	 * After DDL, pgweir resets all state of each server after its use for a while, which is cheaper than reading
-	 * all code again and again. If no DDL came before it for some time, a question follows soon.
+	 * For a while after DDL, all state of each server is reset after its use, which is cheaper than reading all
+	 * code again and again. If the DDL was the first for some time, a question follows soon.
 	 */
 	if (code->ddl_at_full_question != code->ddl_count)
 		return (code->is_outdated ? now_us - code->full_asked_us : age_us) > pause_us(code, false);
@@ -126,30 +126,29 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 			size_t len, const uint8_t *types, size_t types_len)
 {
 	const struct risk_names *risks = code->answer == NULL ? NULL : code->answer->risks;
-	unsigned feared =
+	unsigned assumed =
 	    database_code_is_known(code, now_us) ? 0 : database_code_assumed_risk_after_wash(code, now_us);
 	unsigned parts, effects;
 
 	if (risks == NULL)
-		return feared | RISK_OWN_WORDS | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
+		return assumed | RISK_OWN_WORDS | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
 	if (sql == NULL)
-		return feared | risk_names_of_opaque(risks) | RISK_BY_CALLS(risk_names_of_opaque(risks)) | RISK_KEEPS |
+		return assumed | risk_names_of_opaque(risks) | RISK_BY_CALLS(risk_names_of_opaque(risks)) | RISK_KEEPS |
 		       RISK_OWN_WORDS;
 	if (kept != NULL && kept->number == code->number)
-		return feared | kept->parts;
+		return assumed | kept->parts;
 	parts = risk_names_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);
-	/* Only in a Parse are strings examined here as possible SQL; those in a Query, and values, when they are sent.
-	 */
-	if (types != NULL && ((feared | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
+	/* Strings in a Parse are examined here as possible SQL; strings in a Query, and values, when they are sent. */
+	if (types != NULL && ((assumed | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
 		parts |= risk_names_of_text(risks, sql, len);
 	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_OWN_WORDS : 0u;
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
 	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* in opaque SQL, text in a string may be code */
 		*kept = (struct sql_risk){ code->number, parts, effects };
-	return feared | parts;
+	return assumed | parts;
 }
 
 bool
@@ -166,7 +165,7 @@ database_code_is_repeatable(const struct database_code *code, uint64_t now_us, s
 	return kept->number == code->number && kept->effects == 0;
 }
 
-/* Returns the question with what code->harmless declares. Without memory the question declares nothing. */
+/* Returns the question with code->harmless put in. Returns the question unchanged if there is no memory. */
 static const char *
 put_declarations(struct database_code *code, const char *question)
 {
@@ -186,14 +185,14 @@ const char *
 database_code_begin_question(struct database_code *code, uint64_t now_us)
 {
 	static const char *const questions[] = {
-#define SINCE DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION
-		[CODE_ANY] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_EXTENSIONS DATABASE_CODE_SIGNS
-		    DATABASE_CODE_ANY,
-		[CODE_VERSION] = SINCE DATABASE_CODE_ROLES,
-		[CODE_ALL] = SINCE DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_EXTENSIONS DATABASE_CODE_SIGNS
-		    DATABASE_CODE,
+#define QUESTION_HEAD DATABASE_CODE_SETTINGS DATABASE_CODE_VERSION
+		[CODE_ANY] = QUESTION_HEAD DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_EXTENSIONS
+		    DATABASE_CODE_SIGNS DATABASE_CODE_ANY,
+		[CODE_VERSION] = QUESTION_HEAD DATABASE_CODE_ROLES,
+		[CODE_ALL] = QUESTION_HEAD DATABASE_CODE_ROLES DATABASE_CODE_NAMES DATABASE_CODE_EXTENSIONS
+		    DATABASE_CODE_SIGNS DATABASE_CODE,
 	};
-	bool may_hold;
+	bool may_be_unchanged;
 
 	database_code_drop_incoming(code);
 	code->incoming = calloc(1, sizeof(*code->incoming));
@@ -205,10 +204,10 @@ database_code_begin_question(struct database_code *code, uint64_t now_us)
 	database_code_lock(code);
 	code->ddl_at_question = code->ddl_count;
 	/* If no DDL was seen, the version may show that the code need not be read again. */
-	may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
-		   code->refused_until_us == 0 && code->ddl_at_full_question == code->ddl_count;
+	may_be_unchanged = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
+			   code->refused_until_us == 0 && code->ddl_at_full_question == code->ddl_count;
 	database_code_unlock(code);
-	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
+	code->asked = may_be_unchanged ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 	code->question_number++;
 	return put_declarations(code, questions[code->asked]);
 }
@@ -229,7 +228,7 @@ read_risk(const char *value, char **end)
 	return (struct risk){ (unsigned)always & RISK_ASKED, (unsigned)strtoul(*end, end, 10) & RISK_ASKED };
 }
 
-/* Adds a name; value is "K RISK WRITE_RISK reason", K a letter for enum risk_name_kind. Returns 0, or -1. */
+/* Adds a name. value: "K RISK WRITE_RISK reason"; K is a letter for enum risk_name_kind. Returns 0, or -1. */
 static int
 add_name(struct code_answer *a, const char *name, const char *value)
 {
@@ -244,13 +243,13 @@ add_name(struct code_answer *a, const char *name, const char *value)
 	return risk_names_add(a->risks, (enum risk_name_kind)(kind - kinds), name, risk, end + (*end == ' '));
 }
 
-/* Ignores rows that have another shape, as PostgreSQL sends none. database_code*.sql list the kinds of rows. */
+/* database_code*.sql list the kinds of rows. Any other row is ignored; PostgreSQL sends none. */
 void
 database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct code_answer *a = code->incoming;
 	struct probe_row row;
-	struct risk risk, of_ddl;
+	struct risk risk, more_risk;
 	char *copy, *end;
 
 	if (a == NULL || code->is_broken)
@@ -271,9 +270,10 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		code->is_broken = risk_names_add_type(a->risks, (uint32_t)strtoul(row.name, NULL, 10),
 						      read_risk(row.value, &end)) < 0;
 	} else if (row.kind == 'a') {
+		/* this row has four numbers, one for each parameter of risk_names_add_general() */
 		risk = read_risk(row.value, &end);
-		of_ddl = read_risk(end, &end); /* the parameter by_objects of risk_names_add_general() */
-		risk_names_add_general(a->risks, risk.always, risk.in_writes, of_ddl.always, of_ddl.in_writes);
+		more_risk = read_risk(end, &end);
+		risk_names_add_general(a->risks, risk.always, risk.in_writes, more_risk.always, more_risk.in_writes);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
@@ -293,11 +293,11 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 }
 
 /*
- * Believes the last answer, unless DDL was seen since its question. (The lock orders this and DDL that another loop
- * sees.)
+ * Makes the last answer valid, unless DDL was seen since its question. (The lock is needed because another loop may see
+ * DDL at the same time.)
  */
 static void
-believe(struct database_code *code)
+accept_answer(struct database_code *code)
 {
 	database_code_lock(code);
 	code->answer_asked_us = code->asked_us;
@@ -309,8 +309,8 @@ believe(struct database_code *code)
 }
 
 /*
- * Handles the answer to a cheap question. Changed code counts as DDL, but without RISK_KEEPS, which only reading can
- * tell.
+ * Handles the answer to a cheap question. Changed code counts as DDL, but without RISK_KEEPS, because only reading all
+ * code can show that risk.
  */
 static void
 check_version(struct database_code *code)
@@ -328,7 +328,7 @@ check_version(struct database_code *code)
 	if (code->is_outdated)
 		database_code_note_ddl(code, RISK_OWN_WORDS);
 	else
-		believe(code);
+		accept_answer(code);
 }
 
 void
@@ -345,7 +345,7 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 {
 	struct code_answer *before = code->answer;
 	uint64_t cost_us = now_us - code->asked_us;
-	bool has_new_keepers;
+	bool has_new_backend_names;
 
 	if (!ok || code->is_broken) {
 		database_code_drop_incoming(code);
@@ -364,8 +364,8 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 	}
 	if (before != NULL)
 		code->earlier_risks |= risk_names_of_opaque(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
-	has_new_keepers = before != NULL && risk_names_hash_backend_state(before->risks) !=
-						risk_names_hash_backend_state(code->incoming->risks);
+	has_new_backend_names = before != NULL && risk_names_hash_backend_state(before->risks) !=
+						      risk_names_hash_backend_state(code->incoming->risks);
 	code->answer = code->incoming;
 	code->incoming = NULL;
 	role_settings_sort(&code->answer->roles);
@@ -375,17 +375,18 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 	code->full_cost_us = cost_us;
 	code->cheap_cost_us = 0;
 	/* Names may newly reach code with STATE_BACKEND, after DDL that pgweir saw or that another program ran. */
-	if (before == NULL || code->is_outdated || code->ddl_at_assumed > code->ddl_at_full_question || has_new_keepers)
+	if (before == NULL || code->is_outdated || code->ddl_at_assumed > code->ddl_at_full_question ||
+	    has_new_backend_names)
 		code->new_keepers_us = now_us;
-	/* If the names that reach such code are unchanged, the suspected DDL has made no code of that kind. */
+	/* If the same names as before reach such code, DDL with RISK_ASSUMED has made no code of that kind. */
 	database_code_lock(code);
-	if (!has_new_keepers && code->ddl_at_own_words <= code->ddl_at_question)
+	if (!has_new_backend_names && code->ddl_at_own_words <= code->ddl_at_question)
 		code->ddl_at_assumed = code->ddl_at_own_words;
 	database_code_unlock(code);
 	code->ddl_at_full_question = code->ddl_at_question;
 	code->is_outdated = false;
 	code->full_answer_us = now_us;
 	code->no_remote_us = 0;
-	believe(code);
+	accept_answer(code);
 	return true;
 }

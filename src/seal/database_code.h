@@ -95,7 +95,7 @@ struct database_code {
 	uint32_t question_number; /* the number of the last question; answers to earlier questions are ignored */
 	bool is_broken; /* `incoming` is incomplete, because a row was too long or there was no memory */
 	uint8_t kind; /* enum database_kind */
-	bool has_code; /* an answer has once shown code, so CODE_ANY is not asked any more */
+	bool has_code; /* some answer has shown code, so CODE_ANY is not asked any more */
 	enum code_question asked; /* the last question */
 	uint64_t altered_us; /* when ALTER ROLE or ALTER DATABASE was last seen; 0 if a question was asked since */
 	bool is_outdated; /* a cheap question has shown that the code has changed since the full answer */

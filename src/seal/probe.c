@@ -10,9 +10,9 @@
 
 /*
  * The settings that the probe overrides: with a client's values, the probe could be JIT-compiled for seconds, or be
- * cancelled. After that, pg_settings would have the probe's values, so the probe first asks for the session's value and
- * the default by SHOW, which is never planned. If RESET would give the client another value than that default, the
- * probe asks pg_settings first.
+ * cancelled. Once a setting is overridden, pg_settings has the probe's value. So the probe first asks for the session's
+ * value and the default by SHOW, which is never planned; or, if RESET would give the client another value than that
+ * default, asks pg_settings.
  */
 static const struct {
 	const char *name, *value;
@@ -23,13 +23,13 @@ static const struct {
 #define OVERRIDDEN_NAMES "'{jit,statement_timeout}'"
 
 /*
- * The queries of the probe by part. Temporary objects are found by an index of pg_depend, because they depend on their
- * schema. Settings of a transaction (its isolation) are left out, and so is seed, which can't be read.
+ * The queries of the probe, one for each part. Temporary objects depend on their schema, so an index of pg_depend finds
+ * them. Settings of a transaction (its isolation) are left out, and so is seed, which can't be read.
  */
 static const struct {
 	unsigned part;
 	const char *sql;
-} arms[] = {
+} queries[] = {
 	{ STATE_SETTINGS, "CASE WHEN context" EQ "'superuser' THEN 'S' ELSE 's' END, name, setting"
 			  " FROM pg_catalog.pg_settings WHERE source" EQ "'session'"
 			  " AND pg_catalog.left(name, 12) OPERATOR(pg_catalog.<>) 'transaction_'"
@@ -58,7 +58,7 @@ static const struct {
 };
 
 static bool
-has_any(const char *const *names, size_t name_count, const char *text)
+any_contains(const char *const *names, size_t name_count, const char *text)
 {
 	for (size_t i = 0; i < name_count; i++)
 		if (strstr(names[i], text) != NULL)
@@ -67,15 +67,16 @@ has_any(const char *const *names, size_t name_count, const char *text)
 }
 
 /*
- * Puts names in dollar quotes, because how other quotes are read depends on settings and the encoding. No name contains
- * the opening quote without its last $. (A name that ended in that would close the quote early, with the $ after it.)
+ * Writes the query for custom settings. Names are in dollar quotes, because how other quotes are read depends on
+ * settings and the encoding. `quote` is the opening quote without its last $. No name contains `quote`, because a name
+ * that ended in `quote` would close the quote early, with the $ after it.
  */
 static void
-put_names(struct buf *out, const char *const *names, size_t name_count)
+put_custom_settings(struct buf *out, const char *const *names, size_t name_count)
 {
 	char quote[16] = "$p";
 
-	for (unsigned n = 1; has_any(names, name_count, quote); n++)
+	for (unsigned n = 1; any_contains(names, name_count, quote); n++)
 		snprintf(quote, sizeof(quote), "$p%u", n);
 	buf_printf(out, "'x', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[");
 	for (size_t i = 0; i < name_count; i++)
@@ -119,15 +120,15 @@ probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name
 	size_t begun = message_begin(out, 'Q');
 
 	put_overrides(out, has_settings, startup);
-	for (size_t i = 0; i < sizeof(arms) / sizeof(arms[0]); i++) {
-		if (!(parts & arms[i].part))
+	for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+		if (!(parts & queries[i].part))
 			continue;
-		buf_printf(out, "%s%s", before, arms[i].sql);
+		buf_printf(out, "%s%s", before, queries[i].sql);
 		before = " UNION ALL SELECT ";
 	}
 	if (has_settings && name_count > 0) {
 		buf_printf(out, "%s", before);
-		put_names(out, names, name_count);
+		put_custom_settings(out, names, name_count);
 	}
 	buf_put_u8(out, 0);
 	message_end(out, begun);

@@ -11,8 +11,8 @@
 #define NAME_MAX_LEN 63 /* bytes of an identifier that PostgreSQL keeps */
 #define LETTER_MAX 4 /* bytes of a character */
 #define RUN_MAX 16 /* operator characters in a row; SQL with longer runs is opaque */
-#define FIRST_OWN_TYPE 16384u
-#define OWN_TYPES_MAX 64 /* parameters of such types that are looked up, as each is compared with all types */
+#define FIRST_OWN_TYPE 16384u /* the lowest OID of types that the database itself has made */
+#define OWN_TYPES_MAX 64 /* the most parameters of such types that are looked up; each is compared with all types */
 #define DEPTH_MAX 63u /* open parentheses; SQL with more is opaque */
 #define CTES_MAX 32 /* in SQL that has more, no relation counts as new */
 
@@ -33,11 +33,11 @@ struct risk_names {
 	struct type_entry *types;
 	unsigned count, type_count;
 	unsigned all, any_sql, ddl, by_objects, new_risk; /* new_risk: STATE_BACKEND if a new name may reach that */
-	uint64_t keepers; /* the sum of the hashes of all that reaches STATE_BACKEND, or all code */
+	uint64_t backend_hash; /* the sum of the hashes of names and types that reach STATE_BACKEND, or all code */
 	bool is_too_large;
-	uint64_t *known; /* a hash table: the hash of a name and its roles (enum word_role); 0 in a free slot */
+	uint64_t *known; /* a hash table; a slot has a name's hash and roles (enum word_role); a free slot has 0 */
 	uint32_t known_cap, known_count; /* known_cap: a power of two, or 0 */
-	bool has_unknown; /* there were more names than known may have */
+	bool is_known_incomplete; /* there were more known names than RISK_KNOWN_MAX */
 };
 
 struct risk_names *
@@ -104,7 +104,7 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
-/* Risks of names that count only for SQL with the name: all opaque SQL would pay for what hardly any of it does. */
+/* Risks of names that count only for SQL with the name. Else opaque SQL would have risks that it hardly ever has. */
 #define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINT_SEED | RISK_WANTED | RISK_UNDOES))
 
 /* Returns the risk of SQL that has a name with this risk. */
@@ -114,9 +114,9 @@ risk_by_name(unsigned risk)
 	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
 }
 
-/* Adds the risk of one name or type, which has this hash, to the sums over all, and makes it the risk of SQL. */
+/* Adds *risk, of the name or type with this hash, to the sums over all. Sets *risk to the risk of SQL with the name. */
 static void
-note_in_all(struct risk_names *names, struct risk *risk, uint64_t hash)
+add_to_sums(struct risk_names *names, struct risk *risk, uint64_t hash)
 {
 	unsigned parts;
 
@@ -126,10 +126,10 @@ note_in_all(struct risk_names *names, struct risk *risk, uint64_t hash)
 	names->new_risk |= (risk->always | risk->in_writes) & STATE_BACKEND;
 	parts = risk->always | risk->in_writes;
 	if ((parts & (unsigned)STATE_BACKEND) != 0 || (parts & RISK_DYNAMIC) == RISK_DYNAMIC)
-		names->keepers += hash;
+		names->backend_hash += hash;
 }
 
-/* Returns true if risk_names_of_text() can find this name, which must be one word without dollars. */
+/* Returns true if risk_names_of_text() can find this name: one word without dollars, or RISK_BEYOND_ASCII. */
 static bool
 shows_in_text(const char *name, size_t len)
 {
@@ -150,7 +150,7 @@ risk_names_add(struct risk_names *names, enum risk_name_kind kind, const char *n
 		names->is_too_large = true;
 	else if (e == NULL)
 		e = add_entry(names, name, len, reason);
-	note_in_all(names, &risk, hash_of(name, len) + kind);
+	add_to_sums(names, &risk, hash_of(name, len) + kind);
 	if (kind == RISK_FUNCTION && !shows_in_text(name, len))
 		names->by_objects |= risk.always | risk.in_writes;
 	if (e != NULL)
@@ -163,7 +163,7 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 {
 	struct type_entry *grown;
 
-	note_in_all(names, &risk, hash_of((const char *)&oid, sizeof(oid)));
+	add_to_sums(names, &risk, hash_of((const char *)&oid, sizeof(oid)));
 	if (names->type_count == RISK_NAMES_MAX) {
 		names->is_too_large = true;
 		return 0;
@@ -189,7 +189,7 @@ risk_names_add_general(struct risk_names *names, unsigned all, unsigned any_sql,
 	names->ddl |= risk_by_name(ddl);
 }
 
-/* The effect of a word on the name after it. Worked out once, when the word is added to the known names. */
+/* The roles of a known word. Most are about the name after the word. They are set when the word becomes known. */
 enum word_role {
 	AFTER_NO_CALL = 1u << 0, /* a name before a parenthesis is then a relation, a CTE or an alias */
 	AFTER_NO_CALL_IN_DDL = 1u << 1,
@@ -200,8 +200,8 @@ enum word_role {
 	AFTER_LATERAL = 1u << 6,
 	AFTER_DISTINCT = 1u << 7,
 	HAS_FROM = 1u << 8, /* relations follow a FROM that comes after this word */
-	ENDS_FROM = 1u << 9,
-	ENDS_WITH = 1u << 10,
+	ENDS_FROM_LIST = 1u << 9,
+	ENDS_WITH_LIST = 1u << 10,
 	HAS_EFFECTS = 1u << 11, /* the word has RISK_EFFECTS wherever it stands */
 	HAS_EFFECTS_CALLED = 1u << 12 /* the word has RISK_EFFECTS where it may be a call */
 };
@@ -222,10 +222,11 @@ roles_of(const char *word)
 		{ AFTER_LATERAL, "lateral" },
 		{ AFTER_DISTINCT, "distinct" },
 		{ HAS_FROM, "select update delete" },
-		{ ENDS_FROM, "select where group having order limit offset fetch for window union intersect except "
-			     "returning set when" },
-		{ ENDS_WITH, "select values insert update delete merge time ordinality ties hold no data local "
-			     "cascaded check" },
+		{ ENDS_FROM_LIST,
+		  "select where group having order limit offset fetch for window union intersect except "
+		  "returning set when" },
+		{ ENDS_WITH_LIST, "select values insert update delete merge time ordinality ties hold no data local "
+				  "cascaded check" },
 	};
 	unsigned found = 0;
 
@@ -244,7 +245,7 @@ known_hash(uint64_t hash)
 
 /* Returns the slot of this hash, or a free slot for it. */
 static uint64_t *
-known_place(const struct risk_names *names, uint64_t hash)
+find_known_slot(const struct risk_names *names, uint64_t hash)
 {
 	uint32_t mask = names->known_cap - 1, at = (uint32_t)hash & mask;
 
@@ -263,7 +264,7 @@ grow_known(struct risk_names *names)
 		return -1;
 	for (uint32_t i = 0; i < names->known_cap; i++)
 		if (names->known[i] != 0)
-			*known_place(&grown, names->known[i] >> ROLE_BITS) = names->known[i];
+			*find_known_slot(&grown, names->known[i] >> ROLE_BITS) = names->known[i];
 	free(names->known);
 	names->known = grown.known;
 	names->known_cap = grown.known_cap;
@@ -276,13 +277,13 @@ risk_names_add_known(struct risk_names *names, const char *name)
 	uint64_t hash = known_hash(hash_of(name, strlen(name)));
 
 	if (names->known_count == RISK_KNOWN_MAX) {
-		names->has_unknown = true;
+		names->is_known_incomplete = true;
 		return 0;
 	}
 	if (names->known_count * 2 >= names->known_cap && grow_known(names) < 0)
 		return -1;
 	names->known_count++;
-	*known_place(names, hash) = hash << ROLE_BITS | roles_of(name);
+	*find_known_slot(names, hash) = hash << ROLE_BITS | roles_of(name);
 	return 0;
 }
 
@@ -290,19 +291,19 @@ int
 risk_names_add_effects(struct risk_names *names, const char *name, bool is_function)
 {
 	uint64_t hash = known_hash(hash_of(name, strlen(name)));
-	bool is_known = names->known_cap > 0 && *known_place(names, hash) != 0;
+	bool is_known = names->known_cap > 0 && *find_known_slot(names, hash) != 0;
 
-	if (!is_known && risk_names_add_known(names, name) < 0) /* it was made after the known names were read */
+	if (!is_known && risk_names_add_known(names, name) < 0) /* newer than the known names */
 		return -1;
-	if (!names->has_unknown) /* otherwise all names count as having effects */
-		*known_place(names, hash) |= is_function ? HAS_EFFECTS_CALLED : HAS_EFFECTS;
+	if (!names->is_known_incomplete) /* else all names count as having effects */
+		*find_known_slot(names, hash) |= is_function ? HAS_EFFECTS_CALLED : HAS_EFFECTS;
 	return 0;
 }
 
 uint64_t
 risk_names_hash_backend_state(const struct risk_names *names)
 {
-	return names->keepers;
+	return names->backend_hash;
 }
 
 unsigned
@@ -337,15 +338,15 @@ enum found {
 	FOUND_OPAQUE = 1u << 0,
 	FOUND_WRITE = 1u << 1,
 	FOUND_DDL = 1u << 2,
-	/* Names that nothing had when the code was read. */
+	/* a new name (risk_names.h), which may be a call, a relation or a type */
 	FOUND_NEW_CALL = 1u << 3,
 	FOUND_NEW_RELATION = 1u << 4,
 	FOUND_NEW_TYPE = 1u << 5,
 	FOUND_READ = 1u << 6, /* a statement begins with one of QUERIES */
-	FOUND_EFFECTS = 1u << 7, /* something that excludes that the SQL is one read */
+	FOUND_EFFECTS = 1u << 7, /* something shows that the SQL may be more than one read */
 	FOUND_END = 1u << 8, /* the end of a statement */
 	FOUND_BODY = 1u << 9, /* the text of DO */
-	FOUND_OF_OBJECTS = 1u << 10 /* opaque, but its words show all functions that it calls itself */
+	FOUND_OPAQUE_OBJECTS = 1u << 10 /* opaque SQL whose words show all functions that it calls directly */
 };
 
 /* The meaning of the next word, by the words of the statement so far. */
@@ -358,22 +359,23 @@ enum last { LAST_OTHER, LAST_NEW, LAST_CAST, LAST_FOR, LAST_STRING };
 struct reader {
 	const struct risk_names *names;
 	struct sql_lexer lexer;
-	struct risk risk, relation_risk; /* found so far; risks of relations are not due to calls */
+	struct risk risk, relation_risk; /* found so far: risk of calls, relation_risk of relations */
 	unsigned found; /* enum found */
 	enum statement statement;
-	bool is_body; /* in the text of a DO: statements may begin at any word, and a string is only a string */
-	/* the last token was a dot; an INTO that comes now is that of INSERT or MERGE */
-	bool is_after_dot, is_into_harmless;
+	bool is_body; /* in the text of a DO: statements may begin at any word, and strings are not read as SQL */
+	bool is_after_dot; /* the last token was a dot */
+	bool is_into_harmless; /* if the next word is INTO, it belongs to INSERT or MERGE */
 	bool is_naming; /* in CREATE FUNCTION: the next name before a parenthesis is the new function's */
 	bool has_distinct, is_after_distinct;
 	uint64_t selects; /* bit N: there was a SELECT in the Nth of the open parentheses */
 	unsigned depth;
 	struct risk if_called; /* the last name's risk as a function; counts if a parenthesis follows */
-	/* the last name is new: FOUND_NEW_CALL counts if a parenthesis follows, the others if no dot does */
+	/* bits of enum found for the last name, if it is new. FOUND_NEW_CALL counts if a parenthesis follows; the other
+	 * bits count if no dot follows. */
 	unsigned if_new;
-	unsigned may_be, last_may_be; /* what a name may be here (MAY_BE_...); what the last one may have been */
+	unsigned may_be, last_may_be; /* bits MAY_BE_...; may_be: of the next name, last_may_be: of the last name */
 	enum last last;
-	/* bits as in selects: there was a word of HAS_FROM; in FROM; in a list of CTEs; in CAST( */
+	/* bits as in selects; queries: a HAS_FROM word came; froms: in FROM; withs: in a CTE list; casts: in CAST( */
 	uint64_t queries, froms, withs, casts;
 	uint64_t ctes[CTES_MAX];
 	unsigned cte_count;
@@ -388,16 +390,16 @@ struct reader {
 #define QUERIES "select values table with"
 /* Words that make an EXPLAIN opaque. */
 #define OPAQUE_EXPLAINED "create refresh execute"
-/* Words that begin statements for FOUND_OF_OBJECTS: they may run code of objects that they don't name. */
-#define OF_OBJECTS "alter analyse analyze cluster comment grant refresh reindex revoke security truncate vacuum"
-/* Words that may begin an opaque statement in the text of a DO, besides OF_OBJECTS. */
+/* Words that begin statements for FOUND_OPAQUE_OBJECTS: they may run code of objects that they don't name. */
+#define OPAQUE_OBJECTS "alter analyse analyze cluster comment grant refresh reindex revoke security truncate vacuum"
+/* Words that may begin an opaque statement in the text of a DO, besides OPAQUE_OBJECTS. */
 #define OPAQUE_IN_BODY "execute call deallocate discard do import load prepare reassign reset"
 #define ADJECTIVES "or replace temp temporary local global unlogged unique materialized recursive"
 #define OBJECTS "table view index sequence"
 
 /* A word in lower case, cut to NAME_MAX_LEN bytes, terminated. */
 struct word {
-	char text[NAME_MAX_LEN + 1]; /* has room for four times sixteen bytes, which are written at once */
+	char text[NAME_MAX_LEN + 1]; /* 64 bytes, because word_fold_sixteens() writes 16 bytes at once */
 	size_t len, ascii_len; /* ascii_len: bytes before the first one that is not ASCII */
 	bool is_beyond_ascii;
 };
@@ -438,8 +440,8 @@ word_fold_sixteens(struct word *w, const char *at, size_t len, const char *end)
 }
 
 /*
- * Takes this text, in which two quotes stand for one; the SQL goes on to `end`. Short ASCII words, as nearly all are,
- * are taken sixteen bytes at once.
+ * Sets *w, which is empty, to this text, in which two quotes stand for one. `end` is the end of the SQL. Nearly all
+ * words are short and ASCII; these are taken sixteen bytes at once.
  */
 static void
 word_take(struct word *w, const char *at, size_t len, const char *end)
@@ -469,7 +471,7 @@ note_if(struct reader *r, bool is_so, unsigned found)
 	r->found |= is_so ? found : 0u;
 }
 
-/* Judges what is created or dropped. DDL about OBJECTS runs only code that its words name, and event triggers. */
+/* Judges the kind of object in a CREATE or DROP. With OBJECTS, DDL runs only event triggers and code that it names. */
 static void
 judge_object(struct reader *r, const struct word *w)
 {
@@ -478,7 +480,7 @@ judge_object(struct reader *r, const struct word *w)
 	if (r->statement != STATEMENT_NAMES_OBJECT || text_is_one_of(word, ADJECTIVES))
 		return;
 	r->statement = STATEMENT_GOES_ON;
-	r->found |= text_is_one_of(word, OBJECTS) ? FOUND_DDL | FOUND_WRITE : FOUND_OF_OBJECTS;
+	r->found |= text_is_one_of(word, OBJECTS) ? FOUND_DDL | FOUND_WRITE : FOUND_OPAQUE_OBJECTS;
 	r->is_naming = text_is_one_of(word, "function procedure aggregate");
 }
 
@@ -492,7 +494,7 @@ judge_first(struct reader *r, const struct word *w)
 	else if (r->is_body) {
 		judge_object(r, w);
 		note_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
-		note_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
+		note_if(r, text_is_one_of(word, OPAQUE_OBJECTS), FOUND_OPAQUE_OBJECTS);
 		if (r->statement == STATEMENT_BEGINS)
 			r->statement = STATEMENT_GOES_ON;
 	} else {
@@ -500,16 +502,16 @@ judge_first(struct reader *r, const struct word *w)
 			       : IS(w, "explain") ? STATEMENT_EXPLAINS
 						  : STATEMENT_GOES_ON;
 		if (!text_is_one_of(word, PLAIN)) {
-			bool is_of_objects = text_is_one_of(word, OF_OBJECTS);
+			bool has_opaque_objects = text_is_one_of(word, OPAQUE_OBJECTS);
 
-			note_if(r, is_of_objects, FOUND_OF_OBJECTS);
-			note_if(r, !is_of_objects && r->statement != STATEMENT_IS_DO, FOUND_OPAQUE);
+			note_if(r, has_opaque_objects, FOUND_OPAQUE_OBJECTS);
+			note_if(r, !has_opaque_objects && r->statement != STATEMENT_IS_DO, FOUND_OPAQUE);
 		}
 		r->found |= text_is_one_of(word, QUERIES) ? FOUND_READ : FOUND_EFFECTS;
 	}
 }
 
-/* Returns false if the word is certainly none of those that judge_statement() looks for anywhere in a statement: no
+/* Returns false if the word is certainly none of those that judge_keyword() looks for anywhere in a statement: no
  * such word has this first letter and this length. */
 static bool
 may_be_looked_for(const struct word *w)
@@ -522,10 +524,10 @@ may_be_looked_for(const struct word *w)
 	return (lengths[w->text[0] & 31] >> (w->len < 15 ? w->len : 15) & 1) != 0;
 }
 
-/* Judges words that mean something by themselves. They may be quoted, too, as a false alarm is cheap. A word that is
- * added here must be added to may_be_looked_for(), too. */
+/* Judges words that mean something by themselves, even if they are quoted, because a false alarm is cheap. A word that
+ * is added here must be added to may_be_looked_for(), too. */
 static void
-judge_statement(struct reader *r, const struct word *w)
+judge_keyword(struct reader *r, const struct word *w)
 {
 	bool is_into = !r->is_into_harmless && !r->is_body && IS(w, "into");
 
@@ -541,7 +543,7 @@ judge_statement(struct reader *r, const struct word *w)
 	note_if(r, IS(w, "insert") || IS(w, "update") || IS(w, "delete") || IS(w, "merge") || IS(w, "copy"),
 		FOUND_WRITE);
 	note_if(r, IS(w, "prepared"), FOUND_OPAQUE); /* COMMIT PREPARED may make code */
-	/* Answers leave out objects in these schemas. */
+	/* The answer about the code (database_code.h) leaves out objects in temporary schemas. */
 	note_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
 	note_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
 	/* After SELECT, INSERT is a column's name. */
@@ -550,24 +552,26 @@ judge_statement(struct reader *r, const struct word *w)
 		r->selects |= UINT64_C(1) << r->depth;
 }
 
-/* Notes what a name may be after a word with these roles; `at` is what the word itself may be. */
+/* Notes what a name may be after a word with these roles. own_may_be: what the word itself may be. */
 static void
-note_place_after(struct reader *r, unsigned roles, unsigned at)
+note_place_after(struct reader *r, unsigned roles, unsigned own_may_be)
 {
 	uint64_t here = UINT64_C(1) << r->depth;
 	bool is_query = (r->queries & here) != 0 || (r->is_body && r->depth == 0);
 	bool is_from = (roles & AFTER_FROM) != 0 && is_query && !r->is_after_distinct;
 	unsigned no_call = AFTER_NO_CALL | ((r->found & FOUND_DDL) != 0 ? AFTER_NO_CALL_IN_DDL : 0u);
 	unsigned relation = AFTER_RELATION | (r->is_body ? 0u : AFTER_INTO);
-	bool is_call = (at & MAY_BE_RELATION) != 0 ? (roles & AFTER_LATERAL) != 0 : (roles & no_call) == 0;
+	bool is_call = (own_may_be & MAY_BE_RELATION) != 0 ? (roles & AFTER_LATERAL) != 0 : (roles & no_call) == 0;
 
 	r->may_be = (is_call ? MAY_BE_CALL : 0u) | (is_from || (roles & relation) != 0 ? MAY_BE_RELATION : 0u) |
 		    ((roles & AFTER_CTE) != 0 ? MAY_BE_CTE : 0u);
 	r->is_after_distinct = (roles & AFTER_DISTINCT) != 0;
 	r->has_distinct = r->has_distinct || r->is_after_distinct;
 	r->queries |= (roles & HAS_FROM) != 0 ? here : 0;
-	r->froms = is_from ? r->froms | here : (roles & ENDS_FROM) != 0 ? r->froms & ~here : r->froms;
-	r->withs = (roles & AFTER_CTE) != 0 ? r->withs | here : (roles & ENDS_WITH) != 0 ? r->withs & ~here : r->withs;
+	r->froms = is_from ? r->froms | here : (roles & ENDS_FROM_LIST) != 0 ? r->froms & ~here : r->froms;
+	r->withs = (roles & AFTER_CTE) != 0	   ? r->withs | here
+		   : (roles & ENDS_WITH_LIST) != 0 ? r->withs & ~here
+						   : r->withs;
 }
 
 /* Called when the last name has ended without a dot after it. */
@@ -606,29 +610,29 @@ static void
 judge_name(struct reader *r, const struct word *w, uint64_t hash)
 {
 	bool was_after_distinct = r->is_after_distinct;
-	unsigned at = r->may_be;
+	unsigned own_may_be = r->may_be;
 	uint64_t known;
 
-	if (r->names->known_count == 0 || r->names->has_unknown) {
+	if (r->names->known_count == 0 || r->names->is_known_incomplete) {
 		r->found |= FOUND_EFFECTS;
 		return;
 	}
 	hash = known_hash(hash);
 	settle_name(r);
-	r->last_may_be = at;
-	if ((at & MAY_BE_CTE) != 0 && r->cte_count < CTES_MAX)
+	r->last_may_be = own_may_be;
+	if ((own_may_be & MAY_BE_CTE) != 0 && r->cte_count < CTES_MAX)
 		r->ctes[r->cte_count++] = hash;
-	known = *known_place(r->names, w->is_beyond_ascii ? known_hash(hash_of(RISK_BEYOND_ASCII, 1)) : hash);
+	known = *find_known_slot(r->names, w->is_beyond_ascii ? known_hash(hash_of(RISK_BEYOND_ASCII, 1)) : hash);
 	if (known != 0) {
 		r->is_after_distinct = was_after_distinct;
-		note_place_after(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
+		note_place_after(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), own_may_be);
 		judge_known(r, w, (unsigned)(known & ((1u << ROLE_BITS) - 1)));
 		return;
 	}
 	r->last = LAST_NEW;
-	r->if_new = ((at & (MAY_BE_CALL | MAY_BE_CTE)) == MAY_BE_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
-		    ((at & MAY_BE_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
-		    ((at & MAY_BE_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
+	r->if_new = ((own_may_be & (MAY_BE_CALL | MAY_BE_CTE)) == MAY_BE_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
+		    ((own_may_be & MAY_BE_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
+		    ((own_may_be & MAY_BE_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
 	/* after a name comes an alias; in a DO the name may be RETURN, which SQL does not know */
 	r->may_be = r->is_body ? MAY_BE_CALL : 0;
 }
@@ -673,7 +677,7 @@ judge_word(struct reader *r, const struct word *w)
 
 	r->if_called = (struct risk){ 0 };
 	if (r->statement != STATEMENT_GOES_ON || r->is_body || may_be_looked_for(w))
-		judge_statement(r, w);
+		judge_keyword(r, w);
 	else
 		r->is_into_harmless = false;
 	judge_name(r, w, hash);
@@ -686,9 +690,9 @@ judge_word(struct reader *r, const struct word *w)
 	r->is_after_dot = false;
 }
 
-/* Handles what a token that is neither a name nor punctuation ends. */
+/* Ends the last name, because the next token is neither a name nor punctuation. */
 static void
-other_token(struct reader *r)
+end_name(struct reader *r)
 {
 	r->if_called = (struct risk){ 0 };
 	r->is_after_dot = r->is_into_harmless = false;
@@ -720,13 +724,13 @@ read_quoted(struct reader *r, const struct sql_token *t)
 	note_if(r, is_first || is_unicode, FOUND_OPAQUE);
 }
 
-/* A word may follow 1 or 1e5 without a space, but the lexer takes all of it for a number: moves the lexer back. */
+/* Moves the lexer back to the end of 1 or 1e5: if a word follows directly, the lexer has taken that for digits. */
 static void
 read_number(struct reader *r, const struct sql_token *t)
 {
 	const char *p = t->at + (*t->at == '.'), *end = t->at + t->len;
 
-	other_token(r);
+	end_name(r);
 	while (p < end && sql_is(*p, DIGIT))
 		p++;
 	if (end - p >= 2 && sql_fold(*p) == 'e') {
@@ -741,7 +745,7 @@ read_number(struct reader *r, const struct sql_token *t)
 
 static bool read_tokens(struct reader *r);
 
-/* The text of DO. */
+/* Reads the text of a DO. */
 static void
 read_body(struct reader *r, const char *begin, size_t len)
 {
@@ -768,11 +772,11 @@ read_string(struct reader *r, const struct sql_token *t)
 	size_t tag_len;
 	bool is_plain;
 
-	/* Two strings in a row may be one, and each have half of a name. */
-	note_if(r, (r->found & FOUND_OF_OBJECTS) != 0 && (r->last == LAST_STRING || may_hide_calls(t->at, t->len)),
+	/* Two strings in a row may be one string, and each may have half of a name. */
+	note_if(r, (r->found & FOUND_OPAQUE_OBJECTS) != 0 && (r->last == LAST_STRING || may_hide_calls(t->at, t->len)),
 		FOUND_OPAQUE);
 	note_if(r, r->last == LAST_NEW, FOUND_NEW_TYPE); /* type 'literal' */
-	other_token(r);
+	end_name(r);
 	r->last = LAST_STRING;
 	if (r->statement != STATEMENT_IS_DO)
 		return;
@@ -787,7 +791,7 @@ read_string(struct reader *r, const struct sql_token *t)
 }
 
 static void
-judge_run(struct reader *r, const char *run, size_t len)
+judge_operators(struct reader *r, const char *run, size_t len)
 {
 	note_if(r, len > RUN_MAX, FOUND_OPAQUE);
 	for (size_t from = 0; from < len && r->names->count > 0 && len <= RUN_MAX; from++)
@@ -822,7 +826,7 @@ read_punct(struct reader *r, char c)
 	r->is_after_dot = c == '.';
 	r->is_into_harmless = false;
 	r->last = LAST_OTHER;
-	note_if(r, c == '$', FOUND_OPAQUE); /* an error */
+	note_if(r, c == '$', FOUND_OPAQUE); /* PostgreSQL refuses the SQL */
 	if (c == ';') {
 		r->statement = STATEMENT_BEGINS;
 		r->selects = r->queries = r->froms = r->withs = r->casts = 0;
@@ -850,11 +854,11 @@ read_token(struct reader *r, const struct sql_token *t)
 		read_number(r, t);
 		break;
 	case SQL_PARAM:
-		other_token(r);
+		end_name(r);
 		break;
 	case SQL_OPERATOR:
-		other_token(r);
-		judge_run(r, t->at, t->len);
+		end_name(r);
+		judge_operators(r, t->at, t->len);
 		break;
 	default:
 		read_punct(r, *t->at);
@@ -907,8 +911,8 @@ is_sandboxed(const char *language)
 
 /*
  * Returns RISK_KEEPS if code that this text makes may itself keep something in the backend: if the text has, anywhere,
- * a language other than those of is_sandboxed(), or a word that reaches the backend. Functions that the code calls have
- * their own names. Returns 0 otherwise.
+ * a language other than those of is_sandboxed(), or a word that reaches the backend. Functions that the code calls are
+ * judged by their own names. Returns 0 otherwise.
  */
 static unsigned
 risk_of_keeping(const char *sql, size_t len)
@@ -949,7 +953,7 @@ comment_end(const char *at, const char *end)
 	return found == NULL ? end : found + 2;
 }
 
-/* In a Bind, a value's length stands before the value, and may seem to be up to so many bytes of its first word. */
+/* In a Bind, a value's length stands before the value; up to so many of its bytes may look like part of the value. */
 #define SPARE_BYTES 3u
 
 static bool
@@ -1042,8 +1046,8 @@ risk_names_blame(const struct risk_names *names, unsigned part, const char *sql,
 }
 
 /*
- * Looks for words of these commands next to each other, in strings within strings, too. Reads twice, with comments and
- * without, because what looks like the beginning of a comment may stand in a string.
+ * Looks for the words of commands such as CREATE EXTENSION, which stand next to each other, also in strings within
+ * strings. Reads the text twice, with comments and without, because the beginning of a comment may be in a string.
  */
 unsigned
 risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
@@ -1061,11 +1065,11 @@ risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 static bool
 is_one_query(const struct reader *r)
 {
-	return (r->found & (FOUND_READ | FOUND_WRITE | FOUND_DDL | FOUND_OPAQUE | FOUND_OF_OBJECTS | FOUND_NEW_CALL |
-			    FOUND_NEW_RELATION | FOUND_NEW_TYPE | FOUND_EFFECTS)) == FOUND_READ;
+	return (r->found & (FOUND_READ | FOUND_WRITE | FOUND_DDL | FOUND_OPAQUE | FOUND_OPAQUE_OBJECTS |
+			    FOUND_NEW_CALL | FOUND_NEW_RELATION | FOUND_NEW_TYPE | FOUND_EFFECTS)) == FOUND_READ;
 }
 
-/* Returns the risk of opaque SQL. With FOUND_OF_OBJECTS, it has STATE_BACKEND only if objects do (by_objects). */
+/* Returns the risk of opaque SQL. With FOUND_OPAQUE_OBJECTS alone, only by_objects can give STATE_BACKEND to it. */
 static unsigned
 risk_of_opaque(const struct reader *r)
 {
@@ -1079,7 +1083,8 @@ risk_of_opaque(const struct reader *r)
 }
 
 /*
- * Adds the risk of SQL to *risk and *new_risk. Returns false if it does not end properly: PostgreSQL then refuses it.
+ * Adds the SQL's risk to *risk, and that of its new names to *new_risk. Returns false if the SQL does not end properly;
+ * PostgreSQL then refuses the SQL.
  */
 static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
@@ -1100,9 +1105,9 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0);
 	if ((*risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		*risk |= names->all;
-	*risk |= (r.found & (FOUND_OPAQUE | FOUND_OF_OBJECTS)) != 0 ? risk_of_opaque(&r)
-		 : (r.found & FOUND_BODY) != 0			    ? risk_names_of_text(names, sql, len)
-								    : 0;
+	*risk |= (r.found & (FOUND_OPAQUE | FOUND_OPAQUE_OBJECTS)) != 0 ? risk_of_opaque(&r)
+		 : (r.found & FOUND_BODY) != 0				? risk_names_of_text(names, sql, len)
+									: 0;
 	*risk |= is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS;
 	return true;
 }
@@ -1122,18 +1127,18 @@ has_doubtful_backslash(const char *sql, size_t len)
 unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
-	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
+	bool has_backslash = memchr(sql, '\\', len) != NULL, ends_properly;
 	unsigned risk = with_calls(names->any_sql), new_risk = 0;
 	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
 		return opaque | risk_names_of_text(names, sql, len);
-	is_read = read_sql(names, sql, len, false, &risk, &new_risk);
+	ends_properly = read_sql(names, sql, len, false, &risk, &new_risk);
 	if (has_backslash)
-		is_read = read_sql(names, sql, len, true, &risk, &new_risk) || is_read;
+		ends_properly = read_sql(names, sql, len, true, &risk, &new_risk) || ends_properly;
 	if (((risk | new_risk) & ~(unsigned)RISK_CONTEXT) != 0) /* SQL that touches the session does more than read */
 		risk |= RISK_EFFECTS;
-	return is_read ? risk | new_risk : opaque | risk_names_of_text(names, sql, len);
+	return ends_properly ? risk | new_risk : opaque | risk_names_of_text(names, sql, len);
 }
 
 unsigned

@@ -9,7 +9,7 @@
 #define ROLE_NAME_MAX 63u /* bytes of a name that PostgreSQL keeps */
 
 struct role_version {
-	uint64_t role; /* a hash of its name */
+	uint64_t role_hash; /* a hash of the role's name in hexadecimal */
 	uint64_t version;
 };
 
@@ -42,7 +42,7 @@ by_role(const void *a, const void *b)
 {
 	const struct role_version *x = a, *y = b;
 
-	return (x->role > y->role) - (x->role < y->role);
+	return (x->role_hash > y->role_hash) - (x->role_hash < y->role_hash);
 }
 
 void
@@ -66,7 +66,7 @@ role_settings_version(const struct role_settings *all, const char *role)
 		hex[2 * i] = digits[(uint8_t)role[i] >> 4];
 		hex[2 * i + 1] = digits[(uint8_t)role[i] & 15];
 	}
-	key.role = XXH3_64bits(hex, 2 * len);
+	key.role_hash = XXH3_64bits(hex, 2 * len);
 	if (all->count > 0)
 		found = bsearch(&key, all->versions, all->count, sizeof(key), by_role);
 	both[1] = found == NULL ? 0 : found->version;

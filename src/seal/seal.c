@@ -11,11 +11,11 @@
 
 /*
  * The statements of a wash, in the order in which they are sent. The role that the session acts as may lack rights for
- * later ones, so that role is reset first; then PostgreSQL refuses none of them, and after RESET ALL the session's
- * settings (search_path, for one) can't change their meaning. Statements that are planned (WASH_QUERIES) come after
- * settings of their own: with a client's jit or isolation level they could be compiled for seconds, or wait for other
- * transactions. The others are utility commands, which gain nothing from being prepared; so no prepared statement is
- * needed, whose name clients could see. Functions are in FROM, so that their row has no column. Each statement has
+ * some statements, so the role is reset first; then PostgreSQL refuses no statement. After RESET ALL, the session's
+ * settings (such as search_path) can't change what a statement means. Statements that are planned (WASH_QUERIES) come
+ * after settings of their own: with a client's jit or isolation level they could be compiled for seconds, or wait for
+ * other transactions. The others are utility commands, which gain nothing from being prepared. So no statement is
+ * prepared; clients could see its name. Functions are in FROM, so that their rows have no columns. Each statement has
  * MESSAGE_OURS, for pg_stat_statements.
  */
 #define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_POINT_SEED)
@@ -41,8 +41,8 @@ static const struct {
 			  " FROM pg_catalog.pg_prepared_statements"
 			  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_PLACEHOLDER
 			  "' GROUP BY 1" },
-	/* There is one scan for all names, because this is planned each time: to plan several would take longer than to
-	 * run them. */
+	/* A single scan looks for all three names, because the query is planned each time, and planning several scans
+	 * would take longer than running them. */
 	{ STATE_REMOTE, "SELECT " MESSAGE_OURS
 			"CASE proname WHEN 'dblink_get_connections' THEN 'd' WHEN 'postgres_fdw_handler' THEN 'h'"
 			" ELSE 'f' END, pronamespace::pg_catalog.regnamespace::pg_catalog.text,"

@@ -16,7 +16,7 @@
 
 #define OUT_MAX 16384
 #define ERR_MAX 512
-#define READS_MAX 64 /* reads at a time: a command that writes without end must not hold up the loop */
+#define READS_MAX 64 /* reads in a turn of the loop, so a command that writes without end does not hold up the loop */
 #define TIMEOUT_US (30 * US_PER_S)
 #define OURS 4 /* variables that pgweir adds to the environment */
 #define VARIABLE_MAX ((size_t)512)
@@ -24,14 +24,14 @@
 struct password_process {
 	pid_t pid; /* also its process group */
 	int out, err;
-	uint64_t end_us;
+	uint64_t deadline_us;
 	bool is_late;
 	size_t out_len, err_len;
 	char out_bytes[OUT_MAX + 1], err_bytes[ERR_MAX + 1]; /* wiped when the process is freed */
 };
 
 /* Returns the environment for the command: the variables in `ours`, then pgweir's own environment without those that
- * are listed in hidden[]. The caller frees the array. Returns NULL without memory. */
+ * are listed in hidden[]. The caller frees the array. Returns NULL if out of memory. */
 static char **
 make_environment(char ours[OURS][VARIABLE_MAX])
 {
@@ -73,7 +73,7 @@ spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setsigmask(&attributes, &none);
-	/* If an action fails (no memory), nothing is run: the password could go to pgweir's own standard output. */
+	/* If an action fails (no memory), nothing is run, because the password could go to pgweir's own output. */
 	if ((r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO)) == 0)
@@ -140,7 +140,7 @@ password_process_new(const struct password_request *request, uint64_t now_us, st
 		return NULL;
 	}
 	process->pid = pid;
-	process->end_us = now_us + TIMEOUT_US;
+	process->deadline_us = now_us + TIMEOUT_US;
 	return process;
 }
 
@@ -210,7 +210,7 @@ password_process_poll(struct password_process *process, uint64_t now_us, char **
 	drain(process->out, process->out_bytes, OUT_MAX, &process->out_len);
 	drain(process->err, process->err_bytes, ERR_MAX, &process->err_len);
 	if (gone == 0) {
-		if (now_us >= process->end_us) {
+		if (now_us >= process->deadline_us) {
 			process->is_late = true;
 			kill(-process->pid, SIGKILL);
 		}

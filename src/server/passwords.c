@@ -82,7 +82,7 @@ passwords_free(struct passwords *p)
 
 /* --- answers --- */
 
-/* Answers the asks that wait now. Counts them first, because an answer may make another server ask, or stop asking. */
+/* Answers the asks that wait now, but none that are added meanwhile: an answer may make a server ask again. */
 static void
 answer_asks(struct password_entry *e, const struct fail *why)
 {
@@ -137,8 +137,8 @@ is_good(const struct password_entry *e)
 }
 
 /*
- * Runs the command. Does nothing if it runs already, must wait after a failure, or too many others run; then
- * passwords_tick() tries again.
+ * Runs the command. Does nothing if the command runs already or must wait after a failure, or if too many other
+ * commands run; then passwords_tick() tries again.
  */
 static void
 run_command(struct password_entry *e)
@@ -164,7 +164,7 @@ on_timer(void *arg)
 	struct fail why;
 	int r;
 
-	if (e->process == NULL) { /* a server asked while the command must wait after a failure */
+	if (e->process == NULL) { /* passwords_get() has started the timer, because a server has asked */
 		if (*e->of->now_us < e->not_before_us)
 			answer_asks(e, &e->why);
 		else
@@ -199,7 +199,7 @@ find(const struct passwords *p, const struct password_request *o)
 	return NULL;
 }
 
-/* Returns NULL without memory. */
+/* Returns NULL if out of memory. */
 static struct password_entry *
 add(struct passwords *p, const struct password_request *o)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOSSES_TOLD 3u /* lost connections in a second that get a line of their own */
+#define LOSSES_LOGGED 3u /* lost connections in a second that get a line of their own */
 
 int
 server_step_logged(struct server *srv, enum server_event ev, enum server_state to)
@@ -167,7 +167,7 @@ note_loss(struct server *srv, const struct fail *why)
 	l->why = *why;
 	memcpy(l->address, srv->address, sizeof(l->address));
 	l->total++;
-	return ++l->count <= LOSSES_TOLD;
+	return ++l->count <= LOSSES_LOGGED;
 }
 
 void
@@ -178,7 +178,7 @@ server_losses_log(const struct server_env *env, uint64_t now_us)
 
 	if (l->since_us == 0 || now_us - l->since_us < US_PER_S)
 		return;
-	if (l->count > LOSSES_TOLD)
+	if (l->count > LOSSES_LOGGED)
 		log_event(env->log, LOG_LEVEL_WARNING, &about,
 			  "%s: %s; %" PRIu32 " server connections were lost within a second, and %s failed with them",
 			  l->why.sqlstate, l->why.text, l->count,
@@ -189,8 +189,8 @@ server_losses_log(const struct server_env *env, uint64_t now_us)
 void
 server_fail(struct server *srv, const struct fail *why)
 {
-	struct fail told = *why; /* the failure as the log shows it */
-	const struct log_about about = server_about(srv, "server_lost", &told);
+	struct fail logged = *why; /* the failure as the log shows it */
+	const struct log_about about = server_about(srv, "server_lost", &logged);
 	enum server_state was = srv->state;
 	enum log_level level = was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
 
@@ -202,8 +202,8 @@ server_fail(struct server *srv, const struct fail *why)
 		server_condemn(srv, SERVER_IN_DOUBT);
 		return;
 	}
-	server_get_last_words(srv, &told);
-	if (!note_loss(srv, &told) && srv->end_log_line == END_LOG_LINE_OF_ITS_OWN)
+	server_get_last_words(srv, &logged);
+	if (!note_loss(srv, &logged) && srv->end_log_line == END_LOG_LINE_OF_ITS_OWN)
 		srv->end_log_line = END_LOG_LINE_OF_MANY;
 	server_free_parts(srv);
 	if (was == SV_LENT)
@@ -214,7 +214,7 @@ server_fail(struct server *srv, const struct fail *why)
 		level = LOG_LEVEL_DEBUG;
 	if (srv->end_log_line != END_LOG_LINE_OF_BORROWER && log_is_enabled(srv->env->log, level))
 		log_event(srv->env->log, level, &about, "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id,
-			  srv->address, srv->target->database, srv->target->user, told.sqlstate, told.text);
+			  srv->address, srv->target->database, srv->target->user, logged.sqlstate, logged.text);
 	server_finish_closing(srv);
 }
 
@@ -268,7 +268,7 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 {
 	if (server_step(srv, SE_LEND) < 0)
 		return -1;
-	/* This borrower can neither get an answer to the last borrower's messages, nor be hit by a cancel for it. */
+	/* This borrower must get no answer to the last borrower's messages, and no cancel of the last borrower's. */
 	assert(srv->borrower == NULL && srv->ledger.count == 0 && srv->cancel == NULL);
 	srv->borrower = borrower;
 	if (srv->loan.ddl !=

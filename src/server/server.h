@@ -379,7 +379,7 @@ struct server {
 	/* how many bytes at the beginning of `carry` were matched with the ledger already, but not passed to the
 	 * borrower yet */
 	uint32_t ledgered_len;
-	struct buf carry; /* an incomplete message; or messages that wait for others to come: see awaits_report() */
+	struct buf carry; /* an incomplete message; or messages that wait for others: see hold_error_for_report() */
 	/* --- identity --- */
 	uint64_t id;
 	uint32_t pid; /* the backend's PID */

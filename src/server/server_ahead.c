@@ -5,7 +5,7 @@
 /* Takes the next reply out of *kinds, a list with four bits for each reply (struct policy_ahead), and writes it to *o.
  * Returns false at the end of the list. */
 static bool
-next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
+take_next_reply(const struct server *srv, uint32_t *kinds, struct owed *o)
 {
 	*o = (struct owed){ .kind = (uint8_t)((*kinds & 15) - 1), .to = OWED_TO_NOBODY };
 	*kinds >>= 4;
@@ -32,7 +32,7 @@ server_disown_ahead(struct server *srv)
 		return;
 	ledger_end_ahead(&srv->ledger);
 	for (uint32_t i = 0; i < conn->ahead_count; i++)
-		for (uint32_t kinds = conn->ahead[i].kinds; next_kind(srv, &kinds, &o);)
+		for (uint32_t kinds = conn->ahead[i].kinds; take_next_reply(srv, &kinds, &o);)
 			ledger_enter(&srv->ledger, o);
 	policy_forget_ahead(conn);
 }
@@ -45,7 +45,7 @@ server_disown_ahead_to_front(struct server *srv)
 	size_t count = 0;
 
 	for (uint32_t i = 0; i < conn->ahead_count; i++)
-		for (uint32_t kinds = conn->ahead[i].kinds; next_kind(srv, &kinds, &o);)
+		for (uint32_t kinds = conn->ahead[i].kinds; take_next_reply(srv, &kinds, &o);)
 			all[count++] = o;
 	while (count > 0)
 		ledger_enter_first(&srv->ledger, all[--count]);

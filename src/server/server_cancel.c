@@ -2,8 +2,8 @@
  * src/server/server_cancel.c - cancels a server connection's present request (protocol chapter, "Canceling Requests in
  * Progress"): opens a connection to the same address, sends a CancelRequest of at least 16 bytes, and waits until
  * PostgreSQL closes that connection. Only then has the signal been sent, and only then may the server connection serve
- * another client. PostgreSQL may carry out a cancel that was sent and never confirmed at any later time, so the server
- * connection is then closed and never lent again.
+ * another client. If a cancel was sent and never confirmed, PostgreSQL may still carry it out at any later time, so the
+ * server connection is closed and never lent again.
  *
  * The key is a secret, so a cancel for a TLS connection uses TLS, too. Cancel requests for clients of other pgweir
  * processes are sent by the same code, without TLS.
@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum cancelling_step {
-	CANCELLING_PREPARES,
+	CANCELLING_PREPARES, /* dials, or shakes hands */
 	CANCELLING_ASKS_FOR_TLS, /* SSLRequest was sent, and is not answered yet */
 	CANCELLING_SENT /* a part of the packet was sent, or all of it */
 };
@@ -27,7 +27,7 @@ enum cancelling_step {
 struct server_cancelling {
 	struct stream stream; /* must be first: see stream_ops */
 	struct server *srv; /* NULL if the server has ended, or if the request is for a client of another process */
-	struct server_cancelling *next_of_all, **to_here; /* in the list of all */
+	struct server_cancelling *next_of_all, **to_here; /* in the list server_env.cancelling */
 	struct dial *dial;
 	struct timer timer;
 	struct tls_session *tls; /* NULL without TLS, and after the handshake has taken it over */
@@ -43,7 +43,7 @@ struct server_cancelling {
 };
 
 static void
-cancelling_free_later(struct deferred_entry *g)
+free_cancelling(struct deferred_entry *g)
 {
 	struct server_cancelling *c =
 	    (struct server_cancelling *)((char *)g - offsetof(struct server_cancelling, deferred));
@@ -84,7 +84,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 	*c->to_here = c->next_of_all;
 	if (c->next_of_all != NULL)
 		c->next_of_all->to_here = c->to_here;
-	deferred_free(c->env->deferred_frees, &c->deferred, cancelling_free_later);
+	deferred_free(c->env->deferred_frees, &c->deferred, free_cancelling);
 	if (c->done != NULL)
 		c->done(is_confirmed, c->why, c->arg);
 	if (srv == NULL)
@@ -219,7 +219,7 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 	return c;
 }
 
-/* Starts the timeout of the cancel, whose connection is being dialed. Returns 0, or -1 without memory: c is freed. */
+/* Starts the timeout of c, whose connection is being dialed. Returns 0, or -1 if out of memory; then frees c. */
 static int
 begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {
@@ -227,7 +227,7 @@ begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel
 	if (c->dial == NULL || timer_try_start(&c->timer, timeout_us) < 0) {
 		dial_cancel(c->dial);
 		tls_session_free(c->tls);
-		cancelling_free_later(&c->deferred);
+		free_cancelling(&c->deferred);
 		return -1;
 	}
 	c->to_here = c->env->cancelling;

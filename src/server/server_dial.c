@@ -14,7 +14,7 @@
 
 #define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* bytes of all that a server may send during the login */
 
-/* Starts the connection again, with the host at host_index. Returns 0, or -1 without memory. */
+/* Starts the connection again, with the host at host_index. Returns 0, or -1 if out of memory. */
 static int
 redial(struct server *srv)
 {
@@ -25,7 +25,7 @@ redial(struct server *srv)
 	srv->login = NULL;
 	buf_fini(&srv->carry);
 	srv->bytes_in = srv->ledger.body_left = 0;
-	/* Forgets what the last host has sent: on the next host, its cancel key would hit another client's process. */
+	/* Forgets what the last host has sent: its cancel key would hit another client's process on the next host. */
 	if (gucs_move(&srv->gucs, empty) < 0)
 		return -1;
 	srv->pid = 0;
@@ -42,7 +42,7 @@ server_host_address(const struct upstream_host *h, char out[static SERVER_ADDRES
 }
 
 static uint64_t
-due_us(const struct server *srv, size_t index)
+host_due_us(const struct server *srv, size_t index)
 {
 	char address[SERVER_ADDRESS_MAX];
 
@@ -72,7 +72,7 @@ server_set_first_host(struct server *srv, uint32_t turn, const struct upstream_h
 	if (count == 1)
 		return;
 	for (srv->hosts_passed = 0; srv->hosts_passed < count; srv->hosts_passed++) {
-		uint64_t at_us = due_us(srv, srv->host_index);
+		uint64_t at_us = host_due_us(srv, srv->host_index);
 
 		if (at_us <= srv->created_us)
 			return;
@@ -94,14 +94,14 @@ find_next_host(struct server *srv)
 	while (srv->hosts_passed + 1 < count) {
 		srv->hosts_passed++;
 		srv->host_index = (srv->host_index + 1) % count;
-		if (due_us(srv, srv->host_index) <= *srv->env->now_us)
+		if (host_due_us(srv, srv->host_index) <= *srv->env->now_us)
 			return true;
 	}
 	return false;
 }
 
 static struct password_request
-order_of(const struct server *srv)
+password_request_of(const struct server *srv)
 {
 	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
 
@@ -123,15 +123,15 @@ void
 server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct fail kept = *why;
-	struct password_request order = order_of(srv);
+	struct password_request request = password_request_of(srv);
 
-	if (kind == CF_AUTH && order.command != NULL)
-		passwords_note_refused(srv->env->passwords, &order);
+	if (kind == CF_AUTH && request.command != NULL)
+		passwords_note_refused(srv->env->passwords, &request);
 	if (kind == CF_TIMEOUT || kind == CF_DNS)
 		hosts_note_silent(srv->env->hosts, srv->address, *srv->env->now_us);
 	else
 		hosts_note_answer(srv->env->hosts, srv->address);
-	/* if no host is left, or this host has too many connections, its failure is the failure of the whole attempt */
+	/* if no host is left, or if this host has too many connections, *why is the failure of the whole attempt */
 	if (kind != CF_TOO_MANY && find_next_host(srv)) {
 		if (srv->env->owner_ops->host_failed != NULL)
 			srv->env->owner_ops->host_failed(srv, kind, &kept);
@@ -261,25 +261,25 @@ on_password(const char *password, const struct fail *failed, void *arg)
 int
 server_dial_host(struct server *srv)
 {
-	struct password_request order = order_of(srv);
+	struct password_request request = password_request_of(srv);
 	const char *password;
 
 	assert(srv->state == SV_DIALING && srv->dial == NULL && srv->host_index < srv->target->upstream->host_count);
 	event_del(srv->login_timer); /* the timer may still run for the previous host */
 	server_host_address(&srv->target->upstream->hosts[srv->host_index], srv->address);
 	hosts_note_attempt(srv->env->hosts, srv->address, srv->target->connect_timeout_us, *srv->env->now_us);
-	if (order.command == NULL)
+	if (request.command == NULL)
 		return dial_now(srv);
 	srv->ask.done = on_password;
 	srv->ask.arg = srv;
-	password = passwords_get(srv->env->passwords, &order, &srv->ask);
+	password = passwords_get(srv->env->passwords, &request, &srv->ask);
 	if (password == NULL) /* on_password() is called later; the time for this host begins then */
 		return srv->ask.entry != NULL ? 0 : -1;
 	return take_password(srv, password) == 0 ? dial_now(srv) : -1;
 }
 
 static void
-settled(void *arg, const struct owed *o, enum owed_end how)
+on_settled(void *arg, const struct owed *o, enum owed_end how)
 {
 	struct server *srv = arg;
 
@@ -287,7 +287,7 @@ settled(void *arg, const struct owed *o, enum owed_end how)
 }
 
 static void
-answer_local(void *arg, const struct owed *o)
+on_local_due(void *arg, const struct owed *o)
 {
 	struct server *srv = arg;
 
@@ -295,15 +295,15 @@ answer_local(void *arg, const struct owed *o)
 }
 
 static void
-overtaken(void *arg)
+on_overtaken(void *arg)
 {
 	server_disown_ahead(arg);
 }
 
-static const struct ledger_ops ledger_ops = { settled, answer_local, overtaken };
+static const struct ledger_ops ledger_ops = { on_settled, on_local_due, on_overtaken };
 
 static void
-login_done(struct server *srv)
+finish_login(struct server *srv)
 {
 	assert(srv->dial == NULL && srv->borrower == NULL && srv->ledger.count == 0);
 	event_free(srv->login_timer);
@@ -322,7 +322,7 @@ login_done(struct server *srv)
  * follows the E (report_fork_failure_to_client()). As with too many connections, a later attempt may succeed.
  */
 static void
-malformed(struct server *srv, const uint8_t *bytes, size_t len)
+fail_malformed(struct server *srv, const uint8_t *bytes, size_t len)
 {
 	bool is_line = bytes[0] == 'E' && bytes[1] >= ' ';
 	const uint8_t *end = memchr(bytes, '\n', len);
@@ -336,7 +336,7 @@ malformed(struct server *srv, const uint8_t *bytes, size_t len)
 	server_login_failed(srv, is_line ? CF_TOO_MANY : CF_OTHER, !is_line, &why);
 }
 
-/* Handles all whole messages of a login. Returns the bytes used, or -1 if srv was closed or dials another host. */
+/* Handles all whole messages of a login. Returns how many bytes were used, or -1 if srv has ended or dials again. */
 ssize_t
 server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 {
@@ -370,7 +370,7 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 			continue;
 		}
 		if (r == FRAME_BAD || f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
-			malformed(srv, p + at, len - at);
+			fail_malformed(srv, p + at, len - at);
 			return -1;
 		}
 		if (len - at < FRAME_HEAD_LEN + (size_t)f.body_len)
@@ -384,16 +384,17 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 		if (step == LOGIN_GOES_ON)
 			continue;
 		if (at < len) {
-			/* A backend that is terminated at once sends an error. Only errors, notices and reports are
-			 * allowed here. */
-			bool is_news = memchr("ENS", p[at], 3) != NULL;
+			/* A backend that is terminated at once sends an error, perhaps after notices and reports. Other
+			 * messages violate the protocol. */
+			bool is_backend_end = memchr("ENS", p[at], 3) != NULL;
 
-			fail_set(&why, is_news ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,
-				 is_news ? "ended a connection right after its login" : "sent bytes after its login");
-			server_login_failed(srv, CF_OTHER, !is_news, &why);
+			fail_set(&why, is_backend_end ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,
+				 is_backend_end ? "ended a connection right after its login"
+						: "sent bytes after its login");
+			server_login_failed(srv, CF_OTHER, !is_backend_end, &why);
 			return -1;
 		}
-		login_done(srv);
+		finish_login(srv);
 		return srv->state == SV_DEAD ? -1 : (ssize_t)at;
 	}
 	return (ssize_t)at;

@@ -79,9 +79,9 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 bool
 server_plans_suit(const struct server *srv, struct gucs *gucs)
 {
-	struct gucs *of = srv->plan_gucs;
+	struct gucs *planned = srv->plan_gucs;
 
-	return of == NULL || of == gucs ||
-	       (gucs_context(of) != GUCS_CONTEXT_NONE && gucs_context(of) == gucs_context(gucs)) ||
-	       gucs_plan_alike(of, gucs);
+	return planned == NULL || planned == gucs ||
+	       (gucs_context(planned) != GUCS_CONTEXT_NONE && gucs_context(planned) == gucs_context(gucs)) ||
+	       gucs_plan_alike(planned, gucs);
 }

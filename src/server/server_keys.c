@@ -39,7 +39,7 @@ keys_derive(struct work *w)
 }
 
 static void
-derived(struct work *w)
+on_derived(struct work *w)
 {
 	struct server_keys *k = keys_of(w);
 
@@ -64,10 +64,10 @@ server_keys_derive(const struct server_env *env, const char *password, const uin
 	k->salt_len = salt_len;
 	k->iterations = iterations;
 	k->work.run = keys_derive;
-	k->work.done = derived;
+	k->work.done = on_derived;
 	k->done = done;
 	k->arg = arg;
-	k->result = fail_set(&k->why, "57P01", "pgweir is shutting down"); /* the result if it never runs */
+	k->result = fail_set(&k->why, "57P01", "pgweir is shutting down"); /* if the work never runs */
 	if (helpers_submit(env->helpers, env->inbox, &k->work, WORK_BEGUN) == 0)
 		return k;
 	free_keys(k);

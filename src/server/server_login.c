@@ -27,7 +27,7 @@ enum login_phase {
 	LP_SASL_KEYS, /* a thread derives the keys */
 	LP_SASL_FINAL,
 	LP_SASL_VERIFIED,
-	LP_TOKEN_MADE, /* a thread makes the first token */
+	LP_MAKING_TOKEN, /* a thread makes the first token */
 	LP_TOKEN_SENT,
 	LP_TOKENS_VERIFIED,
 	LP_AUTHENTICATED,
@@ -90,7 +90,7 @@ put_startup(struct buf *b, const struct server_target *t)
 		wire_set_u32(b->bytes + begun, (uint32_t)(b->len - begun));
 }
 
-/* Sends b. Fails at once without memory: the login would otherwise wait for the answer until connect_timeout. */
+/* Sends b. Fails at once if out of memory, because the login would otherwise wait until connect_timeout. */
 static int
 send_all(struct server *srv, const struct buf *b, struct fail *why)
 {
@@ -131,7 +131,7 @@ password_of(const struct server *srv)
 	return srv->secret != NULL ? srv->secret->password : srv->target->password;
 }
 
-/* Returns the keys to use: those of the output of password_command, which are for this login alone, or the pool's. */
+/* Returns the keys to use: those of password_command's output, which are for this login alone; or else the pool's. */
 static struct scram_keys *
 keys_of(const struct server *srv)
 {
@@ -153,7 +153,7 @@ send_password(struct server *srv, const void *bytes, size_t len, struct fail *wh
 }
 
 static int
-no_secret(const struct server *srv, const char *asked, struct fail *why)
+fail_no_secret(const struct server *srv, const char *asked, struct fail *why)
 {
 	fail_set(why, "28P01", "PostgreSQL at %s asks for the password of \"%s\", which pgweir does not know",
 		 srv->address, srv->target->user);
@@ -176,7 +176,7 @@ answer_cleartext(struct server *srv, struct fail *why)
 				      "for scram-sha-256.");
 	}
 	if (password_of(srv) == NULL)
-		return no_secret(srv, "a clear-text password", why);
+		return fail_no_secret(srv, "a clear-text password", why);
 	srv->login->phase = LP_PASSWORD_SENT;
 	return send_password(srv, password_of(srv), strlen(password_of(srv)) + 1, why);
 }
@@ -190,7 +190,7 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 
 	if (known == NULL) {
 		if (password_of(srv) == NULL)
-			return no_secret(srv, "an MD5 password", why);
+			return fail_no_secret(srv, "an MD5 password", why);
 		if (md5_secret(password_of(srv), srv->target->user, secret, why) < 0)
 			return -1;
 		known = secret;
@@ -204,9 +204,9 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 	return r;
 }
 
-/* Adds the server's address to an error of SCRAM, or of a module. Returns -1. */
+/* Adds the server's address to *why, an error of SCRAM or of a module. Returns -1. */
 static int
-method_failed(const struct server *srv, struct fail *why)
+fail_method(const struct server *srv, struct fail *why)
 {
 	struct fail said = *why;
 
@@ -229,7 +229,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 	int r;
 
 	if (!keys_of(srv)->is_set && password_of(srv) == NULL)
-		return no_secret(srv, "SCRAM-SHA-256", why);
+		return fail_no_secret(srv, "SCRAM-SHA-256", why);
 	if (channel.is_tls)
 		channel.end_point_len = tls_end_point(stream_tls(&srv->stream), channel.end_point);
 	l->scram = scram_client_new(&channel, bindings[srv->target->channel_binding], "", NULL);
@@ -237,7 +237,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 		return fail_memory(why, "a SCRAM exchange");
 	mechanism = scram_client_select(l->scram, list, len, why);
 	if (mechanism == NULL || scram_client_first(l->scram, text, why) < 0)
-		return method_failed(srv, why);
+		return fail_method(srv, why);
 	buf_put_str(&b, mechanism);
 	buf_put_u32(&b, (uint32_t)strlen(text));
 	buf_put(&b, text, strlen(text));
@@ -272,9 +272,9 @@ on_keys(const struct scram_keys *keys, const struct fail *failed, void *arg)
 	}
 	*keys_of(srv) = *keys;
 	if (send_proof(srv, &why) < 0) {
-		bool is_short = strncmp(why.sqlstate, "53", 2) == 0; /* there may be memory later */
+		bool is_temporary = strncmp(why.sqlstate, "53", 2) == 0; /* there may be memory later */
 
-		server_login_failed(srv, is_short ? CF_OTHER : CF_AUTH, !is_short, &why);
+		server_login_failed(srv, is_temporary ? CF_OTHER : CF_AUTH, !is_temporary, &why);
 	}
 }
 
@@ -287,11 +287,11 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 	uint32_t iterations;
 
 	if (scram_client_challenge(l->scram, (const char *)in, len, &salt, &salt_len, &iterations, why) < 0)
-		return method_failed(srv, why);
+		return fail_method(srv, why);
 	if (scram_keys_match(keys_of(srv), salt, salt_len, iterations))
 		return send_proof(srv, why);
 	if (password_of(srv) == NULL)
-		return no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
+		return fail_no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
 	/* This happens once per pool and password, because the keys are kept. */
 	l->deriving = server_keys_derive(srv->env, password_of(srv), salt, salt_len, iterations, on_keys, srv, why);
 	l->phase = LP_SASL_KEYS;
@@ -300,13 +300,13 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 
 /* Sends the token that was made. proof: PROOF_RIGHT if PostgreSQL's last token has proved PostgreSQL's identity. */
 static int
-take_token(struct server *srv, enum proof proof, struct fail *why)
+send_token(struct server *srv, enum proof proof, struct fail *why)
 {
 	struct server_login *l = srv->login;
 	const struct buf *token = server_token(l->tokens);
 
 	if (proof != PROOF_RIGHT && proof != PROOF_MORE)
-		return method_failed(srv, why);
+		return fail_method(srv, why);
 	if (!buf_ok(token))
 		return send_all(srv, token, why);
 	l->phase = proof == PROOF_RIGHT ? LP_TOKENS_VERIFIED : LP_TOKEN_SENT;
@@ -316,7 +316,7 @@ take_token(struct server *srv, enum proof proof, struct fail *why)
 static void
 on_token(struct server *srv, enum proof proof, struct fail *why)
 {
-	if (take_token(srv, proof, why) < 0)
+	if (send_token(srv, proof, why) < 0)
 		server_login_failed(srv, CF_AUTH, proof == PROOF_WRONG, why);
 }
 
@@ -324,8 +324,8 @@ static int
 begin_tokens(struct server *srv, uint32_t code, struct fail *why)
 {
 	srv->login->tokens = server_tokens_begin(srv, code, on_token, why);
-	srv->login->phase = LP_TOKEN_MADE;
-	return srv->login->tokens == NULL ? method_failed(srv, why) : 0;
+	srv->login->phase = LP_MAKING_TOKEN;
+	return srv->login->tokens == NULL ? fail_method(srv, why) : 0;
 }
 
 enum connect_failure
@@ -333,7 +333,7 @@ server_login_late(const struct server *srv, struct fail *why)
 {
 	const struct server_login *l = srv->login;
 
-	if (l != NULL && l->phase == LP_TOKEN_MADE) {
+	if (l != NULL && l->phase == LP_MAKING_TOKEN) {
 		fail_set(why, "57P03", "login to PostgreSQL at %s: %s did not answer within connect_timeout",
 			 srv->address, server_tokens_title(l->tokens));
 		return CF_AUTH;
@@ -343,7 +343,7 @@ server_login_late(const struct server *srv, struct fail *why)
 }
 
 static int
-unexpected(const struct server *srv, const char *what, struct fail *why)
+fail_unexpected(const struct server *srv, const char *what, struct fail *why)
 {
 	return fail_set(why, "08P01", "PostgreSQL at %s sent %s at the wrong moment of a login", srv->address, what);
 }
@@ -369,12 +369,12 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
  * the first message.
  */
 static int
-negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
+on_negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
 	struct server_login *l = srv->login;
 
 	if (l->phase != LP_START || l->is_negotiated)
-		return unexpected(srv, "NegotiateProtocolVersion", why);
+		return fail_unexpected(srv, "NegotiateProtocolVersion", why);
 	if (len != 8 || wire_u32(body) != PROTOCOL_3 || l->minor == 0 || wire_u32(body + 4) != 0)
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a wrong NegotiateProtocolVersion", srv->address);
 	l->is_negotiated = true;
@@ -387,50 +387,52 @@ negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why
 }
 
 static int
-let_in(struct server *srv, struct fail *why)
+on_authentication_ok(struct server *srv, struct fail *why)
 {
 	struct server_login *l = srv->login;
 
 	if (l->phase != LP_START && l->phase != LP_PASSWORD_SENT && l->phase != LP_SASL_VERIFIED &&
 	    l->phase != LP_TOKENS_VERIFIED)
-		return unexpected(srv, "AuthenticationOk", why);
+		return fail_unexpected(srv, "AuthenticationOk", why);
 	l->phase = LP_AUTHENTICATED;
 	return 0;
 }
 
 static int
-authentication(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
+on_authentication(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
 	struct server_login *l = srv->login;
 	uint32_t code;
 
 	if (len < 4)
-		return unexpected(srv, "a short Authentication message", why);
+		return fail_unexpected(srv, "a short Authentication message", why);
 	code = wire_u32(body);
 	if (check_bound(srv, code, why) < 0)
 		return -1;
 	switch (code) {
 	case 0:
-		return let_in(srv, why);
+		return on_authentication_ok(srv, why);
 	case 3:
-		return l->phase == LP_START ? answer_cleartext(srv, why) : unexpected(srv, "a password request", why);
+		return l->phase == LP_START ? answer_cleartext(srv, why)
+					    : fail_unexpected(srv, "a password request", why);
 	case 5:
 		return l->phase == LP_START && len == 8 ? answer_md5(srv, body + 4, why)
-							: unexpected(srv, "a password request", why);
-	case 8: /* the last message of any mechanism */
+							: fail_unexpected(srv, "a password request", why);
+	case 8: /* a reply to a token, of any module */
 		return l->phase == LP_TOKEN_SENT
-			   ? take_token(srv, server_tokens_next(l->tokens, body + 4, len - 4, why), why)
-			   : unexpected(srv, "GSSContinue", why);
+			   ? send_token(srv, server_tokens_next(l->tokens, body + 4, len - 4, why), why)
+			   : fail_unexpected(srv, "GSSContinue", why);
 	case 10:
-		return l->phase == LP_START ? begin_sasl(srv, body + 4, len - 4, why) : unexpected(srv, "SASL", why);
+		return l->phase == LP_START ? begin_sasl(srv, body + 4, len - 4, why)
+					    : fail_unexpected(srv, "SASL", why);
 	case 11:
 		return l->phase == LP_SASL_FIRST ? continue_sasl(srv, body + 4, len - 4, why)
-						 : unexpected(srv, "SASLContinue", why);
+						 : fail_unexpected(srv, "SASLContinue", why);
 	case 12:
 		if (l->phase != LP_SASL_FINAL)
-			return unexpected(srv, "SASLFinal", why);
+			return fail_unexpected(srv, "SASLFinal", why);
 		l->phase = LP_SASL_VERIFIED;
-		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why) < 0 ? method_failed(srv, why)
+		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why) < 0 ? fail_method(srv, why)
 											       : 0;
 	default:
 		if (l->phase == LP_START && server_tokens_know(srv->env, code))
@@ -443,24 +445,24 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 }
 
 static int
-parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
+on_parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
 	const char *name, *value;
 	struct gucs **slot;
 
 	if (srv->login->phase < LP_AUTHENTICATED || !fields_read_parameter(body, len, &name, &value))
-		return unexpected(srv, "ParameterStatus", why);
+		return fail_unexpected(srv, "ParameterStatus", why);
 	slot = guc_describes_server(name) ? &srv->login->welcome : &srv->gucs;
 	return gucs_update(slot, name, value, true) < 0 ? fail_memory(why, "a reported setting") : 0;
 }
 
 static int
-backend_key(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
+on_backend_key(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
 	size_t key_max = srv->login->minor == 0 ? KEY_MIN : sizeof(srv->key);
 
 	if (srv->login->phase != LP_AUTHENTICATED)
-		return unexpected(srv, "BackendKeyData", why);
+		return fail_unexpected(srv, "BackendKeyData", why);
 	if (len < 4 + KEY_MIN || len - 4 > key_max)
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a BackendKeyData of %zu bytes in protocol %s",
 				srv->address, len, upstream_protocol_name(srv->login->minor));
@@ -471,8 +473,8 @@ backend_key(struct server *srv, const uint8_t *body, size_t len, struct fail *wh
 }
 
 static void
-refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failure *kind, bool *is_fatal,
-	struct fail *why)
+on_error(struct server *srv, const uint8_t *body, size_t len, enum connect_failure *kind, bool *is_fatal,
+	 struct fail *why)
 {
 	struct error_fields e;
 
@@ -499,10 +501,10 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 
 /*
  * Logs a WARNING of the login, because no client sees it: the password expires soon, or is stored as MD5 (PostgreSQL
- * 19), or a login trigger warns. The warnings of one turn of the loop are logged, at most once a day for each pool.
+ * 19), or a login trigger warns. For each pool, the warnings of one turn of the loop are logged; then none for a day.
  */
 static void
-warned(struct server *srv, const uint8_t *body, size_t len)
+log_login_warning(struct server *srv, const uint8_t *body, size_t len)
 {
 	struct log_about about = server_about(srv, "login_warning", NULL);
 	uint64_t now_us = *srv->env->now_us, before_us;
@@ -547,25 +549,25 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 	switch (type) {
 	case 'R':
 		srv->has_answered_startup = true;
-		r = authentication(srv, body, len, why);
+		r = on_authentication(srv, body, len, why);
 		*is_fatal = r < 0 && strncmp(why->sqlstate, "53", 2) !=
 					 0; /* the resource that is missing now may be there later */
 		*kind = *is_fatal ? CF_AUTH : CF_OTHER;
 		break;
 	case 'S':
-		r = parameter(srv, body, len, why);
+		r = on_parameter(srv, body, len, why);
 		break;
 	case 'K':
-		r = backend_key(srv, body, len, why);
+		r = on_backend_key(srv, body, len, why);
 		break;
 	case 'v':
-		r = negotiated(srv, body, len, why);
+		r = on_negotiated(srv, body, len, why);
 		break;
 	case 'N':
-		warned(srv, body, len);
+		log_login_warning(srv, body, len);
 		break;
 	case 'E':
-		refused(srv, body, len, kind, is_fatal, why);
+		on_error(srv, body, len, kind, is_fatal, why);
 		/* login is NULL while the message answers the SSLRequest */
 		if (srv->login == NULL || srv->login->phase != LP_CONNECT_QUERY)
 			return LOGIN_FAILED;
@@ -575,7 +577,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		break;
 	case 'Z':
 		if (srv->login->phase < LP_AUTHENTICATED || len != 1 || body[0] != 'I')
-			r = unexpected(srv, "ReadyForQuery", why);
+			r = fail_unexpected(srv, "ReadyForQuery", why);
 		else if ((r = begin_connect_query(srv, why)) != 0)
 			break;
 		else if ((r = server_check_role(srv, srv->login->welcome, why)) == 0)
@@ -583,7 +585,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		break;
 	default:
 		if (srv->login->phase != LP_CONNECT_QUERY || strchr("TDCI", type) == NULL)
-			r = unexpected(srv, "an unknown message", why);
+			r = fail_unexpected(srv, "an unknown message", why);
 		break;
 	}
 	return r < 0 ? LOGIN_FAILED : LOGIN_GOES_ON;

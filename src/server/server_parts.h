@@ -31,8 +31,8 @@ void server_set_first_host(struct server *srv, uint32_t turn, const struct upstr
 int server_dial_host(struct server *srv);
 void server_forget_secret(struct server *srv); /* wipes the output of password_command */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg); /* called when the login's time is over */
-/* Handles bytes that come before the login is complete (SV_LOGIN). Returns how many were used, or -1 if srv has
- * ended. */
+/* Handles bytes that come before the login is complete (SV_LOGIN). Returns how many were used, or -1 if srv has ended
+ * or dials again. */
 ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 
 /* server_reset.c: handles a row of the answer to a Query of seal_put(). */
@@ -53,7 +53,8 @@ void server_tls_done(struct server *srv, const struct fail *failed);
  * is called. server_login_free() abandons such work. */
 struct server_login;
 void server_login_begin(struct server *srv);
-/* server_dial.c: tries the next host; ends srv if there is none. is_fatal: see server_owner_ops.failed. */
+/* server_dial.c: tries the next host; ends srv if there is none, or if kind is CF_TOO_MANY. is_fatal: see
+ * server_owner_ops.failed. */
 void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 /* Handles one whole message. Sets *kind, *is_fatal and *why if it returns LOGIN_FAILED. */
 enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };

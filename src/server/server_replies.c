@@ -28,7 +28,7 @@ is_looked_into(const struct server *srv, uint8_t type)
 		 to == OWED_TO_COMMIT || to == OWED_TO_REPLAY)); /* rows that pgweir reads */
 }
 
-/* Returns true if the message answers a Describe with a ref, whose owner wants to see the message. */
+/* Returns true if the message answers a Describe with a ref. ops.described then gets the message. */
 static bool
 is_description(const struct owed *o, uint8_t type)
 {
@@ -36,11 +36,11 @@ is_description(const struct owed *o, uint8_t type)
 	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
 }
 
-/* The state of walking one read. The bytes [run, at) are to be passed; the last ReadyForQuery ended at request. */
+/* The state of walking one read. The bytes [run, at) are to be passed; the last ReadyForQuery ended at ready_end. */
 struct walk {
 	struct server *srv;
 	const uint8_t *p;
-	size_t len, at, run, request;
+	size_t len, at, run, ready_end;
 };
 
 static void
@@ -53,7 +53,7 @@ pass_run(struct walk *w)
 
 /* Sends the local replies whose turn has come. */
 static void
-advance(struct walk *w)
+send_local_replies(struct walk *w)
 {
 	if (ledger_local_is_due(&w->srv->ledger)) {
 		pass_run(w);
@@ -75,11 +75,11 @@ walk_body(struct walk *w)
 	srv->ledger.body_left -= n;
 	if (srv->is_body_swallowed)
 		w->run = w->at;
-	advance(w);
+	send_local_replies(w);
 }
 
 static int
-violated(const struct server *srv, uint8_t type, struct fail *why)
+fail_violation(const struct server *srv, uint8_t type, struct fail *why)
 {
 	const struct owed *o = ledger_head(&srv->ledger);
 
@@ -89,11 +89,11 @@ violated(const struct server *srv, uint8_t type, struct fail *why)
 }
 
 /*
- * Returns true if this message may answer a ping: EmptyQueryResponse, or for QUESTION_CHECK any result; after that,
- * ReadyForQuery outside a transaction; and notices, parameters and errors at any time.
+ * Returns true if this message may answer a ping: EmptyQueryResponse (which is noted), or for QUESTION_CHECK any
+ * result; after that, ReadyForQuery outside a transaction; and notices, parameters and errors at any time.
  */
 static bool
-is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
+check_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
 	switch (type) {
 	case 'I':
@@ -131,11 +131,12 @@ is_of_broken_transaction(const struct error_fields *e)
 	       strncmp(e->message + strlen(e->routine), ": unexpected state", 18) == 0;
 }
 
-/* Returns true if the borrower's request is run again: nothing of its present answer is passed then. */
+/* Asks the borrower whether its request is run again. If so, passes the replies to earlier requests alone, and returns
+ * true. */
 static bool
-runs_again(struct walk *w, const struct error_fields *e)
+try_rerun(struct walk *w, const struct error_fields *e)
 {
-	size_t at = w->at, from = w->request > w->run ? w->request : w->run;
+	size_t at = w->at, from = w->ready_end > w->run ? w->ready_end : w->run;
 
 	if (w->srv->env->ops->decide_rerun == NULL ||
 	    !w->srv->env->ops->decide_rerun(w->srv, e, from < at && w->p[from] == '2'))
@@ -154,7 +155,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 	bool is_lost_setting;
 
 	fields_read_error(r->body, r->body_len, &e);
-	if (r->is_passed && r->is_owed && r->to == OWED_TO_CLIENT && runs_again(w, &e)) {
+	if (r->is_passed && r->is_owed && r->to == OWED_TO_CLIENT && try_rerun(w, &e)) {
 		r->is_passed = false;
 		return 0;
 	}
@@ -211,7 +212,7 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 /* Returns true if e comes from PostgreSQL's handler of an immediate shutdown (quickdie()), so its process exits
  * next. */
 static bool
-is_of_ending(const struct error_fields *e)
+is_of_quickdie(const struct error_fields *e)
 {
 	return fields_error_is_of(e, "57P01", "quickdie") || fields_error_is_of(e, "57P02", "quickdie");
 }
@@ -233,7 +234,7 @@ inspect_notice(struct walk *w, struct reply *r)
 	/* The warning of a failed pg_cancel_backend() may be in any language; its digits and routine are the same in
 	 * all. */
 	fields_read_error(r->body, r->body_len, &e);
-	if (srv->loan.standby != 0 && is_of_ending(&e)) {
+	if (srv->loan.standby != 0 && is_of_quickdie(&e)) {
 		pass_run(w);
 		r->is_passed = !srv->env->ops->ending(srv, &e);
 		return;
@@ -249,13 +250,13 @@ inspect_notice(struct walk *w, struct reply *r)
 static void
 inspect_row(struct walk *w, struct reply *r)
 {
-	static const uint8_t replayed[] = "\0\1\0\0\0\7success"; /* of WAIT FOR LSN */
+	static const uint8_t replayed[] = "\0\1\0\0\0\7success"; /* WAIT FOR LSN's row */
 	static const uint8_t text[] = "D\0\0\0\13\0\1\0\0\0\1t", binary[] = "D\0\0\0\13\0\1\0\0\0\1\1";
 	struct server *srv = w->srv;
 
 	if (r->is_passed && srv->loan.next_row_is_true) {
 		srv->loan.next_row_is_true = false;
-		/* If the row after that warning of pg_cancel_backend() is one boolean, passes true for false. */
+		/* If this row, after the warning of pg_cancel_backend(), is one boolean, passes true in its place. */
 		if (r->body_len == 7 && memcmp(r->body, text + FRAME_HEAD_LEN, 6) == 0 &&
 		    (r->body[6] == 'f' || r->body[6] == 0)) {
 			pass_run(w);
@@ -344,23 +345,23 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	struct server *srv = w->srv;
 	const char *question;
 
-	/* Only a statement may end a block, but here a Sync without a statement has. This is a bug of PostgreSQL 18: if
-	 * a Query follows an Execute without a Sync, PostgreSQL reports a block, forgets the writes of both at the
-	 * Sync, and answers the next message, which would be another client's, with XX000. */
+	/* Only a statement may end a block, but here a Sync without a statement has ended one. This is a bug of
+	 * PostgreSQL 18: if a Query follows an Execute without a Sync, PostgreSQL reports a block, forgets the writes
+	 * of both at the Sync, and answers the next message, which would be another client's, with XX000. */
 	if (srv->tx == 'T' && tx == 'I' && ended->kind == OWED_SYNC && ended->statements == 0 &&
 	    ended->to == OWED_TO_CLIENT)
 		server_condemn(srv, SERVER_IN_DOUBT);
 	srv->tx = tx;
 	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
 	/* passes earlier replies, because request_done may end the client */
-	if (srv->tx != 'I' && w->request > w->run) {
+	if (srv->tx != 'I' && w->ready_end > w->run) {
 		size_t at = w->at;
 
-		w->at = w->request;
+		w->at = w->ready_end;
 		pass_run(w);
 		w->at = at;
 	}
-	w->request = w->at;
+	w->ready_end = w->at;
 	if (ended->to == OWED_TO_CLIENT && srv->borrower != NULL) {
 		if (srv->env->ops->request_done(srv, ended))
 			w->run = w->at;
@@ -382,7 +383,7 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 static bool
 is_well_formed(struct server *srv, const struct reply *r)
 {
-	if (r->to == OWED_TO_PING && !is_ping_answer(srv, r->type, r->body, r->body_len))
+	if (r->to == OWED_TO_PING && !check_ping_answer(srv, r->type, r->body, r->body_len))
 		return false;
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
 }
@@ -431,14 +432,14 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	r.is_whole = r.body_len == f->body_len;
 	r.to = head != NULL ? (enum owed_to)head->to : OWED_TO_CLIENT;
 	if (!is_well_formed(srv, &r))
-		return violated(srv, r.type, why);
+		return fail_violation(srv, r.type, why);
 	if (is_description(head, r.type))
 		srv->env->ops->described(srv, head, r.type, r.body, r.body_len, r.is_whole);
 	if (r.type == 'E')
 		note_error(srv, &r);
 	verdict = ledger_receive(&srv->ledger, r.type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
-		return violated(srv, r.type, why);
+		return fail_violation(srv, r.type, why);
 	r.is_passed = verdict == LEDGER_PASS && srv->borrower != NULL;
 	if (inspect(w, &r, why) < 0)
 		return -1;
@@ -451,7 +452,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		return fail_memory(why, "a question to PostgreSQL");
 	if (is_end)
 		end_request(w, &ended, r.body[0]);
-	advance(w);
+	send_local_replies(w);
 	return 0;
 }
 
@@ -470,7 +471,7 @@ take_ready(struct walk *w, uint32_t plain_kind, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* Handles a CommandComplete, unless the borrower may answer in its place: see inspect_complete(). */
+/* Handles a CommandComplete. Returns false for that of an UNLISTEN, which may be swallowed: see inspect_complete(). */
 static bool
 take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 {
@@ -484,8 +485,8 @@ take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 }
 
 /*
- * Steps over the replies that every query brings. Stops at a reply that is of another kind, is incomplete, or concerns
- * not only the borrower, which is left to walk_message().
+ * Steps over the replies that every query brings. Stops at a reply that is incomplete, is of another kind, or concerns
+ * others than the borrower; walk_message() handles such replies.
  */
 static void
 walk_plain(struct walk *w)
@@ -526,7 +527,8 @@ walk_plain(struct walk *w)
 	w->at = (size_t)(p - w->p);
 }
 
-/* Handles a part of a row of the borrower's, for which it does not matter how much of the row has come. */
+/* Steps over the beginning of a row for the borrower, which can be passed before the rest has come. Returns false if
+ * there is no such row at w->at. */
 static bool
 walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 {
@@ -542,11 +544,12 @@ walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 }
 
 /*
- * Returns true if the error at w->at must wait for the end of its request. An operator may have made this primary
- * read-only; PostgreSQL reports that after the error, and pgweir must act upon the report before it passes the error.
+ * Returns true if the error at w->at must wait for the end of its request: an operator may have made this primary
+ * read-only. PostgreSQL reports that after the error, and pgweir acts on the report before it passes the error; a
+ * report that has come already is acted on here.
  */
 __attribute__((cold)) static bool
-awaits_report(struct walk *w, const struct frame *f)
+hold_error_for_report(struct walk *w, const struct frame *f)
 {
 	struct server *srv = w->srv;
 	const uint8_t *p = w->p + w->at + FRAME_HEAD_LEN, *end = w->p + w->len;
@@ -592,7 +595,7 @@ walk_replies(struct walk *w, struct fail *why)
 		if (w->at == w->len || ledger_ahead_is_next(&srv->ledger))
 			break;
 		if (ledger_local_is_due(&srv->ledger)) { /* the local reply has waited for the end of this message */
-			advance(w);
+			send_local_replies(w);
 			continue;
 		}
 		r = frame_parse(w->p + w->at, w->len - w->at, &f);
@@ -610,8 +613,8 @@ walk_replies(struct walk *w, struct fail *why)
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
 			break;
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))
-			return violated(srv, f.type, why);
-		if (f.type == 'E' && awaits_report(w, &f)) {
+			return fail_violation(srv, f.type, why);
+		if (f.type == 'E' && hold_error_for_report(w, &f)) {
 			srv->ledgered_len = (uint32_t)(w->at - w->run);
 			w->at = w->run;
 			return 0;

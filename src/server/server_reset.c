@@ -19,9 +19,9 @@
 
 #define RESET_TIMEOUT_US (5 * US_PER_S)
 #define CANCEL_TIMEOUT_US (5 * US_PER_S)
-#define NOBODYS_US (100 * US_PER_MS) /* a request that belongs to no client is cancelled after this time */
+#define STALE_REQUEST_US (100 * US_PER_MS) /* a request that belongs to no client is cancelled after this time */
 
-/* Sends b, a simple Query, and frees b. Returns 0, or -1 without memory. */
+/* Sends b, a simple Query, and frees b. Returns 0, or -1 if out of memory. */
 static int
 send_built(struct server *srv, struct buf *b)
 {
@@ -76,8 +76,8 @@ server_forget_unreported(struct server *srv)
 	return gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, NULL, 0));
 }
 
-/* Call when settings were reset, with those that connect_query has set: connect_query must run again. But if it failed
- * at the login, it is not run again, because it would fail again. */
+/* Call when settings that connect_query may have set were reset. Then connect_query runs again, unless it failed at the
+ * login, because it would fail again. */
 static void
 owe_connect_query(struct server *srv)
 {
@@ -125,7 +125,7 @@ send_wash(struct server *srv)
 	if (parts & WASH_PLANS) {
 		gucs_unref(srv->plan_gucs);
 		srv->plan_gucs = NULL;
-		/* When a statement is next run, PostgreSQL plans it anew, and reads its literals under new settings. */
+		/* PostgreSQL would plan a statement anew at its next run, and read its literals under new settings. */
 		server_statements_outdate(&srv->statements);
 	}
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
@@ -165,7 +165,7 @@ close_remote(struct server *srv)
 }
 
 static int
-next_step(struct server *srv)
+take_next_step(struct server *srv)
 {
 	const char *connect_query = srv->target->upstream->keyword_values[UPSTREAM_CONNECT_QUERY];
 	const struct reset_order *todo = &srv->reset.todo;
@@ -184,7 +184,7 @@ next_step(struct server *srv)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
 		return send_wash(srv);
-	/* The database's functions may have deallocated statements that pgweir believes prepared. A Bind of the next
+	/* If the database's functions have deallocated statements that pgweir takes for prepared, a Bind of the next
 	 * borrower would fail. */
 	is_lost = srv->reset.step == RESET_STEP_COUNT && srv->reset.statements_found != srv->statements.count;
 	srv->reset.step = RESET_STEP_OTHER;
@@ -243,8 +243,8 @@ server_reset_next(struct server *srv)
 	assert(srv->state == SV_RESET && srv->borrower == NULL);
 	if (srv->ledger.count == 0)
 		srv->reset.cancel = RESET_CANCEL_NOT_DUE;
-	/* Cancels the borrower's request, once. If a request of pgweir's own is stuck ahead of it, that is cancelled
-	 * first. Nothing is sent while another cancel is under way. */
+	/* Cancels the borrower's request, once. If a request of pgweir's own is ahead of that request, pgweir's is
+	 * cancelled first. No cancel is sent while another one is under way. */
 	if (srv->reset.cancel != RESET_CANCEL_NOT_DUE && srv->cancel == NULL &&
 	    (!is_ours || srv->reset.cancel != RESET_CANCEL_OURS)) {
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
@@ -256,7 +256,7 @@ server_reset_next(struct server *srv)
 		server_fail(srv, &why);
 		return;
 	}
-	if (next_step(srv) < 0) {
+	if (take_next_step(srv) < 0) {
 		fail_memory(&why, "the clean-up of a server connection");
 		server_fail(srv, &why);
 	}
@@ -266,7 +266,7 @@ bool
 server_has_stale_request(const struct server *srv, uint64_t now_us)
 {
 	return srv->state == SV_RESET && srv->reset.was_returned_at_rest && srv->cancel == NULL &&
-	       srv->reset.cancel == RESET_CANCEL_NOT_DUE && now_us - srv->reset.since_us >= NOBODYS_US &&
+	       srv->reset.cancel == RESET_CANCEL_NOT_DUE && now_us - srv->reset.since_us >= STALE_REQUEST_US &&
 	       ledger_owes_nobody(&srv->ledger);
 }
 

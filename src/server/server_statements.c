@@ -11,8 +11,8 @@ struct server_statement {
 	uint64_t id;
 	uint32_t sync_no; /* the borrower's count of Syncs when the last Parse or Close was sent */
 	uint32_t under_way; /* Parses and Closes without a reply */
-	/* true if the last message sent for this statement was a Parse; false if it was a Close, until whose answer the
-	 * entry stays */
+	/* true if the last message sent for this statement was a Parse; false if it was a Close. When the Close is
+	 * answered, the entry is dropped. */
 	bool is_there;
 	bool was_there; /* whether the statement is there according to the last reply */
 	uint32_t generation, was_generation; /* the generations for is_there and was_there */

@@ -14,7 +14,7 @@ struct server_tokens {
 	server_tokens_done done;
 	const struct auth_module *module;
 	struct auth_server to;
-	struct delegated *by; /* a reference, for to.delegated */
+	struct delegated *delegated_reference; /* a reference, for to.delegated */
 	struct auth_tokens tokens;
 	enum proof proof;
 	struct fail why;
@@ -25,7 +25,7 @@ static void
 tokens_free(struct server_tokens *t)
 {
 	t->module->context_free(t->tokens.context);
-	delegated_unref(t->by);
+	delegated_unref(t->delegated_reference);
 	buf_fini(&t->tokens.reply);
 	free(t);
 }
@@ -77,7 +77,7 @@ on_made(struct note *n, void *owner, bool is_over)
 
 /* Runs on the main worker, where all jobs end. Passes the result on to the login's own worker. */
 static void
-on_back(struct job *job)
+on_job_done(struct job *job)
 {
 	struct server_tokens *t = (struct server_tokens *)job;
 
@@ -85,7 +85,7 @@ on_back(struct job *job)
 	inbox_post(t->inbox, &job->note);
 }
 
-/* Returns NULL without memory. */
+/* Returns NULL if out of memory. */
 static struct server_tokens *
 tokens_new(const struct auth_server *to)
 {
@@ -118,9 +118,10 @@ server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, 
 		fail_memory(why, "a server login");
 		return NULL;
 	}
-	t->to.delegated = t->by = delegator != NULL ? delegated_ref(delegator->owner_credentials) : NULL;
+	t->to.delegated = t->delegated_reference =
+	    delegator != NULL ? delegated_ref(delegator->owner_credentials) : NULL;
 	t->job.run = run;
-	t->job.done = on_back;
+	t->job.done = on_job_done;
 	t->job.discard = discard;
 	t->inbox = srv->env->inbox;
 	t->srv = srv;

@@ -8,17 +8,17 @@
  *               statements, cluster, cluster_ask_state, sequences_of, random_known_to, role, carry,
  *               is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address,
  *               created_us, bytes_in, bytes_out, own_cancel_us, has_answered_startup, connect_query, history,
- *               tls_phase, dialled_us, question_state, fitness (else it is not transferred)
+ *               tls_phase, dialled_us, question_state, fitness (always SERVER_FIT)
  *   copied      gucs, plan_gucs: by value, because GUC sets belong to a store
  *   re-pointed  env, target, owner
- *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
+ *   reset       loan (but for its buffers), reset, unnamed_owner: cleared
  *   nothing     borrower, ledgered_len, deferred, last_words, last_sqlstate, end_log_line, was_owing, is_owed_final, owed,
  *               owed_count, is_discarding_sequences, is_lingering, lingering, cancel, dial, ask, secret, login,
  *               login_timer, all, reading: these belong to a loan, to the login, to a standby, or to the end
  *
  *   struct loan
  *   kept        the buffers: text, bind, kept.copy, sent.copy
- *   reset       all other fields: nothing outlives a loan. DDL that ddl notes is handled first, as server_lend() does
+ *   reset       all other fields: nothing outlives a loan. DDL that `ddl` notes is handled first, as in server_lend()
  */
 #include "server/server_transfer.h"
 #include "server/server_parts.h"

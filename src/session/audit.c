@@ -73,7 +73,7 @@ set_names(struct audit_row *row, const char *database, const char *user, const c
  * NULL. Returns the row "_other" if *fresh is NULL, or if the table is full. The caller holds the lock.
  */
 static struct audit_row *
-enter(struct audit *a, struct entry **fresh)
+find_or_enter(struct audit *a, struct entry **fresh)
 {
 	struct entry *e = NULL;
 
@@ -100,7 +100,7 @@ audit_note(struct audit *a, const char *database, const char *user, const char *
 	if (fresh != NULL)
 		set_names(&fresh->row, database, user, application);
 	pthread_mutex_lock(&a->lock);
-	row = enter(a, &fresh);
+	row = find_or_enter(a, &fresh);
 	if (row == &a->others)
 		set_names(row, "_other", "_other", "_other");
 	for (unsigned i = 0; i < AUDIT_KINDS; i++)

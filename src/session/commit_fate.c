@@ -100,14 +100,14 @@ read_row(const uint8_t *body, size_t len, struct row *row, unsigned wanted)
 
 /* Returns the number in the text of a column; 0 for NULL and for text that is not a number. */
 static uint64_t
-number(const struct row *row, unsigned column, int base)
+read_number(const struct row *row, unsigned column, int base)
 {
 	return strtoull(row->text[column], NULL, base);
 }
 
 /* Returns two numbers of 32 bits as one; 0 if the text does not have two. */
 static uint64_t
-pair(const struct row *row, unsigned column, char separator, int base)
+read_pair(const struct row *row, unsigned column, char separator, int base)
 {
 	char *rest;
 	uint64_t high = strtoull(row->text[column], &rest, base);
@@ -117,9 +117,9 @@ pair(const struct row *row, unsigned column, char separator, int base)
 
 /* Returns the position in a pg_lsn as PostgreSQL writes it: "16/B374D848". */
 static uint64_t
-position(const struct row *row, unsigned column)
+read_position(const struct row *row, unsigned column)
 {
-	return pair(row, column, '/', 16);
+	return read_pair(row, column, '/', 16);
 }
 
 enum { C_SYSTEM, C_STARTED, C_REPLAYED, C_RECEIVED, C_TIMELINE, C_STANDBY, C_COUNT };
@@ -128,11 +128,11 @@ enum { C_CHECKPOINT = C_COUNT, C_NEXT_XID, C_XMAX, C_STATUS, C_ANSWER_COUNT };
 static bool
 take_cluster(const struct row *row, struct cluster_mark *out)
 {
-	out->system_id = number(row, C_SYSTEM, 10);
-	out->started_us = number(row, C_STARTED, 10);
-	out->replayed = position(row, C_REPLAYED);
-	out->received = position(row, C_RECEIVED);
-	out->timeline = (uint32_t)number(row, C_TIMELINE, 16);
+	out->system_id = read_number(row, C_SYSTEM, 10);
+	out->started_us = read_number(row, C_STARTED, 10);
+	out->replayed = read_position(row, C_REPLAYED);
+	out->received = read_position(row, C_RECEIVED);
+	out->timeline = (uint32_t)read_number(row, C_TIMELINE, 16);
 	out->is_standby = row->text[C_STANDBY][0] != 'f';
 	return out->system_id != 0 && out->started_us != 0 && (out->is_standby || out->timeline != 0);
 }
@@ -152,8 +152,8 @@ fate_read_mark(const uint8_t *body, size_t len, struct commit_mark *out)
 
 	if (!read_row(body, len, &row, 2))
 		return false;
-	out->xid = number(&row, 0, 10);
-	out->lsn = position(&row, 1);
+	out->xid = read_number(&row, 0, 10);
+	out->lsn = read_position(&row, 1);
 	return out->xid == 0 || out->lsn != 0;
 }
 
@@ -165,9 +165,9 @@ fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out)
 
 	if (!read_row(body, len, &row, C_ANSWER_COUNT) || !take_cluster(&row, &out->cluster))
 		return false;
-	out->checkpoint = position(&row, C_CHECKPOINT);
-	out->next_xid = pair(&row, C_NEXT_XID, ':', 10);
-	out->xmax = number(&row, C_XMAX, 10);
+	out->checkpoint = read_position(&row, C_CHECKPOINT);
+	out->next_xid = read_pair(&row, C_NEXT_XID, ':', 10);
+	out->xmax = read_number(&row, C_XMAX, 10);
 	out->status = strcmp(status, "committed") == 0	   ? XACT_COMMITTED
 		      : strcmp(status, "aborted") == 0	   ? XACT_ABORTED
 		      : strcmp(status, "in progress") == 0 ? XACT_IN_PROGRESS
@@ -180,7 +180,7 @@ fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out)
 #define LONG_PAGE_HEADER_LEN 40u /* bytes; PostgreSQL's SizeOfXLogLongPHD */
 
 static enum commit_fate
-judged(enum commit_fate fate, const char *text, const char **reason)
+judge_as(enum commit_fate fate, const char *text, const char **reason)
 {
 	*reason = text;
 	return fate;
@@ -198,17 +198,17 @@ judge_same_life(const struct fate_answer *now, const char **reason)
 {
 	switch (now->status) {
 	case XACT_COMMITTED:
-		return judged(FATE_COMMITTED, "committed", reason);
+		return judge_as(FATE_COMMITTED, "committed", reason);
 	case XACT_ABORTED:
-		return judged(FATE_ROLLED_BACK, "rolled back", reason);
+		return judge_as(FATE_ROLLED_BACK, "rolled back", reason);
 	case XACT_IN_PROGRESS:
-		return judged(FATE_AGAIN, "still in progress", reason);
+		return judge_as(FATE_AGAIN, "still in progress", reason);
 	default:
-		return judged(FATE_UNKNOWN, "PostgreSQL does not remember it any more", reason);
+		return judge_as(FATE_UNKNOWN, "PostgreSQL does not remember it any more", reason);
 	}
 }
 
-/* Returns true if a began before b. Timelines follow each other; on one, later recoveries end at greater positions. */
+/* Returns true if a began before b. Timelines follow each other; on the same one, later recoveries end further on. */
 static bool
 is_earlier(const struct cluster_mark *a, const struct cluster_mark *b)
 {
@@ -239,19 +239,19 @@ struct history {
 };
 
 /*
- * Adds the knowledge from a life that came after `then`. On the same timeline, the logs diverge where the life's
+ * Adds to *h what is known from a life that came after `then`. On the same timeline, the logs diverge where the life's
  * recovery ended; without a recovery, PostgreSQL was shut down in order, and nothing was lost. On the next timeline,
  * the logs diverge where a standby was promoted, which only that standby's own life tells; other lives tell only where
- * their own recovery ended. Later timelines may have begun anywhere.
+ * their own recovery ended. Later timelines may have begun anywhere. is_promotion_seen: the standby's life was seen.
  */
 static void
-add_life(struct history *h, const struct cluster_mark *then, const struct cluster_mark *life, bool has_promoted)
+add_life(struct history *h, const struct cluster_mark *then, const struct cluster_mark *life, bool is_promotion_seen)
 {
 	uint64_t end = life->replayed != 0 ? life->replayed : UINT64_MAX;
 
 	if (life->replayed != 0 && life->replayed < h->cut)
 		h->cut = life->replayed;
-	if (life->timeline > then->timeline + 1 || (life->timeline != then->timeline && !has_promoted))
+	if (life->timeline > then->timeline + 1 || (life->timeline != then->timeline && !is_promotion_seen))
 		end = 0;
 	if (end < h->end)
 		h->end = end;
@@ -259,7 +259,7 @@ add_life(struct history *h, const struct cluster_mark *then, const struct cluste
 
 /* Returns true if in this life a standby was promoted to the timeline after then's. */
 static bool
-has_promoted(const struct cluster_mark *then, const struct cluster_mark *life)
+shows_promotion(const struct cluster_mark *then, const struct cluster_mark *life)
 {
 	return life->system_id == then->system_id && life->timeline == then->timeline + 1 && life->received != 0 &&
 	       life->replayed != 0;
@@ -269,17 +269,17 @@ static struct history
 history_of(const struct cluster_mark *then, const struct cluster_mark *now, const struct cluster_lives *lives)
 {
 	struct history h = { .end = UINT64_MAX, .cut = UINT64_MAX, .is_next = true };
-	bool is_promoted = has_promoted(then, now);
+	bool is_promotion_seen = shows_promotion(then, now);
 
 	for (unsigned i = 0; i < lives->count; i++)
-		is_promoted = is_promoted || has_promoted(then, &lives->seen[i]);
-	add_life(&h, then, now, is_promoted);
+		is_promotion_seen = is_promotion_seen || shows_promotion(then, &lives->seen[i]);
+	add_life(&h, then, now, is_promotion_seen);
 	for (unsigned i = 0; i < lives->count; i++) {
 		const struct cluster_mark *life = &lives->seen[i];
 
 		if (life->system_id != then->system_id || !is_earlier(then, life) || !is_earlier(life, now))
 			continue;
-		add_life(&h, then, life, is_promoted);
+		add_life(&h, then, life, is_promotion_seen);
 		h.is_next = false;
 	}
 	return h;
@@ -296,8 +296,8 @@ cluster_lives_common_end(const struct cluster_mark *then, const struct cluster_m
 
 /*
  * Returns true if the server's last checkpoint is the one that PostgreSQL writes after a crash, right after the last
- * record that it has replayed, before it accepts clients. A page header may lie between the two. A later checkpoint is
- * further away, because the record of this one lies between.
+ * record that it has replayed, before it accepts clients. Only a page header may lie between that record and this
+ * checkpoint. A later checkpoint is further away, because this checkpoint's own record lies between.
  */
 static bool
 has_just_recovered(const struct cluster_mark *then, const struct fate_answer *now)
@@ -315,28 +315,28 @@ fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, cons
 	struct history h;
 
 	if (now->cluster.system_id != then->system_id)
-		return judged(FATE_UNKNOWN, "this is another database cluster", reason);
+		return judge_as(FATE_UNKNOWN, "this is another database cluster", reason);
 	if (now->cluster.is_standby)
-		return judged(FATE_AGAIN, "no primary yet", reason);
+		return judge_as(FATE_AGAIN, "no primary yet", reason);
 	if (cluster_mark_is_same(then, &now->cluster))
 		return judge_same_life(now, reason);
 	if (!is_earlier(then, &now->cluster))
-		return judged(FATE_UNKNOWN, "this server was restored to an earlier time", reason);
-	/* The backend has ended. Whatever transaction has this number now, the one in question was not committed. */
+		return judge_as(FATE_UNKNOWN, "this server was restored to an earlier time", reason);
+	/* The backend has ended, so this transaction was not committed, even if its number is another transaction's. */
 	if (now->status == XACT_ABORTED || now->status == XACT_IN_PROGRESS || now->xmax <= mark->xid)
-		return judged(FATE_ROLLED_BACK, "rolled back by the recovery", reason);
+		return judge_as(FATE_ROLLED_BACK, "rolled back by the recovery", reason);
 	h = history_of(then, &now->cluster, lives);
 	if (h.cut < mark->lsn)
-		return judged(FATE_ROLLED_BACK, "lost with the end of the write-ahead log", reason);
+		return judge_as(FATE_ROLLED_BACK, "lost with the end of the write-ahead log", reason);
 	if (now->status != XACT_COMMITTED)
-		return judged(FATE_UNKNOWN, "PostgreSQL does not remember it any more", reason);
+		return judge_as(FATE_UNKNOWN, "PostgreSQL does not remember it any more", reason);
 	if (h.is_next && has_just_recovered(then, now))
 		return now->next_xid > mark->xid
-			   ? judged(FATE_COMMITTED, "committed", reason)
-			   : judged(FATE_ROLLED_BACK, "lost with the end of the write-ahead log", reason);
+			   ? judge_as(FATE_COMMITTED, "committed", reason)
+			   : judge_as(FATE_ROLLED_BACK, "lost with the end of the write-ahead log", reason);
 	if (h.end < mark->lsn)
-		return judged(FATE_UNKNOWN, "how far the two servers share their history cannot be known", reason);
+		return judge_as(FATE_UNKNOWN, "how far the two servers share their history cannot be known", reason);
 	if (h.end != UINT64_MAX && !mark->is_final)
-		return judged(FATE_UNKNOWN, "how far it had come was not known", reason);
-	return judged(FATE_COMMITTED, "committed", reason);
+		return judge_as(FATE_UNKNOWN, "how far it had come was not known", reason);
+	return judge_as(FATE_COMMITTED, "committed", reason);
 }

@@ -23,20 +23,20 @@ struct gucs {
 	uint32_t refs;
 	uint32_t hash;
 	unsigned scan_options;
-	bool plans_otherwise;
-	unsigned leaves; /* the result of gucs_side_effects() */
+	bool affects_plans; /* the result of gucs_affect_plans() */
+	unsigned side_effects; /* the result of gucs_side_effects() */
 	struct commons_context *context; /* NULL until gucs_context() is called */
 	uint32_t context_number;
 	size_t text_len; /* of the texts after the settings */
 	size_t count;
-	struct guc settings[]; /* point into the texts, once the GUC set is interned */
+	struct guc settings[]; /* intern() makes them point into the texts */
 };
 
 struct guc_store {
 	uint64_t seed;
 	struct session_commons *commons; /* numbers the contexts */
 	struct session_commons *own; /* commons, if this store made it for itself; NULL if it is shared */
-	struct gucs *by_hash; /* a table in which GUC sets of one hash are chained by uthash */
+	struct gucs *by_hash; /* a table with one GUC set for each hash: see intern() */
 };
 
 struct guc_store *
@@ -76,7 +76,7 @@ texts_of(const struct gucs *gucs)
  * type"), and a client must not get that error because of another client.
  */
 static void
-find_context(struct gucs *gucs)
+set_context(struct gucs *gucs)
 {
 	struct buf b = { 0 };
 
@@ -100,20 +100,20 @@ uint32_t
 gucs_context(struct gucs *gucs)
 {
 	if (gucs->context == NULL)
-		find_context(gucs);
+		set_context(gucs);
 	return gucs->context == NULL ? GUCS_CONTEXT_NONE : gucs->context_number;
 }
 
 unsigned
 gucs_side_effects(const struct gucs *gucs)
 {
-	return gucs->leaves;
+	return gucs->side_effects;
 }
 
 bool
 gucs_affect_plans(const struct gucs *gucs)
 {
-	return gucs->plans_otherwise;
+	return gucs->affects_plans;
 }
 
 unsigned
@@ -123,7 +123,7 @@ gucs_scan_options(const struct gucs *gucs)
 }
 
 static bool
-plans_otherwise(const struct gucs *gucs)
+has_plan_setting(const struct gucs *gucs)
 {
 	static const char *const names[] = {
 		"role",	       "session_authorization", "row_security",		 "transform_null_equals",
@@ -138,7 +138,7 @@ plans_otherwise(const struct gucs *gucs)
 }
 
 static unsigned
-leaves(const struct gucs *gucs)
+find_side_effects(const struct gucs *gucs)
 {
 	const char *path = gucs_get(gucs, "search_path"), *limit = gucs_get(gucs, GUC_STATEMENT_TIMEOUT);
 	const char *encoding = gucs_get(gucs, "client_encoding"), *options = gucs_get(gucs, GUC_GDAL);
@@ -181,11 +181,11 @@ read_settings(struct gucs *gucs)
 	gucs->scan_options = strings != NULL && strcasecmp(strings, "off") == 0 ? SCAN_BACKSLASH_STRINGS : 0;
 	if ((encoding = gucs_get(gucs, "client_encoding")) != NULL)
 		gucs->scan_options |= scan_encoding_option(encoding);
-	gucs->plans_otherwise = plans_otherwise(gucs);
-	gucs->leaves = leaves(gucs);
+	gucs->affects_plans = has_plan_setting(gucs);
+	gucs->side_effects = find_side_effects(gucs);
 }
 
-/* Takes over a block that has its store and its texts. Returns the GUC set that is equal to it; NULL without memory. */
+/* Takes over a block with its store and texts, or NULL. Returns the equal GUC set, or NULL if out of memory. */
 static struct gucs *
 intern(struct gucs *gucs)
 {
@@ -267,7 +267,7 @@ gucs_empty(struct guc_store *store)
 	return intern(block_new(store, NULL, 0));
 }
 
-/* Inserts an entry in order, or replaces the one of the same name, keeping that name. Returns the new count. */
+/* Inserts an entry in order. If there is one of the same name, changes its value and kind. Returns the new count. */
 static size_t
 insert_sorted(struct guc *entries, size_t count, const struct guc *entry)
 {

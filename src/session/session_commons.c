@@ -10,10 +10,10 @@
 
 struct commons_text {
 	uint64_t id; /* 0 until it is given */
-	uint64_t epoch; /* the epoch of its home when it got the id */
-	uint32_t shape; /* 0 if not known; like types, of the statement that servers have under the id */
+	uint64_t epoch; /* the home's epoch when the text got the id */
+	uint32_t shape; /* the shape of the rows under this id; 0 if unknown */
 	uint32_t types_len;
-	uint8_t *types; /* NULL if unknown */
+	uint8_t *types; /* the parameter types under this id; NULL if unknown */
 	LIST_HEAD(, commons_member) members; /* never empty */
 	UT_hash_handle hh;
 };
@@ -149,15 +149,15 @@ session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size
 static struct commons_text *
 text_find(const struct session_commons *all, const struct commons_member *m, unsigned hash)
 {
-	const struct commons_member *of;
+	const struct commons_member *first;
 	struct commons_text *t;
 
 	HASH_FIND_BYHASHVALUE(hh, all->texts, m->bytes, (unsigned)m->len, hash, t);
 	if (t == NULL)
 		return NULL;
-	of = LIST_FIRST(&t->members);
-	assert(of != NULL); /* the bytes of `of` are the key */
-	return of->context == m->context && strcmp(of->home->name, m->home->name) == 0 ? t : NULL;
+	first = LIST_FIRST(&t->members);
+	assert(first != NULL); /* the first member's bytes are the key */
+	return first->context == m->context && strcmp(first->home->name, m->home->name) == 0 ? t : NULL;
 }
 
 static struct commons_text *
@@ -172,8 +172,8 @@ text_add(struct session_commons *all, const struct commons_member *m, unsigned h
 }
 
 /*
- * If the home was renewed, other loops find that out by its epoch. If the text was renewed for another reason, its
- * members are marked here.
+ * Gives the text a new id. If its home was renewed, other loops find that out by the home's epoch. If the text is
+ * renewed for another reason, its members are marked here.
  */
 static void
 text_renew(struct session_commons *all, struct commons_text *t, uint64_t epoch)

@@ -339,7 +339,7 @@ enter_table(struct entry *e, uint32_t hash)
 	e->member.bytes = e->st.bytes;
 	e->member.len = e->st.len;
 	e->member.context = e->st.context;
-	e->is_in_table = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false without memory */
+	e->is_in_table = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false if no memory */
 }
 
 /* Does what statement_get() does, for bytes that are not found among the recent ones. */
@@ -503,7 +503,7 @@ statement_has_open_types(const struct statement *st)
 	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt_bytes != NULL);
 }
 
-/* Each learnt type that is user-defined becomes again what the client declared: a type, or 0 (unspecified). */
+/* Sets each learnt type that is user-defined back to what the client declared: a type, or 0 (unspecified). */
 static void
 reset_user_types(struct entry *e)
 {
@@ -602,7 +602,7 @@ statement_renew(struct statement *st)
 }
 
 __attribute__((noinline)) static void
-refresh_due(struct entry *e)
+refresh_outdated(struct entry *e)
 {
 	if (e->twin != NULL) {
 		statement_refresh(&e->twin->st);
@@ -617,7 +617,7 @@ statement_refresh(struct statement *st)
 	struct entry *e = (struct entry *)st;
 
 	if (e->member.epoch != st->home->shared.epoch)
-		refresh_due(e);
+		refresh_outdated(e);
 }
 
 struct statement *
@@ -635,7 +635,7 @@ statement_ref(struct statement *st)
 
 /* Called when no reference is left. */
 __attribute__((noinline)) static void
-let_go(struct entry *e)
+keep_idle_or_free(struct entry *e)
 {
 	if (!e->is_in_table) {
 		entry_free(e);
@@ -658,7 +658,7 @@ statement_unref(struct statement *st)
 		return;
 	assert(e->refs > 0);
 	if (--e->refs == 0)
-		let_go(e);
+		keep_idle_or_free(e);
 }
 
 bool

@@ -41,7 +41,7 @@ set_names(X509 *x)
 }
 
 static X509 *
-make(EVP_PKEY *key)
+make_x509(EVP_PKEY *key)
 {
 	X509 *x = X509_new();
 	uint32_t serial;
@@ -58,7 +58,7 @@ make(EVP_PKEY *key)
 
 /* Creates a file in directory and writes its path to path. Returns the file, or NULL with *why set. */
 static FILE *
-create(const char *directory, const char *name, mode_t mode, char path[static PATH_MAX], struct fail *why)
+create_file(const char *directory, const char *name, mode_t mode, char path[static PATH_MAX], struct fail *why)
 {
 	int fd = -1;
 	FILE *f = NULL;
@@ -79,14 +79,14 @@ setup_make_certificate(const char *directory, struct fail *why)
 {
 	char crt_path[PATH_MAX], key_path[PATH_MAX];
 	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = key != NULL ? make(key) : NULL;
+	X509 *x = key != NULL ? make_x509(key) : NULL;
 	FILE *crt_file = NULL, *key_file = NULL;
 	int rc = -1;
 
 	if (x == NULL)
 		fail_set(why, "58000", "OpenSSL could not make a certificate");
-	else if ((crt_file = create(directory, "server.crt", 0644, crt_path, why)) != NULL &&
-		 (key_file = create(directory, "server.key", 0600, key_path, why)) != NULL)
+	else if ((crt_file = create_file(directory, "server.crt", 0644, crt_path, why)) != NULL &&
+		 (key_file = create_file(directory, "server.key", 0600, key_path, why)) != NULL)
 		rc = PEM_write_X509(crt_file, x) == 1 &&
 			     PEM_write_PrivateKey(key_file, key, NULL, NULL, 0, NULL, NULL) == 1
 			 ? 0

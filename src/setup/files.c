@@ -160,7 +160,8 @@ load_users(const struct config *config, struct config_problems *problems)
 			problem_error(&sink, 0, "out of memory");
 		return users;
 	}
-	/* The file may be missing if the method is not scram-sha-256 or md5, or with COMPAT_STARTS_WITH_MISTAKES. */
+	/* A missing file is no mistake with COMPAT_STARTS_WITH_MISTAKES, or if the method is not scram-sha-256 or md5.
+	 */
 	if (config->users_file[0] == '\0' ||
 	    ((compat_does(config, COMPAT_STARTS_WITH_MISTAKES) ||
 	      (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5)) &&
@@ -172,7 +173,7 @@ load_users(const struct config *config, struct config_problems *problems)
 	return users;
 }
 
-/* Returns the line of the setting in [tls_client] whose value stands in this text of an error, or 0 if none does. */
+/* Returns the line of the setting in [tls_client] whose value is in this text of an error; 0 if there is none. */
 static unsigned
 line_of_value(const struct config *config, const char *text)
 {

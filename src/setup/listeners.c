@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <sys/resource.h>
 
-#define SERVER_DESCRIPTORS 256 /* descriptors that clients can't use */
+#define SERVER_DESCRIPTORS 256 /* the most descriptors that are kept from clients */
 #define INHERITED_MAX (LISTENERS_MAX + 1)
 
 /* A listening socket of the old process. */
@@ -167,12 +167,12 @@ open_listener(struct listeners *l, const struct config *config, const struct con
 int
 listeners_open(struct listeners *l, const struct config *config, struct listeners_next *next, struct fail *why)
 {
-	size_t missing = 0, tcp_count = 0, open = 0;
+	size_t missing_count = 0, tcp_count = 0, open_count = 0;
 
 	*next = (struct listeners_next){ 0 };
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
-		open += l->list[i] != NULL;
-	if (l->are_passed || (open > 0 && compat_does(config, COMPAT_KEEPS_LISTENERS)))
+		open_count += l->list[i] != NULL;
+	if (l->are_passed || (open_count > 0 && compat_does(config, COMPAT_KEEPS_LISTENERS)))
 		return 0;
 	next->is_changed = true;
 	if (config->listen_count > LISTENERS_MAX)
@@ -191,9 +191,9 @@ listeners_open(struct listeners *l, const struct config *config, struct listener
 		if (config_listen_is_unix(at) || !compat_does(config, COMPAT_LISTENS_WHERE_IT_CAN))
 			return -1;
 		log_warning(l->s.log, "%s", why->text);
-		missing++;
+		missing_count++;
 	}
-	return missing == 0 || missing < tcp_count ? 0 : -1;
+	return missing_count == 0 || missing_count < tcp_count ? 0 : -1;
 }
 
 void

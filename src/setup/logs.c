@@ -36,15 +36,15 @@ setup_change_logs(struct log *log, void *const *states, const struct config *bef
 		  struct fail *why)
 {
 	const struct log_settings settings = log_settings_of(config), settings_before = log_settings_of(before);
-	struct fail back;
+	struct fail ignored;
 
 	if (log_reconfigure(log, &settings, why) < 0)
 		return -1;
 	for (size_t i = 0; modules[i] != NULL; i++)
 		if (modules[i]->configure(states[i], config, why) < 0) {
 			while (i-- > 0)
-				modules[i]->configure(states[i], before, &back);
-			log_reconfigure(log, &settings_before, &back);
+				modules[i]->configure(states[i], before, &ignored);
+			log_reconfigure(log, &settings_before, &ignored);
 			return -1;
 		}
 	return 0;

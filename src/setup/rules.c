@@ -92,7 +92,7 @@ on_setting_problem(bool is_error, const char *path, unsigned line, const char *t
 }
 
 static void
-refuse_map(const char *name, const char *path, unsigned line, void *arg)
+report_map(const char *name, const char *path, unsigned line, void *arg)
 {
 	on_setting_problem(true, path, line,
 			   "map= is for rules of hba_file: set method = hba, and write the rule there", arg);
@@ -106,7 +106,7 @@ takes_passwords(const struct config *c)
 	       auth_modules[c->auth_method - AUTH_MODULES_FIRST]->token_request == 0;
 }
 
-/* Warns that clients send their passwords in clear text, if TLS is not required for that. */
+/* Warns that clients send their passwords in clear text, unless TLS is required or all listeners are local. */
 static void
 warn_of_cleartext(const struct rules *r)
 {
@@ -157,7 +157,7 @@ make_rules(const struct rules *r)
 	struct hba *hba = hba_load(text, strlen(text), c->path, on_setting_problem, (void *)(uintptr_t)r);
 
 	if (hba != NULL)
-		hba_each_map(hba, refuse_map, (void *)(uintptr_t)r);
+		hba_each_map(hba, report_map, (void *)(uintptr_t)r);
 	secret_free(text);
 	secret_free(quoted);
 	secret_free(rule);

@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct secrets {
+struct warning_sink {
 	void (*warn)(const char *text, void *arg);
 	void *arg;
 };
 
 static void
-check_file(const struct secrets *s, const char *path)
+check_file(const struct warning_sink *s, const char *path)
 {
 	char text[512];
 	struct stat st;
@@ -27,7 +27,7 @@ check_file(const struct secrets *s, const char *path)
 
 /* Checks the keys that pgweir uses for connections to PostgreSQL. Several sections often name the same file. */
 static void
-check_server_keys(const struct secrets *s, const struct config *config)
+check_server_keys(const struct warning_sink *s, const struct config *config)
 {
 	char *last = NULL;
 
@@ -53,16 +53,16 @@ check_server_keys(const struct secrets *s, const struct config *config)
 static bool
 has_secret_inside(const struct config *config)
 {
-	bool is = config->has_password;
+	bool has_secret = config->has_password;
 
-	for (size_t i = 0; auth_modules[i] != NULL && !is; i++)
-		is = auth_modules[i]->holds_secret != NULL &&
-		     auth_modules[i]->holds_secret(config->module_values[i].text);
-	return is;
+	for (size_t i = 0; auth_modules[i] != NULL && !has_secret; i++)
+		has_secret = auth_modules[i]->holds_secret != NULL &&
+			     auth_modules[i]->holds_secret(config->module_values[i].text);
+	return has_secret;
 }
 
 static void
-check_files(const struct secrets *s, const struct config *config)
+check_files(const struct warning_sink *s, const struct config *config)
 {
 	if (has_secret_inside(config))
 		check_file(s, config->path);
@@ -89,7 +89,7 @@ check_files(const struct secrets *s, const struct config *config)
 }
 
 static void
-to_log(const char *text, void *arg)
+warn_in_log(const char *text, void *arg)
 {
 	log_warning(arg, "%s", text);
 }
@@ -97,11 +97,11 @@ to_log(const char *text, void *arg)
 void
 setup_warn_of_secrets(const struct config *config, struct log *log)
 {
-	check_files(&(struct secrets){ to_log, log }, config);
+	check_files(&(struct warning_sink){ warn_in_log, log }, config);
 }
 
 static void
-to_problems(const char *text, void *arg)
+warn_in_problems(const char *text, void *arg)
 {
 	problem_warning(arg, 0, "%s", text);
 }
@@ -113,5 +113,5 @@ setup_check_secrets(const struct config *config, struct config_problems *problem
 				     .source = config->origins->source,
 				     .words = config_words(config) };
 
-	check_files(&(struct secrets){ to_problems, &sink }, config);
+	check_files(&(struct warning_sink){ warn_in_problems, &sink }, config);
 }

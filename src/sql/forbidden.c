@@ -23,7 +23,7 @@ struct reader {
 static void read_statement(struct reader *r);
 
 static void
-next(struct reader *r)
+next_token(struct reader *r)
 {
 	r->last = r->token;
 	r->token = sql_next(&r->lexer);
@@ -49,7 +49,7 @@ is_any(const struct sql_token *t, const char *words)
 }
 
 static bool
-is(const struct reader *r, const char *words)
+is_at(const struct reader *r, const char *words)
 {
 	return is_any(&r->token, words);
 }
@@ -60,14 +60,14 @@ is_punct(const struct reader *r, char c)
 	return r->token.kind == SQL_PUNCT && r->token.at[0] == c;
 }
 
-/* Returns true, and moves to the next token, if the token is one of these words. */
+/* If the token is one of these words, moves to the next token and returns true. */
 static bool
 skip_any(struct reader *r, const char *words)
 {
-	bool is_there = is(r, words);
+	bool is_there = is_at(r, words);
 
 	if (is_there)
-		next(r);
+		next_token(r);
 	return is_there;
 }
 
@@ -81,7 +81,7 @@ is_over(const struct reader *r)
 static void
 read_nested(struct reader *r)
 {
-	next(r);
+	next_token(r);
 	r->nested++;
 	read_statement(r);
 	r->nested--;
@@ -91,7 +91,7 @@ read_nested(struct reader *r)
 static bool
 is_set(const struct reader *r)
 {
-	return is(r, " set ") && !(r->last.kind == SQL_PUNCT && r->last.at[0] == ',') && !is_any(&r->last, " by ");
+	return is_at(r, " set ") && !(r->last.kind == SQL_PUNCT && r->last.at[0] == ',') && !is_any(&r->last, " by ");
 }
 
 /*
@@ -104,7 +104,7 @@ read_rest(struct reader *r)
 	unsigned seen = 0, depth = 0;
 	bool is_returning = false;
 
-	for (; !is_over(r); next(r)) {
+	for (; !is_over(r); next_token(r)) {
 		if (is_punct(r, '(')) {
 			if (r->nested == NESTED_MAX || !is_any(&r->last, " as materialized "))
 				depth++;
@@ -119,13 +119,13 @@ read_rest(struct reader *r)
 			depth -= depth > 0;
 		} else if (is_punct(r, ';') && depth == 0)
 			break;
-		else if (is(r, " into ") && !is_any(&r->last, " as ")) {
-			next(r);
+		else if (is_at(r, " into ") && !is_any(&r->last, " as ")) {
+			next_token(r);
 			skip_any(r, " local global ");
-			seen |= is(r, " temp temporary ") ? 0 : SEEN_INTO;
+			seen |= is_at(r, " temp temporary ") ? 0 : SEEN_INTO;
 		} else if (depth == 0 && !is_returning) {
-			is_returning = is(r, " returning ");
-			seen |= is(r, " where ") ? SEEN_WHERE : is_set(r) ? SEEN_SET : 0;
+			is_returning = is_at(r, " returning ");
+			seen |= is_at(r, " where ") ? SEEN_WHERE : is_set(r) ? SEEN_SET : 0;
 		}
 	}
 	return seen;
@@ -139,7 +139,7 @@ skip_parentheses(struct reader *r)
 	do {
 		depth += is_punct(r, '(');
 		depth -= is_punct(r, ')');
-		next(r);
+		next_token(r);
 	} while (depth > 0 && !is_over(r));
 }
 
@@ -151,14 +151,14 @@ read_with(struct reader *r)
 	struct sql_lexer ahead;
 	struct sql_token t;
 
-	next(r);
+	next_token(r);
 	ahead = r->lexer;
 	t = sql_next(&ahead);
 	is_named_recursive = sql_is_word(&t, "as", 2) || (t.kind == SQL_PUNCT && t.at[0] == '(');
-	if (is(r, " recursive ") && !is_named_recursive)
-		next(r);
+	if (is_at(r, " recursive ") && !is_named_recursive)
+		next_token(r);
 	for (;;) {
-		next(r); /* after the name */
+		next_token(r); /* skips the name */
 		if (is_punct(r, '('))
 			skip_parentheses(r);
 		if (!skip_any(r, " as "))
@@ -170,10 +170,10 @@ read_with(struct reader *r)
 		read_nested(r);
 		if (!is_punct(r, ')'))
 			return;
-		next(r);
+		next_token(r);
 		if (!is_punct(r, ','))
 			return;
-		next(r);
+		next_token(r);
 	}
 }
 
@@ -195,23 +195,23 @@ read_explain(struct reader *r)
 {
 	bool is_run = false;
 
-	next(r);
+	next_token(r);
 	if (is_punct(r, '(')) {
 		while (!is_punct(r, ')') && !is_over(r)) {
 			bool is_analyze = r->last.kind == SQL_PUNCT &&
-					  (is(r, " analyze analyse ") ||
+					  (is_at(r, " analyze analyse ") ||
 					   (r->token.len == 9 && memcmp(r->token.at, "\"analyze\"", 9) == 0));
 
-			next(r);
+			next_token(r);
 			if (is_analyze)
 				is_run = !is_off(r->token);
 		}
-		next(r);
+		next_token(r);
 		return is_run;
 	}
-	while (is(r, " analyze analyse verbose ")) {
-		is_run = is_run || !is(r, " verbose ");
-		next(r);
+	while (is_at(r, " analyze analyse verbose ")) {
+		is_run = is_run || !is_at(r, " verbose ");
+		next_token(r);
 	}
 	return is_run;
 }
@@ -224,13 +224,13 @@ skip_routine(struct reader *r)
 	unsigned depth = 0;
 	bool is_in_body = false;
 
-	for (; !is_over(r); next(r)) {
+	for (; !is_over(r); next_token(r)) {
 		depth += is_punct(r, '(');
 		depth -= depth > 0 && is_punct(r, ')');
 		if (is_in_body)
-			is_in_body = !is(r, " end ") || !((r->last.kind == SQL_PUNCT && r->last.at[0] == ';') ||
-							  is_any(&r->last, " atomic "));
-		else if (depth == 0 && is(r, " atomic ") && is_any(&r->last, " begin "))
+			is_in_body = !is_at(r, " end ") || !((r->last.kind == SQL_PUNCT && r->last.at[0] == ';') ||
+							     is_any(&r->last, " atomic "));
+		else if (depth == 0 && is_at(r, " atomic ") && is_any(&r->last, " begin "))
 			is_in_body = true;
 		else if (depth == 0 && is_punct(r, ';'))
 			return;
@@ -258,12 +258,12 @@ static void
 read_create(struct reader *r)
 {
 	if (skip_any(r, " or "))
-		next(r);
+		next_token(r);
 	skip_any(r, " local global ");
-	note_if(r, FORBIDDEN_DDL, !is(r, " temp temporary "));
-	if (is(r, " function procedure "))
+	note_if(r, FORBIDDEN_DDL, !is_at(r, " temp temporary "));
+	if (is_at(r, " function procedure "))
 		skip_routine(r);
-	else if (is(r, " rule "))
+	else if (is_at(r, " rule "))
 		skip_rest(r);
 	else
 		read_rest(r);
@@ -276,10 +276,10 @@ read_plain(struct reader *r)
 	if (skip_any(r, " update "))
 		note_if(r, FORBIDDEN_UPDATE, (read_rest(r) & (SEEN_SET | SEEN_WHERE)) == SEEN_SET);
 	else if (skip_any(r, " delete ")) {
-		bool is_from = is(r, " from ");
+		bool is_from = is_at(r, " from ");
 
 		note_if(r, FORBIDDEN_DELETE, (read_rest(r) & SEEN_WHERE) == 0 && is_from);
-	} else if (is(r, " select ") || is_punct(r, '('))
+	} else if (is_at(r, " select ") || is_punct(r, '('))
 		note_if(r, FORBIDDEN_DDL, (read_rest(r) & SEEN_INTO) != 0);
 	else
 		return false;
@@ -291,13 +291,13 @@ static void
 read_statement(struct reader *r)
 {
 	if (r->nested == 0) {
-		if (is(r, " explain ") && !read_explain(r)) {
+		if (is_at(r, " explain ") && !read_explain(r)) {
 			skip_rest(r);
 			return;
 		}
 		if (skip_any(r, " prepare "))
 			while (!skip_any(r, " as ") && !is_over(r) && !is_punct(r, ';'))
-				next(r);
+				next_token(r);
 		else if (skip_any(r, " copy ")) {
 			if (is_punct(r, '('))
 				read_nested(r);
@@ -308,10 +308,10 @@ read_statement(struct reader *r)
 			return;
 		}
 		note_if(r, FORBIDDEN_DDL,
-			is(r, " alter cluster comment drop grant import reassign refresh reindex revoke "
-			      "security truncate "));
+			is_at(r, " alter cluster comment drop grant import reassign refresh reindex revoke "
+				 "security truncate "));
 	}
-	if (is(r, " with "))
+	if (is_at(r, " with "))
 		read_with(r);
 	if (!read_plain(r))
 		read_rest(r);
@@ -326,7 +326,7 @@ forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len)
 	sql_lexer_init(&r.lexer, sql, len);
 	r.lexer.has_backslashes = (options & SCAN_BACKSLASH_STRINGS) != 0;
 	r.lexer.scan_options = options;
-	for (next(&r); !is_over(&r); next(&r))
+	for (next_token(&r); !is_over(&r); next_token(&r))
 		if (!is_punct(&r, ';')) {
 			statements++;
 			read_statement(&r);

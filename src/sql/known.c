@@ -74,8 +74,8 @@ hex_digit(char c)
 }
 
 /*
- * Reads XXXX or +XXXXXX. Returns its length; 0 if neither is there, or if the character is not ASCII, because its bytes
- * then depend on the encoding.
+ * Reads a code point, XXXX or +XXXXXX, into *c. Returns its length; 0 if there is none, or if the character is not
+ * ASCII, because the character's bytes then depend on the encoding.
  */
 static size_t
 take_code_point(const char *at, size_t len, char *c)
@@ -129,8 +129,8 @@ take_escape(struct known_reader *r)
 }
 
 /*
- * PostgreSQL truncates a long name after a whole character of the database's encoding. A name that is all ASCII is
- * truncated here; another long name is refused.
+ * PostgreSQL truncates a long name after a whole character of the database's encoding. A long name that is all ASCII is
+ * truncated here; any other long name is refused.
  */
 bool
 known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])

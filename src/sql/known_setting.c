@@ -34,8 +34,8 @@ known_quotes_elements(const char *name)
 				    "shared_preload_libraries temp_tablespaces unix_socket_directories");
 }
 
-/* Does what ruleutils.c's quote_identifier() does. A keyword of newer versions only is quoted, too: older versions read
- * the quoted name as the same name. */
+/* Returns true for names that ruleutils.c's quote_identifier() quotes in any version of PostgreSQL. Quotes that an
+ * older version would not need do no harm: the name stays the same. */
 static bool
 needs_quotes(const char *text)
 {
@@ -60,7 +60,7 @@ put_element(struct value *v, const char *text, bool is_list)
 }
 
 static size_t
-digits_at(const struct sql_token *t, size_t from)
+count_digits(const struct sql_token *t, size_t from)
 {
 	size_t i = from;
 
@@ -71,7 +71,7 @@ digits_at(const struct sql_token *t, size_t from)
 
 /* Returns how many leading zeros PostgreSQL drops when it prints the number: 0 if it is too large for an integer. */
 static size_t
-leading_zeros(const struct sql_token *t)
+count_leading_zeros(const struct sql_token *t)
 {
 	uint64_t value = 0;
 	size_t zeros = 0;
@@ -83,14 +83,14 @@ leading_zeros(const struct sql_token *t)
 	return zeros;
 }
 
-/* Takes decimal numbers only. Drops leading zeros: 010 is ten in SQL, but eight in the text of a setting. */
+/* Reads a decimal number, without its leading zeros: 010 is ten in SQL, but eight in the text of a setting. */
 static bool
 known_put_number(struct known_reader *r, struct value *v, bool is_negative)
 {
 	const struct sql_token *t = &r->token;
-	size_t whole = digits_at(t, 0), from = whole == t->len ? leading_zeros(t) : 0;
+	size_t whole = count_digits(t, 0), from = whole == t->len ? count_leading_zeros(t) : 0;
 
-	if (whole != t->len && (t->at[whole] != '.' || whole + 1 + digits_at(t, whole + 1) != t->len))
+	if (whole != t->len && (t->at[whole] != '.' || whole + 1 + count_digits(t, whole + 1) != t->len))
 		return false;
 	if (is_negative && (t->len - from > 1 || t->at[from] != '0'))
 		known_put(v, "-", 1);
@@ -159,11 +159,11 @@ known_take_setting(struct known_reader *r, struct known_statement *k)
 	return true;
 }
 
-/* Returns true for session_authorization, which decides whom the session acts as: a replay must not set it. */
+/* Returns true for session_authorization, which a replay must not set, because it decides whom the session acts as; and
+ * for "local", which is no setting of PostgreSQL. */
 static bool
 is_never_known(const char *name)
 {
-	/* PostgreSQL has no setting named local */
 	return strcmp(name, "session_authorization") == 0 || strcmp(name, "local") == 0;
 }
 
@@ -281,7 +281,7 @@ known_take_config(struct known_reader *r, struct known_statement *k)
 	return true;
 }
 
-/* Takes one call of set_config(), or several if all are local. Names and values of local ones are not kept. */
+/* Takes one call of set_config(), or several if all are local. Names and values of local calls are not kept. */
 bool
 known_take_configs(struct known_reader *r, struct known_statement *k)
 {

@@ -82,7 +82,7 @@ take_role(struct known_reader *r, struct known_statement *k)
 }
 
 static bool
-skip_any(struct known_reader *r, struct known_statement *k)
+skip_identifier(struct known_reader *r, struct known_statement *k)
 {
 	char name[KNOWN_NAME_MAX];
 
@@ -245,7 +245,7 @@ static const struct {
 	{ "LOCALLY", known_take_locally },
 	{ "VALUES", known_take_values },
 	{ "CONFIG", known_take_config },
-	{ "ANY", skip_any },
+	{ "ANY", skip_identifier },
 	{ "ARGUMENTS", skip_arguments },
 	{ "GROUP", skip_group },
 	{ "LITERAL", known_take_literal },
@@ -257,7 +257,7 @@ static const struct {
 
 /* Returns where the word or character ends. */
 static const char *
-part_end(const char *part)
+find_part_end(const char *part)
 {
 	const char *end = part;
 
@@ -298,7 +298,7 @@ known_match_form(struct known_reader *r, struct known_statement *k, const char *
 			continue;
 		}
 		for (;; form = end + 1) {
-			end = part_end(form);
+			end = find_part_end(form);
 			if (*end == '|' && !is_taken)
 				begin = *r;
 			is_taken = is_taken || take_part(r, k, form, (size_t)(end - form));
