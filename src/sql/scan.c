@@ -510,8 +510,7 @@ begin_other(struct scan *s, const char *p, const char *end)
 }
 
 /* Skips digits, commas and blanks, sixteen bytes at once: long SQL often has a long list of numbers. Call this only
- * after a number, and only if s->expect is 0 and literals are not listed: the skipped bytes then change only
- * s->last. */
+ * after a number, if s->expect is 0 and literals are not listed: the skipped bytes change only s->last. */
 static const char *
 skip_numbers(struct scan *s, const char *p, const char *end)
 {

@@ -29,8 +29,7 @@ match_pg_temp(uint8_t *match, const char *bytes, size_t len)
 	return false;
 }
 
-/* Looks for pg_temp in one piece of a literal. To be fast in long literals, compares only the bytes around
- * underscores. */
+/* Looks for pg_temp in a piece of a literal; in a long piece, compares only bytes around underscores, which is fast. */
 static bool
 find_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {

@@ -105,8 +105,7 @@ judge_in_name(struct scan *s, enum token token, const char *text, size_t len)
 	}
 }
 
-/* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. TO can't be the name of a setting,
- * because TO is a reserved word. */
+/* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. The reserved word TO may not. */
 static void
 judge_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {

@@ -107,8 +107,7 @@ number_end(const char *p, const char *end)
 	return p;
 }
 
-/* Returns the end of the literal that begins at p; NULL if the literal's value may matter, or if there is no
- * literal. */
+/* Returns the end of the literal that begins at p; NULL if its value may matter, or if there is no literal. */
 static inline const char *
 literal_end(const char *p, const char *end)
 {
@@ -209,9 +208,8 @@ skip_listed_numbers(const char *p, const char *end, const char *part, size_t len
 #define ROW_MAX 16 /* the most parts that a row may have if skip_rows() is to skip it */
 
 /*
- * Skips rows that have the parts from `first` on, as far as `after` (exclusive); `row` points to the bytes of these
- * parts. Returns a pointer to the first byte that was not skipped, which is after a literal; some rows of the list may
- * be left.
+ * Skips rows that have the parts from `first` up to, but not including, `after`; `row` points to their bytes. Returns a
+ * pointer to the first byte that was not skipped; it is after a literal, and some rows of the list may be left.
  */
 static const char *
 skip_rows(const char *p, const char *end, const struct sql_part *first, const struct sql_part *after, const char *row)

@@ -115,8 +115,7 @@ count_listed(const struct scan_literals *l, size_t first, size_t width, bool has
 }
 
 /*
- * Returns how many literals the row that begins with literal `first` has, up to the next closing parenthesis; at most
- * ROW_MAX + 1.
+ * Returns how many literals, from `first` on, stand before the next closing parenthesis; at most ROW_MAX + 1.
  */
 static size_t
 row_width(const struct scan_literals *l, size_t first)

@@ -54,8 +54,7 @@ enum { NAME_LONGEST = 63 };
 
 /*
  * The entries for names of one length, sorted for binary search. Each entry is a letter (see kinds[]), the name and a
- * separator. The blanks after the last entry are there because number_of_head() reads eight bytes even of a shorter
- * name.
+ * separator. Blanks follow the last entry, because number_of_head() reads eight bytes even of a shorter name.
  */
 #define NAMES(len, text) [len] = { text "       ", sizeof(text) / ((len) + 2) },
 
@@ -82,8 +81,7 @@ static const uint8_t kinds[128] = {
 	['Q'] = SQL_SEQUENCE_FUNCTION | SQL_HARMLESS_FUNCTION,
 };
 
-/* Returns the first bytes of the name, at most eight, as a number; such numbers sort like the names. Eight bytes must
- * be readable at `name`. */
+/* Returns up to eight bytes of the name as a number that sorts like them. Eight bytes at `name` must be readable. */
 static uint64_t
 number_of_head(const char *name, size_t len)
 {

@@ -217,8 +217,7 @@ learn_settings(struct exchange *x, struct findings *f)
 	size_t kept = 0;
 	int r = 0;
 
-	/* If a startup setting has changed and is not in the rows, the client has RESET it to the client's own startup
-	 * value. */
+	/* A startup setting that has changed and is not in the rows was RESET to the client's own startup value. */
 	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
 		const struct guc *s = gucs_at(x->startup, i);
 
@@ -250,8 +249,7 @@ learn_settings(struct exchange *x, struct findings *f)
 	return -1;
 }
 
-/* Keeps the names and SQL of the statements of SQL PREPARE, for later EXECUTEs; keeps none if rows of the probe were
- * lost. */
+/* Keeps names and SQL of statements of SQL PREPARE for later EXECUTEs; keeps none if rows of the probe were lost. */
 static void
 learn_prepared(struct client_session *s)
 {

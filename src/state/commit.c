@@ -151,8 +151,8 @@ static bool
 must_ask(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
-	bool acts_as_other_user = x->srv->loan.local == LOCAL_CONTEXT || gucs_get(x->gucs, "role") != NULL ||
-				  gucs_get(x->gucs, "session_authorization") != NULL;
+	bool is_other_user = x->srv->loan.local == LOCAL_CONTEXT || gucs_get(x->gucs, "role") != NULL ||
+			     gucs_get(x->gucs, "session_authorization") != NULL;
 	bool is_doubtful = false;
 
 	for (unsigned i = 0; i < s->effect_count; i++) {
@@ -162,11 +162,11 @@ must_ask(const struct exchange *x)
 			continue;
 		if (s->effects[i].kind == EFFECT_SET && strcasecmp(name, "default_text_search_config") == 0)
 			return true;
-		acts_as_other_user = acts_as_other_user || strcasecmp(name, "role") == 0 ||
-				     strcasecmp(name, "session_authorization") == 0;
+		is_other_user =
+		    is_other_user || strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
 		is_doubtful = is_doubtful || (!guc_may_be_set_by_anybody(name) && strchr(name, '.') == NULL);
 	}
-	return (acts_as_other_user && is_doubtful) || (x->pins & 1u << PIN_SESSION_SET) != 0;
+	return (is_other_user && is_doubtful) || (x->pins & 1u << PIN_SESSION_SET) != 0;
 }
 
 /* --- the end of a transaction --- */
@@ -178,8 +178,7 @@ linger_if_needed(struct exchange *x)
 	       state_start_or_end_lingering(x);
 }
 
-/* Applies the known effects, and asks the server about everything else. Returns true if the server may be given back
- * now. */
+/* Applies known effects, and asks the server about the rest. Returns true if the server may be given back now. */
 __attribute__((noinline)) static bool
 settle_and_ask(struct exchange *x)
 {

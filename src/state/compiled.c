@@ -19,7 +19,7 @@
 /* --- risk --- */
 
 __attribute__((noinline)) static unsigned
-look_up_risk(const struct exchange *x, struct statement *st)
+find_risk(const struct exchange *x, struct statement *st)
 {
 	size_t text_len = st->query_len + 1;
 
@@ -32,8 +32,7 @@ state_risk_of(const struct exchange *x, struct statement *st)
 {
 	unsigned risk;
 
-	return database_code_get_kept_risk(x->pool->code, *x->env->now_us, &st->risk, &risk) ? risk
-											     : look_up_risk(x, st);
+	return database_code_get_kept_risk(x->pool->code, *x->env->now_us, &st->risk, &risk) ? risk : find_risk(x, st);
 }
 
 bool
@@ -53,8 +52,7 @@ state_risk_of_all(const struct exchange *x)
 
 /* --- plans --- */
 
-/* Returns true if a setting on which plans depend (gucs_context()) may be in force with another value than in the
- * client's GUC set. */
+/* Returns true if settings may be in force under which the context (gucs_context()) is not that of x->gucs. */
 static bool
 may_be_in_other_context(const struct exchange *x)
 {
@@ -175,8 +173,8 @@ state_note_code_change(struct exchange *x)
 	struct loan *loan = &x->srv->loan;
 	bool has_made_code =
 	    (loan->tag.flags & TAG_MAKES_CODE) != 0 && ((loan->risk & RISK_KEEPS) != 0 || !exchange_is_followed(x));
-	/* CREATE TABLE AS and SELECT INTO have made a table; if a column of the table has a domain's type, the domain's
-	 * check runs. */
+	/* CREATE TABLE AS and SELECT INTO have made a table; if it has a column of a domain, the domain's check
+	 * runs. */
 	bool has_made_table = loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 
 	if (((loan->tag.flags & TAG_CHANGES_CODE) == 0 && !has_made_table) || has_made_only_harmless(x, x->srv))

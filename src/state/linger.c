@@ -62,13 +62,12 @@ has_had_enough(const struct loan_followed *f)
 }
 
 static bool
-was_pool_asked_lately(const struct exchange *x)
+is_pool_asked(const struct exchange *x)
 {
 	return x->pool->sequences_asked_us != 0 && *x->env->now_us - x->pool->sequences_asked_us < ASKED_US;
 }
 
-/* Returns a hash of the client's application_name; 0 if the client has none, because many programs have none, and only
- * some of these ask. */
+/* Returns a hash of the application_name; 0 if it is empty, as in many programs, of which only some ask. */
 static uint64_t
 application_hash(const struct exchange *x)
 {
@@ -80,9 +79,8 @@ application_hash(const struct exchange *x)
 static bool
 is_known_to_ask(const struct exchange *x)
 {
-	return was_pool_asked_lately(x) &&
-	       (x->sequence_questions > 0 ||
-		(x->pool->sequences_asked_by != 0 && x->pool->sequences_asked_by == application_hash(x)));
+	return is_pool_asked(x) && (x->sequence_questions > 0 || (x->pool->sequences_asked_by != 0 &&
+								  x->pool->sequences_asked_by == application_hash(x)));
 }
 
 /* Subtracts spent_us from the time for which the pool's clients may linger while others wait. Returns what is left. */
@@ -113,7 +111,7 @@ may_linger(const struct exchange *x)
 		if (has_had_enough(f) || spend_credit(x->pool, 0, now_us) <= 0 ||
 		    (!is_known_to_ask(x) && x->requests_done >= NEW_REQUESTS))
 			return false;
-	} else if (was_pool_asked_lately(x))
+	} else if (is_pool_asked(x))
 		return kept_us < policy_keep_us(pool_of(x->srv)->policy, x->srv->conn, now_us);
 	return kept_us < LINGER_US;
 }
@@ -136,7 +134,7 @@ start_timer_if_needed(const struct exchange *x)
 {
 	struct exchange_env *env = x->env;
 
-	if ((is_server_wanted(x) || !was_pool_asked_lately(x)) && !timer_is_set(&env->linger_timer))
+	if ((is_server_wanted(x) || !is_pool_asked(x)) && !timer_is_set(&env->linger_timer))
 		timer_start(&env->linger_timer, CHECK_AFTER_US);
 }
 

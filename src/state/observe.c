@@ -46,8 +46,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	s->scan->flags |= state_may_misread(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
-	/* The rest of the SQL may do anything, and once the rest has come, a DISCARD can't be sent ahead of the SQL any
-	 * more. */
+	/* The rest of the SQL may do anything, and once the rest has come, it is too late for a DISCARD ahead of it. */
 	state_prepare_sequence_use(x, SCAN_CODE);
 	return STEP_FORWARD;
 }

@@ -11,8 +11,7 @@
  * of m, and pass only the first m->shown_count CommandCompletes to the client. */
 enum feature_step state_query(struct exchange *x, struct request *m);
 /* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD; STEP_HOLD; or, in
- * a failed transaction, STEP_REPLACED if the caller must send m->instead, which PostgreSQL will refuse, in place of
- * m. */
+ * a failed transaction, STEP_REPLACED if the caller must replace m by m->instead, which PostgreSQL will refuse. */
 enum feature_step state_query_hide_sequences(struct exchange *x, struct request *m);
 /* Does the same for a Bind or Parse, but returns only STEP_FORWARD or STEP_HOLD. */
 enum feature_step state_bind_hide_sequences(struct exchange *x, struct request *m);

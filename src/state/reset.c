@@ -49,8 +49,7 @@ is_set_by(const struct known_statement *k, const struct guc *s)
 	       (k->kind == KNOWN_RESET_USER && strcmp(s->name, "role") == 0);
 }
 
-/* Returns true if s must get its startup value after the text, because the text resets s and does not set s again
- * afterwards. */
+/* Returns true if s must get its startup value, because the text resets s and does not set s again afterwards. */
 static bool
 must_restore(const struct exchange *x, const struct known_text *text, const struct guc *s)
 {

@@ -25,7 +25,7 @@
 #define WINDOW_USES 32u /* uses */
 #define SLOW_BEFORE_TRIAL 2u
 #define MEAN_OF 16u /* a new use without the name counts for at least 1/16 of the mean of such uses */
-#define UNNAMED_USES_MIN 3u
+#define UNNAMED_MIN 3u
 #define SLOWER_US 200u
 #define GIVEN_UP_S 600u
 #define GIVEN_UP_DOUBLINGS_MAX 7u /* 21 hours */
@@ -199,8 +199,7 @@ get_statement_for_settings(struct exchange *x, struct statement *st)
 	return statement_learnt_types(named, &len) == NULL ? named : NULL;
 }
 
-/* From now on, `named` is used on servers for the client's unnamed statement. Returns 0, or -1 if there is no
- * memory. */
+/* From now on, servers run `named` for the client's unnamed statement. Returns 0, or -1 if there is no memory. */
 static int
 set_kept(struct exchange *x, struct statement *named)
 {
@@ -234,14 +233,13 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 	const struct policy_conn *conn = x->srv->conn;
 	uint32_t use = next_use(x, st);
 	/* If the request was sent ahead of its turn, its Parse gets a name only if it was sent with one. */
-	bool is_name_wanted =
-	    conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : wants_name(x, st, use);
+	bool is_wanted = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : wants_name(x, st, use);
 	struct statement *named;
 	enum statement_presence there;
 
 	st->plans.uses = use;
 	st->plans.last_used_s = now_s(x);
-	if (!is_name_wanted || risk != 0 || !may_keep(x) || (named = get_statement_for_settings(x, st)) == NULL)
+	if (!is_wanted || risk != 0 || !may_keep(x) || (named = get_statement_for_settings(x, st)) == NULL)
 		return STEP_FORWARD;
 	there = statement_presence_of(x, named);
 	if (there == STATEMENT_UNSURE || (there == STATEMENT_ABSENT && !is_due(x, x->srv, use)))
@@ -327,16 +325,14 @@ give_up(const struct exchange *x, struct statement_plans *p)
 	x->pool->database->counters.plans_given_up++;
 }
 
-/* Ends a window of WINDOW_USES uses under the name, and gives the name up for a time if the window was a trial, and
- * slow. */
+/* Ends a window of WINDOW_USES uses under the name. Gives the name up for a time if the window was a slow trial. */
 static void
 end_window(const struct exchange *x, struct statement_plans *p)
 {
 	uint64_t mean_us = p->kept_us / p->kept_count;
 
 	p->kept_us = p->kept_count = 0;
-	if (p->unnamed_count < UNNAMED_USES_MIN ||
-	    mean_us <= p->unnamed_us + (uint64_t)p->unnamed_us * 3 / 10 + SLOWER_US) {
+	if (p->unnamed_count < UNNAMED_MIN || mean_us <= p->unnamed_us + (uint64_t)p->unnamed_us * 3 / 10 + SLOWER_US) {
 		p->slow_windows = 0;
 		return;
 	}

@@ -44,7 +44,7 @@ is_describe_of(const char *portal, const uint8_t *next, size_t next_len)
 /* Sends a Describe of n. If n's rows have changed before, they may be the old ones again, and the statement on the
  * server may be outdated; so PostgreSQL parses the SQL once more, and describes the new statement. */
 static enum feature_step
-send_describe_to_prove(struct exchange *x, struct client_statement *n)
+send_describe(struct exchange *x, struct client_statement *n)
 {
 	uint8_t head[FRAME_HEAD_LEN + 1] = { 'D' };
 	char placeholder[STATEMENT_NAME_MAX];
@@ -88,8 +88,7 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 		return STEP_HOLD;
 	if (n->rows == ROWS_UNTOLD || statement_is_pending(n))
 		return STEP_REPLACED;
-	return n->rows == ROWS_CHANGED && is_description_current(n) && is_there ? STEP_FORWARD
-										: send_describe_to_prove(x, n);
+	return n->rows == ROWS_CHANGED && is_description_current(n) && is_there ? STEP_FORWARD : send_describe(x, n);
 }
 
 enum feature_step

@@ -135,8 +135,7 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	client_statement_unref(n);
 }
 
-/* Writes the error to *out, with `name` in place of the bytes from `from` up to `to`. Returns false if there is no
- * memory. */
+/* Writes the error to *out, with `name` in place of the bytes [from, to). Returns false if there is no memory. */
 static bool
 replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint8_t *to, const char *name,
 	     size_t name_len, struct buf *out)
@@ -155,8 +154,7 @@ replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint
 static bool
 put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
-	/* The error is like PostgreSQL's: asyncpg and JDBC recognize it by its routine, and prepare the statement
-	 * again. */
+	/* The error is like PostgreSQL's: asyncpg and JDBC recognize it by its routine, and prepare again. */
 	static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0"
 				   "RRevalidateCachedQuery\0";
 	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];

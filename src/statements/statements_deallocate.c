@@ -192,7 +192,7 @@ put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 
 /* Makes ready for SQL that is about to run on the server, and may deallocate statements. */
 static enum feature_step
-prepare_deallocation(struct exchange *x, const char *sql, size_t len)
+prepare_for(struct exchange *x, const char *sql, size_t len)
 {
 	struct client_statement *all[DEALLOCATING_MAX];
 	struct known_reader r;
@@ -221,7 +221,7 @@ prepare_deallocation(struct exchange *x, const char *sql, size_t len)
 enum feature_step
 statements_deallocate_query(struct exchange *x, struct request *m)
 {
-	return request_has(m, SCAN_PREPARE, 0) ? prepare_deallocation(x, m->sql, m->sql_len) : STEP_FORWARD;
+	return request_has(m, SCAN_PREPARE, 0) ? prepare_for(x, m->sql, m->sql_len) : STEP_FORWARD;
 }
 
 enum feature_step
@@ -230,13 +230,13 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 	const struct statement *st = m->statement;
 
 	return st != NULL && m->traits->first == WORD_DEALLOCATE
-		   ? prepare_deallocation(x, (const char *)st->bytes, st->query_len)
+		   ? prepare_for(x, (const char *)st->bytes, st->query_len)
 		   : STEP_FORWARD;
 }
 
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */
 static uint32_t
-count_dropped_names(const char *sql, size_t len)
+count_dropped(const char *sql, size_t len)
 {
 	struct sql_lexer lexer;
 	struct sql_token t, before = { 0 };
@@ -269,9 +269,8 @@ statements_note_drop(struct exchange *x, struct request *m)
 	struct loan *loan = &x->srv->loan;
 
 	loan->skips = 0;
-	loan->drops = request_begins_with(m, WORD_DROP) && x->srv->ledger.count == 0
-			  ? count_dropped_names(m->sql, m->sql_len)
-			  : 0;
+	loan->drops =
+	    request_begins_with(m, WORD_DROP) && x->srv->ledger.count == 0 ? count_dropped(m->sql, m->sql_len) : 0;
 	return STEP_FORWARD;
 }
 

@@ -119,8 +119,7 @@ exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds
 #define SUFFIX_MAX 8
 #define SAMPLE_MAX (SUFFIX_MAX + 2 * (LABEL_MAX + 1) + NUMBER_MAX + 4) /* bytes of a sample without its series */
 
-/* Writes the label, after a comma unless `at` is labels_begin, where the first label begins. Returns the end of the
- * text. */
+/* Writes the label, after a comma unless it is the first label, at labels_begin. Returns the end of the text. */
 static char *
 put_label(char *at, char *labels_begin, const struct exposition_label *label)
 {

@@ -45,7 +45,7 @@ struct normal_text {
 };
 
 static struct normal_mark
-normal_get_mark(const struct normal_text *n)
+mark_here(const struct normal_text *n)
 {
 	return (struct normal_mark){ n->text_len, n->key_len, n->is_text_full };
 }
@@ -72,8 +72,7 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-/* Puts a token into the text only. For a further piece of a literal, call only this, because the key has the literal
- * already. */
+/* Puts a token into the text only. This is enough for a further piece of a literal: the key has the literal already. */
 static void
 normal_put_text(struct normal_text *n, const struct sql_token *t)
 {
@@ -155,7 +154,7 @@ struct level {
 	bool is_in_cast; /* true between :: and the next comma: words there are names of types */
 	bool is_row; /* a row of the VALUES in the level above */
 	size_t key_at; /* position of its opening bracket in the key */
-	enum row_place row_place; /* in the VALUES list of this level */
+	enum row_place place; /* in the VALUES list of this level */
 	size_t row_key_at, row_key_len; /* the key of the last row that was kept */
 	struct normal_mark row_end; /* the end of the last row that was kept */
 };
@@ -201,11 +200,11 @@ note_element(struct walker *s, const struct sql_token *t, bool is_sign)
 	else if (!is_sign && !(l->is_in_cast && (t->kind == SQL_WORD || t->kind == SQL_QUOTED || t->at[0] == '.')))
 		l->is_pure = false;
 	if (IS_WORD(t, "values"))
-		l->row_place = ROWS_FIRST;
-	else if (l->row_place == ROWS_AFTER && is_comma)
-		l->row_place = ROWS_NEXT;
+		l->place = ROWS_FIRST;
+	else if (l->place == ROWS_AFTER && is_comma)
+		l->place = ROWS_NEXT;
 	else
-		l->row_place = ROWS_NONE;
+		l->place = ROWS_NONE;
 }
 
 static void
@@ -213,8 +212,7 @@ open_bracket(struct walker *s, const struct sql_token *t)
 {
 	struct level *outer = innermost_level(s), *l;
 	size_t key_at = s->out.key_len;
-	bool is_row =
-	    outer != NULL && t->at[0] == '(' && (outer->row_place == ROWS_FIRST || outer->row_place == ROWS_NEXT);
+	bool is_row = outer != NULL && t->at[0] == '(' && (outer->place == ROWS_FIRST || outer->place == ROWS_NEXT);
 	bool is_list = is_row || (t->at[0] == '(' ? IS_WORD(&s->prev, "in") : IS_WORD(&s->prev, "array")) ||
 		       (outer != NULL && outer->is_list && outer->is_pure);
 
@@ -223,12 +221,10 @@ open_bracket(struct walker *s, const struct sql_token *t)
 	l = innermost_level(s);
 	if (l == NULL)
 		return;
-	*l = (struct level){ .begin = normal_get_mark(&s->out),
-			     .key_at = key_at,
-			     .is_list = is_list,
-			     .is_pure = true,
-			     .is_row = is_row };
-	if (is_row && outer->row_place == ROWS_FIRST)
+	*l = (struct level){
+		.begin = mark_here(&s->out), .key_at = key_at, .is_list = is_list, .is_pure = true, .is_row = is_row
+	};
+	if (is_row && outer->place == ROWS_FIRST)
 		outer->row_key_len = 0;
 }
 
@@ -238,7 +234,7 @@ close_row(struct walker *s, struct level *outer, size_t key_at)
 {
 	size_t key_len = s->out.key_len - key_at;
 
-	outer->row_place = ROWS_AFTER;
+	outer->place = ROWS_AFTER;
 	if (outer->row_key_len == key_len &&
 	    memcmp(s->out.key + outer->row_key_at, s->out.key + key_at, key_len) == 0) {
 		normal_go_back(&s->out, outer->row_end);
@@ -246,7 +242,7 @@ close_row(struct walker *s, struct level *outer, size_t key_at)
 	}
 	outer->row_key_at = key_at;
 	outer->row_key_len = key_len;
-	outer->row_end = normal_get_mark(&s->out);
+	outer->row_end = mark_here(&s->out);
 }
 
 static void
@@ -274,7 +270,7 @@ close_bracket(struct walker *s, const struct sql_token *t)
 	if (l != NULL && l->is_row)
 		close_row(s, outer, l->key_at);
 	else
-		outer->row_place = ROWS_NONE;
+		outer->place = ROWS_NONE;
 }
 
 /* --- signs --- */
@@ -320,8 +316,7 @@ note_string_end(struct walker *s, const struct sql_token *t)
 	s->is_escape_string = (t->at[0] | 0x20) == 'e' || (s->is_escape_string && s->prev.kind == SQL_STRING);
 	if (t->at[0] == '$' || memchr(t->at, '\\', t->len) == NULL)
 		return false;
-	/* The SQL itself may change how the session reads strings, so the options, which are those after the SQL, say
-	 * little. */
+	/* The SQL itself may change how strings are read, and s->options says how they are read after the SQL. */
 	if (text_contains(s->sql, s->sql_len, "standard_conforming") || text_contains(s->sql, s->sql_len, "encoding") ||
 	    text_contains(s->sql, s->sql_len, "names"))
 		options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
@@ -332,7 +327,7 @@ static void
 take_token(struct walker *s, const struct sql_token *t)
 {
 	bool sign = is_sign(s, t), is_punct = t->kind == SQL_PUNCT;
-	struct normal_mark before = normal_get_mark(&s->out);
+	struct normal_mark before = mark_here(&s->out);
 
 	if (is_punct && (t->at[0] == '(' || t->at[0] == '['))
 		open_bracket(s, t);
@@ -364,7 +359,7 @@ take_token(struct walker *s, const struct sql_token *t)
 	s->sign_after_space = t->after_space;
 	s->prev = *t;
 	if (!is_punct || t->at[0] != ';')
-		s->last_end = normal_get_mark(&s->out);
+		s->last_end = mark_here(&s->out);
 }
 
 /* Handles input that was truncated inside a list: the beginning of the list must not make a fingerprint of its own. */
@@ -377,7 +372,7 @@ close_cut_lists(struct walker *s)
 		struct level *l = &s->levels[i];
 		bool is_pure = true;
 
-		if (l->row_place == ROWS_NEXT) { /* after a comma, or in the row after the comma */
+		if (l->place == ROWS_NEXT) { /* after a comma, or in the row after the comma */
 			normal_go_back(&s->out, l->row_end);
 			return;
 		}
@@ -451,7 +446,7 @@ fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_li
 	s.options = options;
 	s.sql = sql;
 	s.sql_len = len;
-	s.levels[0] = (struct level){ .row_place = ROWS_NONE };
+	s.levels[0] = (struct level){ .place = ROWS_NONE };
 	memset(&s.out, 0, offsetof(struct normal_text, key));
 	s.out.text = out;
 	s.out.text_cap = out_cap;

@@ -8,8 +8,7 @@ struct kind {
 	size_t key_len;
 	/* adds a row that gets no row of its own to "_other"; takes over what `from` owns */
 	void (*add_to_other)(void *to, const void *from);
-	/* adds another worker's row with the same key, and takes over what `from` owns; NULL if only one worker has
-	 * rows of this kind */
+	/* adds another worker's row with the same key; NULL if only one worker has rows of this kind */
 	void (*add_part)(void *to, const void *from);
 };
 

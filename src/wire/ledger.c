@@ -139,8 +139,7 @@ end_copy(struct ledger *l)
 }
 
 /*
- * Returns true if PostgreSQL will answer this message, although an error or a COPY is open; else settles or counts the
- * message.
+ * Returns true if PostgreSQL will answer this message, although an error or a COPY is open; else settles or counts it.
  */
 static bool
 admit(struct ledger *l, const struct owed *o)
