@@ -119,7 +119,7 @@ recall(struct scan *s, struct scanned_sql *k)
 
 /* --- the same text ----------------------------------------------------------------------------------------------- */
 
-/* Hashes a few bytes from places in sql. Sets *key to the hash, and returns the slot that the hash chooses. */
+/* Hashes a few bytes of sql. Sets *key to the hash, and returns the slot that the hash chooses. */
 static struct exact_sql *
 find_exact_slot(struct scan_cache *m, const char *sql, size_t len, uint64_t *key)
 {

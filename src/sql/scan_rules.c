@@ -105,7 +105,7 @@ judge_in_name(struct scan *s, enum token token, const char *text, size_t len)
 	}
 }
 
-/* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. The reserved word TO may not. */
+/* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. TO is never a name. */
 static void
 judge_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {

@@ -205,7 +205,7 @@ skip_listed_numbers(const char *p, const char *end, const char *part, size_t len
 	return p;
 }
 
-#define ROW_MAX 16 /* the most parts that a row may have if skip_rows() is to skip it */
+#define ROW_MAX 16 /* skip_rows() skips only rows that have at most this many parts */
 
 /*
  * Skips rows that have the parts from `first` up to, but not including, `after`; `row` points to their bytes. Returns a

@@ -22,13 +22,13 @@
  * A busy machine or a table that has grown slows uses with and without the name alike, so only a trial shows whether
  * the plan is at fault. If the trial is slow, too, the statement has no name for ten minutes; after the next slow trial
  * for twenty, and so on. */
-#define WINDOW_USES 32u /* uses */
+#define WINDOW_USES 32u
 #define SLOW_BEFORE_TRIAL 2u
 #define MEAN_OF 16u /* a new use without the name counts for at least 1/16 of the mean of such uses */
 #define UNNAMED_MIN 3u
 #define SLOWER_US 200u
 #define GIVEN_UP_S 600u
-#define GIVEN_UP_DOUBLINGS_MAX 7u /* 21 hours */
+#define GIVEN_UP_DOUBLINGS_MAX 7u /* for 21 hours at most */
 #define DOUBTED_S 10u
 #define RERUN_LEN_MAX 8192u /* bytes of a request that may be run again: less than retry.c keeps */
 

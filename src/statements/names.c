@@ -1,8 +1,8 @@
 /*
  * src/statements/names.c - the names that a client gave to its prepared statements. See statements/statements_state.h.
  *
- * Clients may have thousands of names, so one costs little more than its bytes: a block, and a pointer in a table with
- * open addressing. The hash is seeded, because clients choose the names, and collisions slow the loop for all.
+ * Clients may have thousands of names, so a name costs little more than its bytes: a block, and a pointer in a table
+ * with open addressing. The hash is seeded, because clients choose the names, and collisions slow the loop for all.
  */
 #include "statements/statements_state.h"
 #include "base/table.h"

@@ -44,7 +44,7 @@ put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len
 	memcpy(out + FRAME_HEAD_LEN + 1, name, name_len);
 }
 
-/* Writes a Bind (with its portal) or Describe (portal is NULL) up to the end of the names, with prefix + name in it. */
+/* Writes a Bind (with its portal) or Describe (portal is NULL) up to its last name, which becomes prefix + name. */
 static void
 put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *prefix,
 	    size_t prefix_len, const char *name)

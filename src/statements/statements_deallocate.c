@@ -190,7 +190,7 @@ put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 	return STEP_FORWARD;
 }
 
-/* Makes ready for SQL that is about to run on the server, and may deallocate statements. */
+/* Prepares the server for SQL that is about to run there and may deallocate statements. */
 static enum feature_step
 prepare_for(struct exchange *x, const char *sql, size_t len)
 {

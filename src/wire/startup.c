@@ -204,7 +204,7 @@ enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD
  */
 struct login_words {
 	const char *options;
-	bool is_walsender, has_database; /* both, because "database" and then "true" still mean logical */
+	bool is_walsender, has_database; /* two fields, because "true" after "database" still means logical */
 };
 
 static enum field
