@@ -9,7 +9,7 @@
 
 /* Returns where the first word begins, after white space, comments and empty statements. */
 static size_t
-first_word(const char *sql, size_t len)
+first_word_at(const char *sql, size_t len)
 {
 	struct sql_lexer lexer;
 	struct sql_token t;
@@ -25,7 +25,7 @@ bool
 listen_text_substitute(const char *sql, size_t len, struct buf *out)
 {
 	static const size_t word_len = sizeof("LISTEN") - 1;
-	size_t at = first_word(sql, len);
+	size_t at = first_word_at(sql, len);
 
 	if (len - at < word_len || strncasecmp(sql + at, "LISTEN", word_len) != 0)
 		return false;
@@ -38,7 +38,7 @@ listen_text_substitute(const char *sql, size_t len, struct buf *out)
 bool
 listen_text_is_substitute(const char *sql, size_t len)
 {
-	size_t at = first_word(sql, len);
+	size_t at = first_word_at(sql, len);
 
 	return len - at >= sizeof(SUBSTITUTE) - 1 && memcmp(sql + at, SUBSTITUTE, sizeof(SUBSTITUTE) - 1) == 0;
 }

@@ -1,9 +1,9 @@
 /*
  * src/sql/scan.c - see scan.h. Cuts SQL into tokens as PostgreSQL's scan.l does, chunk by chunk.
  *
- * s->lex says which token the next byte belongs to; for each value a function reads as far as it can. A word that lies
- * within one chunk is passed on where it lies. A word that the end of a chunk cuts is collected in s->word, and so are
- * quoted identifiers.
+ * s->lex says which token the next byte belongs to. For each value of s->lex there is a function, which reads on as far
+ * as it can. A word that lies within one chunk is passed on where it lies. A word that the end of a chunk cuts is
+ * collected in s->word, and so are quoted identifiers.
  */
 #include "sql/scan_rules.h"
 #include "sql/sql_class.h"
@@ -102,8 +102,8 @@ begin_identifier(struct scan *s, enum string_kind kind)
 }
 
 /*
- * Handles the word in text, which the byte next follows. E'', B'', X'', N'', U&'' and U&"" begin like words. Returns
- * how many bytes after the word were consumed.
+ * Handles the word in text; `next` is the byte after the word. E'', B'', X'', N'', U&'' and U&"" begin like words.
+ * Returns how many bytes after the word were consumed.
  */
 static size_t
 end_word(struct scan *s, const char *text, size_t len, char next)
@@ -138,7 +138,7 @@ begin_word(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
-in_word(struct scan *s, const char *p, const char *end)
+read_word(struct scan *s, const char *p, const char *end)
 {
 	const char *after = word_end(s, p, end);
 
@@ -148,7 +148,7 @@ in_word(struct scan *s, const char *p, const char *end)
 
 /* Handles the byte after U&. */
 static const char *
-in_unicode(struct scan *s, const char *p)
+read_after_u_ampersand(struct scan *s, const char *p)
 {
 	s->lex = LEX_BETWEEN;
 	if (*p == '\'')
@@ -166,7 +166,7 @@ in_unicode(struct scan *s, const char *p)
 }
 
 static const char *
-in_identifier(struct scan *s, const char *p, const char *end)
+read_identifier(struct scan *s, const char *p, const char *end)
 {
 	const char *quote = memchr(p, '"', (size_t)(end - p));
 
@@ -178,7 +178,7 @@ in_identifier(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
-in_identifier_quote(struct scan *s, const char *p)
+read_after_identifier_quote(struct scan *s, const char *p)
 {
 	if (*p != '"') {
 		s->lex = LEX_BETWEEN;
@@ -196,7 +196,7 @@ in_identifier_quote(struct scan *s, const char *p)
 /* --- comments ---------------------------------------------------------------------------------------------------- */
 
 static const char *
-in_line(struct scan *s, const char *p, const char *end)
+read_line_comment(struct scan *s, const char *p, const char *end)
 {
 	while (p < end && !is_newline(*p))
 		p++;
@@ -206,7 +206,7 @@ in_line(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
-in_block(struct scan *s, const char *p, const char *end)
+read_block_comment(struct scan *s, const char *p, const char *end)
 {
 	while (p < end && *p != '*' && *p != '/')
 		p++;
@@ -217,7 +217,7 @@ in_block(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
-in_block_mark(struct scan *s, const char *p)
+read_block_comment_mark(struct scan *s, const char *p)
 {
 	if (s->lex == LEX_BLOCK_STAR && *p == '/') {
 		s->lex = --s->comment_depth == 0 ? LEX_BETWEEN : LEX_BLOCK;
@@ -259,7 +259,7 @@ escape_stop(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
-in_string(struct scan *s, const char *p, const char *end)
+read_string(struct scan *s, const char *p, const char *end)
 {
 	const char *stop;
 
@@ -276,7 +276,7 @@ in_string(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
-in_backslash(struct scan *s, const char *p)
+read_escaped_byte(struct scan *s, const char *p)
 {
 	scan_literal_bytes(s, p, 1);
 	s->is_trail = is_lead(s, *p);
@@ -285,7 +285,7 @@ in_backslash(struct scan *s, const char *p)
 }
 
 static const char *
-in_quote(struct scan *s, const char *p)
+read_after_quote(struct scan *s, const char *p)
 {
 	s->lex = LEX_GAP;
 	if (*p != '\'')
@@ -300,7 +300,7 @@ in_quote(struct scan *s, const char *p)
  * its continuation.
  */
 static const char *
-in_gap(struct scan *s, const char *p, const char *end)
+read_gap(struct scan *s, const char *p, const char *end)
 {
 	for (; p < end && sql_is(*p, SPACE); p++)
 		s->has_newline = s->has_newline || is_newline(*p);
@@ -319,7 +319,7 @@ in_gap(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
-in_gap_dash(struct scan *s, const char *p)
+read_after_gap_dash(struct scan *s, const char *p)
 {
 	if (*p == '-') {
 		s->lex = LEX_GAP_LINE;
@@ -346,7 +346,7 @@ begin_body(struct scan *s, const char *p)
 
 /* Handles the byte after a dollar, which may begin $1 or $tag$...$tag$. Any other dollar is an error in PostgreSQL. */
 static const char *
-in_dollar(struct scan *s, const char *p)
+read_after_dollar(struct scan *s, const char *p)
 {
 	s->tag[0] = '$';
 	s->tag_len = 1;
@@ -362,7 +362,7 @@ in_dollar(struct scan *s, const char *p)
 }
 
 static const char *
-in_tag(struct scan *s, const char *p, const char *end)
+read_tag(struct scan *s, const char *p, const char *end)
 {
 	for (; p < end && sql_is(*p, TAG); p++) {
 		/* The scan gives up on two-byte characters in a tag. */
@@ -403,7 +403,7 @@ match_tag(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
-in_body(struct scan *s, const char *p, const char *end)
+read_body(struct scan *s, const char *p, const char *end)
 {
 	const char *dollar;
 
@@ -426,7 +426,7 @@ in_body(struct scan *s, const char *p, const char *end)
 /* --- everything -------------------------------------------------------------------------------------------------- */
 
 static void
-note_literal(struct scan *s, const char *begin, const char *end)
+add_literal(struct scan *s, const char *begin, const char *end)
 {
 	struct scan_literals *all = s->literals;
 
@@ -461,7 +461,7 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 	if (scan_path_has_pg_temp(p, (size_t)(quote - p)))
 		s->flags |= SCAN_TEMP;
 	else
-		note_literal(s, p, quote);
+		add_literal(s, p, quote);
 	s->last = CLASS_LITERAL;
 	return next;
 }
@@ -509,8 +509,8 @@ begin_other(struct scan *s, const char *p, const char *end)
 	return p + 1;
 }
 
-/* Skips digits, commas and blanks, sixteen bytes at once: long SQL often has a long list of numbers. To be called only
- * after a number, while nothing is expected and no literal is noted: what is skipped then changes only s->last. */
+/* Skips digits, commas and blanks, sixteen bytes at once: long SQL often has a long list of numbers. Call this only
+ * after a number, if s->expect is 0 and literals are not listed: the skipped bytes change only s->last. */
 static const char *
 skip_numbers(struct scan *s, const char *p, const char *end)
 {
@@ -522,11 +522,11 @@ skip_numbers(struct scan *s, const char *p, const char *end)
 		unsigned digits = sql_digits(bytes), commas = sql_equal(bytes, ',');
 		unsigned others = ~(digits | commas | sql_equal(bytes, ' '));
 
-		count = (unsigned)__builtin_ctz(others); /* 16 at most: the bits above are set */
+		count = (unsigned)__builtin_ctz(others); /* at most 16, because higher bits are set */
 		digits &= (1u << count) - 1;
 		commas &= (1u << count) - 1;
 		if ((digits | commas) != 0)
-			s->last = digits > commas ? CLASS_OTHER : CLASS_COMMA; /* the last one has the highest bit */
+			s->last = digits > commas ? CLASS_OTHER : CLASS_COMMA; /* the last byte has the highest bit */
 		p += count;
 	}
 #else
@@ -553,7 +553,7 @@ skip_number(struct scan *s, const char *p, const char *end)
 		if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
 			s->literals->count = SCAN_LITERALS_MAX + 1;
 		else if (before != '\'' && before != '$')
-			note_literal(s, begin, p);
+			add_literal(s, begin, p);
 	}
 	scan_punct(s, '0');
 	if (s->expect != 0 || (s->literals != NULL && s->literals->count <= SCAN_LITERALS_MAX))
@@ -563,7 +563,7 @@ skip_number(struct scan *s, const char *p, const char *end)
 
 /* Reads tokens, with fast paths for the tokens that most SQL consists of, if they lie within the chunk. */
 static const char *
-in_between(struct scan *s, const char *p, const char *end)
+read_tokens(struct scan *s, const char *p, const char *end)
 {
 	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
 
@@ -596,9 +596,9 @@ in_between(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* Handles the byte after '-' or '/': the two bytes together may begin a comment. */
+/* Handles the byte after '-' or '/'; these two bytes may begin a comment. */
 static const char *
-in_mark(struct scan *s, const char *p)
+read_after_dash_or_slash(struct scan *s, const char *p)
 {
 	char mark = s->lex == LEX_DASH ? '-' : '/';
 
@@ -617,46 +617,46 @@ in_mark(struct scan *s, const char *p)
 }
 
 static const char *
-step(struct scan *s, const char *p, const char *end)
+read_on(struct scan *s, const char *p, const char *end)
 {
 	switch ((enum lex)s->lex) {
 	case LEX_BETWEEN:
-		return in_between(s, p, end);
+		return read_tokens(s, p, end);
 	case LEX_WORD:
-		return in_word(s, p, end);
+		return read_word(s, p, end);
 	case LEX_UNICODE:
-		return in_unicode(s, p);
+		return read_after_u_ampersand(s, p);
 	case LEX_DOLLAR:
-		return in_dollar(s, p);
+		return read_after_dollar(s, p);
 	case LEX_TAG:
-		return in_tag(s, p, end);
+		return read_tag(s, p, end);
 	case LEX_DASH:
 	case LEX_SLASH:
-		return in_mark(s, p);
+		return read_after_dash_or_slash(s, p);
 	case LEX_LINE:
 	case LEX_GAP_LINE:
-		return in_line(s, p, end);
+		return read_line_comment(s, p, end);
 	case LEX_BLOCK:
-		return in_block(s, p, end);
+		return read_block_comment(s, p, end);
 	case LEX_BLOCK_STAR:
 	case LEX_BLOCK_SLASH:
-		return in_block_mark(s, p);
+		return read_block_comment_mark(s, p);
 	case LEX_STRING:
-		return in_string(s, p, end);
+		return read_string(s, p, end);
 	case LEX_BACKSLASH:
-		return in_backslash(s, p);
+		return read_escaped_byte(s, p);
 	case LEX_QUOTE:
-		return in_quote(s, p);
+		return read_after_quote(s, p);
 	case LEX_GAP:
-		return in_gap(s, p, end);
+		return read_gap(s, p, end);
 	case LEX_GAP_DASH:
-		return in_gap_dash(s, p);
+		return read_after_gap_dash(s, p);
 	case LEX_IDENTIFIER:
-		return in_identifier(s, p, end);
+		return read_identifier(s, p, end);
 	case LEX_IDENTIFIER_QUOTE:
-		return in_identifier_quote(s, p);
+		return read_after_identifier_quote(s, p);
 	case LEX_BODY:
-		return in_body(s, p, end);
+		return read_body(s, p, end);
 	case LEX_LOST:
 		break;
 	}
@@ -669,7 +669,7 @@ read_bytes(struct scan *s, const char *sql, size_t len)
 	const char *end = sql + len;
 
 	while (sql < end)
-		sql = step(s, sql, end);
+		sql = read_on(s, sql, end);
 }
 
 void
@@ -736,13 +736,13 @@ scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
 uint32_t
 scan_text_all_options(struct scan *s, const char *sql, size_t len)
 {
-	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
+	static const unsigned trail_options[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
 	uint32_t flags = 0, hints = 0, all = SCAN_ALL;
 
-	if (memchr(sql, '\\', len) == NULL && text_is_ascii(sql, len)) /* these bytes read the same under all options */
+	if (memchr(sql, '\\', len) == NULL && text_is_ascii(sql, len)) /* these bytes mean the same under all options */
 		return scan_text(s, 0, sql, len);
-	for (size_t i = 0; i < 2 * sizeof(readings) / sizeof(readings[0]); i++) {
-		scan_text(s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);
+	for (size_t i = 0; i < 2 * sizeof(trail_options) / sizeof(trail_options[0]); i++) {
+		scan_text(s, trail_options[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);
 		all &= s->flags;
 		hints |= s->hints;
 		flags |= s->flags == SCAN_ALL ? 0 : s->flags;

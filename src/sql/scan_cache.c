@@ -5,7 +5,7 @@
 #define SHORT_LEN 16 /* bytes; SQL up to this length is compared byte for byte */
 
 static uint32_t
-four(const char *p)
+read_four(const char *p)
 {
 	uint32_t bytes;
 
@@ -20,7 +20,7 @@ is_same_short(const char *a, const char *b, size_t len)
 	if (len >= 8)
 		return skeleton_eight(a) == skeleton_eight(b) &&
 		       skeleton_eight(a + len - 8) == skeleton_eight(b + len - 8);
-	return four(a) == four(b) && four(a + len - 4) == four(b + len - 4);
+	return read_four(a) == read_four(b) && read_four(a + len - 4) == read_four(b + len - 4);
 }
 
 static void
@@ -119,7 +119,7 @@ recall(struct scan *s, struct scanned_sql *k)
 
 /* --- the same text ----------------------------------------------------------------------------------------------- */
 
-/* Returns the slot for sql, and sets *key, by a hash of a few of its bytes (the end, the middle, the first quarter). */
+/* Hashes a few bytes of sql. Sets *key to the hash, and returns the slot that the hash chooses. */
 static struct exact_sql *
 find_exact_slot(struct scan_cache *m, const char *sql, size_t len, uint64_t *key)
 {
@@ -132,7 +132,7 @@ find_exact_slot(struct scan_cache *m, const char *sql, size_t len, uint64_t *key
 	return &m->exact[hash >> 32 & (SCAN_CACHE_EXACT - 1)];
 }
 
-/* Called when sql has turned out to have the entry k: keeps the text if it has come for the second time. */
+/* Call this for sql that has the entry k. Keeps the text if this is the second time that it comes. */
 static void
 note_exact(struct scan_cache *m, struct exact_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
 {
@@ -206,7 +206,7 @@ scan_cached(struct scan_cache *m, struct scan *s, unsigned options, const char *
 		return scan_other_length(m, s, options, sql, len);
 	/* Short SQL (BEGIN, COMMIT) is looked up here, without a call of another function. */
 	hash = skeleton_mix(options << 16 | len,
-			    len < 8 ? (uint64_t)four(sql) << 32 | four(sql + len - 4) : skeleton_eight(sql));
+			    len < 8 ? (uint64_t)read_four(sql) << 32 | read_four(sql + len - 4) : skeleton_eight(sql));
 	hash = (len < 8 ? hash : skeleton_mix(hash, skeleton_eight(sql + len - 8))) | 1;
 	set = &m->sets[(hash >> 32) % SCAN_CACHE_SETS];
 	for (struct scanned_sql *k = set->places; k < set->places + SCAN_CACHE_PLACES; k++)

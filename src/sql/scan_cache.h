@@ -1,10 +1,10 @@
 /*
  * src/sql/scan_cache.h - a cache of scan results, in which SQL that differs only in numbers and strings has one entry.
  *
- * Most statements come over and over, with other values in them. The scan lists the literals whose values don't matter
- * (struct scan_literals). An entry has the rest of the SQL, which is called a skeleton (skeleton.h). SQL with the same
- * skeleton, and literals of the same kinds, gets the entry's result, because the scan would be in the same state before
- * each byte of the skeleton. Short SQL (BEGIN, COMMIT) is compared byte for byte.
+ * Most statements come over and over, each time with other values. The scan lists the literals whose values don't
+ * matter (struct scan_literals). An entry has the rest of the SQL, which is called a skeleton (skeleton.h). SQL with
+ * the same skeleton, and literals of the same kinds, gets the entry's result, because the scan would be in the same
+ * state before each byte of the skeleton. Short SQL (BEGIN, COMMIT) is compared byte for byte.
  *
  * The cache is a table of fixed size, in sets of SCAN_CACHE_PLACES entries. A hash of the SQL chooses the set. Each
  * set remembers the hashes of the last SQL scanned there. An entry is made when one of these hashes comes again, so SQL
@@ -48,8 +48,8 @@ struct scan_cache {
 		} places[SCAN_CACHE_PLACES];
 	} sets[SCAN_CACHE_SETS];
 	struct exact_sql {
-		/* hash of the last SQL of this slot that has an entry, whether or not `sql` is that SQL; 0 if there is
-		 * none */
+		/* hash of the SQL that last used this slot (only SQL that has an entry uses slots); `sql` may be an
+		 * earlier text; 0 if no SQL has used the slot */
 		uint64_t key;
 		size_t len; /* bytes of sql */
 		char *sql; /* the text, owned; NULL until a text of this slot has come twice */

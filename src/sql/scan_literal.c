@@ -29,9 +29,9 @@ match_pg_temp(uint8_t *match, const char *bytes, size_t len)
 	return false;
 }
 
-/* Looks for pg_temp in one piece. Fast for long literals, of which long SQL consists: looks only around underscores. */
+/* Looks for pg_temp in a piece of a literal; in a long piece, compares only bytes around underscores, which is fast. */
 static bool
-holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
+find_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {
 	enum { EDGE = sizeof(TEMP_SCHEMA) - 2 };
 	const char *end = bytes + len, *at = bytes;
@@ -54,7 +54,7 @@ scan_path_has_pg_temp(const char *search_path, size_t len)
 {
 	uint8_t match = 0;
 
-	return memchr(search_path, '_', len) != NULL && holds_pg_temp(&match, search_path, len);
+	return memchr(search_path, '_', len) != NULL && find_pg_temp(&match, search_path, len);
 }
 
 /* Appends to the name as far as the bytes fit. A name that is too long has the length SCAN_WORD_MAX. */
@@ -101,7 +101,7 @@ name_is(const struct scan *s, const char *word)
 
 /* Handles the end of a word in DO's code; next is the byte after the word. */
 static void
-body_word(struct scan *s, char next)
+end_body_word(struct scan *s, char next)
 {
 	bool is_quoted = s->body_before == '\'' && next == '\'';
 	bool is_part = s->name[0] == '.' || (s->name_len < SCAN_WORD_MAX && s->name[s->name_len - 1] == '.');
@@ -125,7 +125,7 @@ body_word(struct scan *s, char next)
 }
 
 static void
-body_bytes(struct scan *s, const char *bytes, size_t len)
+read_body_bytes(struct scan *s, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		char c = bytes[i];
@@ -135,7 +135,7 @@ body_bytes(struct scan *s, const char *bytes, size_t len)
 			continue;
 		}
 		if (s->name_len > 0)
-			body_word(s, c);
+			end_body_word(s, c);
 		if (s->body_expect == BODY_CONFIG && strchr("('\" \t\n\r\f\v", c) == NULL) {
 			s->flags |= SCAN_NAMES_LOST;
 			s->body_expect = BODY_ANYTHING;
@@ -148,7 +148,7 @@ void
 scan_body_end(struct scan *s)
 {
 	if (s->name_len > 0)
-		body_word(s, '\'');
+		end_body_word(s, '\'');
 	if (s->body_expect == BODY_CONFIG)
 		s->flags |= SCAN_NAMES_LOST;
 	s->body_expect = BODY_ANYTHING;
@@ -158,10 +158,10 @@ scan_body_end(struct scan *s)
 void
 scan_literal_bytes(struct scan *s, const char *bytes, size_t len)
 {
-	if ((s->flags & SCAN_TEMP) == 0 && holds_pg_temp(&s->temp_match, bytes, len))
+	if ((s->flags & SCAN_TEMP) == 0 && find_pg_temp(&s->temp_match, bytes, len))
 		s->flags |= SCAN_TEMP;
 	if (s->capture == CAPTURE_BODY)
-		body_bytes(s, bytes, len);
+		read_body_bytes(s, bytes, len);
 	else if (s->capture != CAPTURE_NONE)
 		scan_name_append(s, bytes, len);
 }

@@ -12,7 +12,7 @@
 enum expect {
 	EXPECT_NOTHING,
 	EXPECT_SET, /* SET */
-	EXPECT_LOCAL, /* SET LOCAL, SET TRANSACTION, SET CONSTRAINTS, or a setting whose name begins with such a word */
+	EXPECT_LOCAL, /* SET LOCAL, SET TRANSACTION, SET CONSTRAINTS, or SET of a setting with such a name */
 	EXPECT_NAME, /* SET name, RESET name */
 	EXPECT_NAME_PART, /* SET name. */
 	EXPECT_RESET, /* RESET */
@@ -105,7 +105,7 @@ judge_in_name(struct scan *s, enum token token, const char *text, size_t len)
 	}
 }
 
-/* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. TO can't be, as it is reserved. */
+/* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. TO is never a name. */
 static void
 judge_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
@@ -143,8 +143,8 @@ judge_in_config(struct scan *s, enum token token)
 	}
 	s->expect = EXPECT_NOTHING;
 	if (!is_named || token != TOKEN_COMMA) {
-		/* The SQL does not show the setting's name, which is needed unless the third argument is true, and so
-		 * the setting is local: end_config() checks that. */
+		/* The SQL does not show the setting's name. The name is needed unless the third argument is true, which
+		 * makes the setting local; end_config() checks that. */
 		s->flags |= s->config_parens != 0 ? SCAN_NAMES_LOST : 0;
 		s->config_parens = s->parens;
 		return;
@@ -321,8 +321,8 @@ judge_word(struct scan *s, enum sql_word word)
 	}
 }
 
-/* Looks for names that matter wherever they stand: pg_temp, pg_settings, pg_notify, pg_listening_channels and those of
- * advisory locks, as (1).pg_advisory_lock calls that function without a parenthesis. */
+/* Looks for names that matter wherever they stand: pg_temp, pg_settings, pg_notify, pg_listening_channels, and the
+ * functions of advisory locks, which can be called without a parenthesis: (1).pg_advisory_lock. */
 static void
 judge_pg(struct scan *s, const char *text, size_t len)
 {
@@ -343,7 +343,7 @@ judge_pg(struct scan *s, const char *text, size_t len)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 
-/* Returns the flags of a function of this name; 0 if its effects are those of any function. */
+/* Returns the flags that a function of this name has in addition to those of any function; 0 if there are none. */
 static uint32_t
 flags_of_name(const char *text, size_t len)
 {
@@ -400,7 +400,7 @@ take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 		s->last = CLASS_DOT;
 	} else if (s->last == CLASS_DOT) {
 		/* alias.name calls a function of that name if there is no such column. seal.h covers the database's
-		 * functions; here only PostgreSQL's matter. */
+		 * functions; here only PostgreSQL's own functions matter. */
 		s->flags |= flags_of_name(text, len);
 		if (len == 7 && strncasecmp(text, "currval", 7) == 0)
 			s->flags |= SCAN_SEQUENCE;
@@ -480,9 +480,9 @@ may_be_call(struct scan *s)
 	case CLASS_CAST:
 	case CLASS_LITERAL: /* INTERVAL '1' DAY (3) */
 		return false;
-	case CLASS_CLOSE: /* no call in f(x) OVER (...) and (...) alias (a, b); but one in DISTINCT ON (a) f(b) */
+	case CLASS_CLOSE: /* f(x) OVER (...) and (...) alias (a, b) have no call there; DISTINCT ON (a) f(b) has one */
 		return s->may_call_after_close;
-	case CLASS_COMMA: /* no call in WITH a (x) AS (...), b (y) AS (...) */
+	case CLASS_COMMA: /* WITH a (x) AS (...), b (y) AS (...) has no call */
 		return !s->is_with_head || s->parens > 0;
 	default:
 		return s->before >= SQL_WORDS_END || may_call_after_word(s, s->before);

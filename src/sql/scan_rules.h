@@ -110,7 +110,7 @@ scan_may_matter(const char *text, size_t len)
 	return (lengths[text[0] & 31] >> (len < 15 ? len : 15) & 1) != 0;
 }
 
-/* Returns true if the name has no rule, and the tokens before it demand none. */
+/* Returns true if no rule applies to the name, neither for the name itself nor because of the tokens before it. */
 static inline bool
 scan_is_simple(const struct scan *s, const char *text, size_t len)
 {

@@ -4,8 +4,8 @@
 #include <endian.h>
 
 /*
- * The bytes up to the first literal are hashed. If these are too few, some bytes after that literal are hashed, too,
- * and some after the next ones.
+ * The bytes up to the first literal are hashed. If these are too few, some bytes after the first literal are hashed,
+ * too, and some after each of the next literals.
  */
 #define HASHED_MAX ((size_t)8192)
 #define HASHED_ENOUGH 64
@@ -15,9 +15,9 @@
 /* --- literals ---------------------------------------------------------------------------------------------------- */
 
 #ifdef __SSE2__
-/* Finds where numbers and quotes begin in these sixteen bytes. Returns one bit for each byte. */
+/* Returns a bit for each of the sixteen bytes at which a number begins or a quote stands. */
 static inline unsigned
-literals_in(const char *sql, size_t at)
+literal_starts_in(const char *sql, size_t at)
 {
 	__m128i bytes = sql_sixteen(sql + at);
 	unsigned digits = sql_digits(bytes), quotes = sql_equal(bytes, '\'');
@@ -29,8 +29,8 @@ literals_in(const char *sql, size_t at)
 #endif
 
 /*
- * Returns the place of the first number or quote at or after `at`, or len. All literals in struct scan_literals begin
- * at such places, so SQL that differs only in literals has the same bytes before the first one.
+ * Returns the offset of the first number or quote at or after `at`, or len. Each literal in struct scan_literals begins
+ * at such a number or right after such a quote, so SQL that differs only in literals has the same bytes up to there.
  */
 static size_t
 next_literal(const char *sql, size_t at, size_t len)
@@ -39,10 +39,10 @@ next_literal(const char *sql, size_t at, size_t len)
 	unsigned found;
 
 	for (; len - at >= 16; at += 16)
-		if ((found = literals_in(sql, at)) != 0)
+		if ((found = literal_starts_in(sql, at)) != 0)
 			return at + (size_t)__builtin_ctz(found);
 	if (at < len && len >= 16) { /* the last sixteen bytes, some of which are read once more */
-		found = literals_in(sql, len - 16) >> (16 - (len - at));
+		found = literal_starts_in(sql, len - 16) >> (16 - (len - at));
 		return found != 0 ? at + (size_t)__builtin_ctz(found) : len;
 	}
 #endif
@@ -51,7 +51,7 @@ next_literal(const char *sql, size_t at, size_t len)
 	return at;
 }
 
-/* Returns the quote that ends the string that begins at p, or NULL if the string may matter. */
+/* Returns the quote that ends the string that begins at p, or NULL if the string's value may matter. */
 __attribute__((noinline)) static const char *
 string_end_slowly(const char *p, const char *end)
 {
@@ -65,8 +65,8 @@ string_end_slowly(const char *p, const char *end)
 
 #ifdef __SSE2__
 /*
- * Returns one bit for each quote in these bytes of a string; 0 if there is none, or if the bytes before the first one
- * need a slow look: for backslashes, and for underscores, which pg_temp has.
+ * Returns a bit for each quote in these bytes of a string; 0 if there is no quote, or if a backslash or an underscore
+ * (which pg_temp has) stands before the first quote, so string_end_slowly() must look.
  */
 static inline unsigned
 string_end_in(__m128i bytes)
@@ -107,7 +107,7 @@ number_end(const char *p, const char *end)
 	return p;
 }
 
-/* Returns the end of the literal that begins at p; NULL if the literal may matter, or if there is none. */
+/* Returns the end of the literal that begins at p; NULL if its value may matter, or if there is no literal. */
 static inline const char *
 literal_end(const char *p, const char *end)
 {
@@ -159,7 +159,7 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 			break;
 		at = next_literal(p, p < end && *p == '\'',
 				  (size_t)(end - p) < HASHED_ENOUGH ? (size_t)(end - p) : HASHED_ENOUGH);
-		if (skeleton_may_separate_values(p, at)) /* perhaps a list, which may have another length */
+		if (skeleton_may_separate_values(p, at)) /* perhaps a list, whose length may differ in other SQL */
 			break;
 		hash = hash_of(hash, p, at < HASHED_AFTER ? at : HASHED_AFTER);
 		hashed += at;
@@ -175,9 +175,9 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 static const uint64_t first_bytes[SKELETON_READABLE + 1] = { 0,	       FIRST(1), FIRST(2), FIRST(3), FIRST(4),
 							     FIRST(5), FIRST(6), FIRST(7), FIRST(8) };
 
-/* Returns true if the SQL from p on begins with this part. Fast for short parts, as most are. */
+/* Returns true if the SQL from p on begins with this part. This is fast for short parts, and most parts are short. */
 static inline bool
-is_same(const char *p, const char *end, const char *part, size_t len)
+begins_with(const char *p, const char *end, const char *part, size_t len)
 {
 	if (len <= SKELETON_READABLE && end - p >= SKELETON_READABLE)
 		return ((skeleton_eight(p) ^ skeleton_eight(part)) & first_bytes[len]) == 0;
@@ -185,11 +185,11 @@ is_same(const char *p, const char *end, const char *part, size_t len)
 }
 
 /*
- * Skips elements of a list of numbers, each of which has `part` before it. Returns where it stopped; that may be some
- * elements before the end of the list.
+ * Skips numbers of a list, each with `part` before it. Returns a pointer to the first byte that was not skipped; some
+ * numbers of the list may be left.
  */
 static const char *
-numbers_end(const char *p, const char *end, const char *part, size_t len)
+skip_listed_numbers(const char *p, const char *end, const char *part, size_t len)
 {
 #ifdef __SSE2__
 	uint64_t mask = first_bytes[len], sought = skeleton_eight(part) & mask;
@@ -205,21 +205,21 @@ numbers_end(const char *p, const char *end, const char *part, size_t len)
 	return p;
 }
 
-#define ROW_MAX 16 /* parts of a row that are compared at once */
+#define ROW_MAX 16 /* skip_rows() skips only rows that have at most this many parts */
 
 /*
- * Skips rows whose parts are those from `first` to before `after`, which have the bytes from `row` on. Returns where it
- * stopped, which is after a literal; that may be some rows before the end of the list.
+ * Skips rows that have the parts from `first` up to, but not including, `after`; `row` points to their bytes. Returns a
+ * pointer to the first byte that was not skipped; it is after a literal, and some rows of the list may be left.
  */
 static const char *
-rows_end(const char *p, const char *end, const struct sql_part *first, const struct sql_part *after, const char *row)
+skip_rows(const char *p, const char *end, const struct sql_part *first, const struct sql_part *after, const char *row)
 {
 #ifdef __SSE2__
 	struct shape {
 		uint64_t mask, sought;
 		size_t len;
 	} shapes[ROW_MAX], *last = shapes;
-	const char *begin, *stop; /* from stop on, too few bytes are left to be compared at once */
+	const char *begin, *stop; /* if p is greater, too few bytes are left to compare sixteen at once */
 
 	if (after - first > ROW_MAX || end - p < SKELETON_READABLE + 16)
 		return p;
@@ -259,7 +259,7 @@ rows_end(const char *p, const char *end, const struct sql_part *first, const str
 static inline bool
 row_follows(const char *p, const char *end, const char *part, size_t len)
 {
-	return is_same(p, end, part, len) && (size_t)(end - p) > len &&
+	return begins_with(p, end, part, len) && (size_t)(end - p) > len &&
 	       (part[len - 1] == '\'' || sql_is(p[len], DIGIT));
 }
 
@@ -281,14 +281,14 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 			}
 			if (part->row_literals == 1 && row_part->len <= SKELETON_READABLE &&
 			    row[row_part->len - 1] != '\'')
-				sql = numbers_end(sql, end, row, row_part->len);
+				sql = skip_listed_numbers(sql, end, row, row_part->len);
 			else
-				sql = rows_end(sql, end, row_part, part, row);
+				sql = skip_rows(sql, end, row_part, part, row);
 		}
 		if (part->row_literals != 0 && row_follows(sql, end, row, row_part->len)) {
 			kept = row;
 			part = row_part;
-		} else if (!is_same(sql, end, kept, part->len))
+		} else if (!begins_with(sql, end, kept, part->len))
 			return false;
 		sql += part->len;
 		kept += part->len;

@@ -18,8 +18,8 @@
 /* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	/* the mark: the number of literals in a row, if a second row ends before this part and equal rows may follow;
-	 * else 0 */
+	/* how many literals each row has, if a second row ends before this part and equal rows may follow; else 0. This
+	 * is the mark. */
 	uint16_t row_literals;
 };
 

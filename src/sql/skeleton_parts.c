@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define ROW_MAX 256 /* literals in a row, at most */
+#define ROW_MAX 256 /* the most literals that a row may have */
 
 bool
 skeleton_may_separate_values(const char *sql, size_t len)
@@ -32,14 +32,14 @@ is_same_part(const struct scan_literals *l, size_t i, size_t j)
 	       memcmp(l->sql + part_begin(l, i), l->sql + part_begin(l, j), len) == 0;
 }
 
-enum list { LIST_NONE, LIST_VALUES, LIST_ROWS };
+enum list_kind { LIST_NONE, LIST_VALUES, LIST_ROWS };
 
 /*
  * Returns which kind of list begins at literal i: LIST_VALUES after "IN (" or "ARRAY[", LIST_ROWS after "VALUES (". The
- * literal's opening quote may come in between.
+ * literal's opening quote may stand in between.
  */
-static enum list
-begins_list(const struct scan_literals *l, size_t i)
+static enum list_kind
+kind_of_list_at(const struct scan_literals *l, size_t i)
 {
 	static const char words[][8] = { "in", "values", "array" };
 	const char *begin = l->sql + part_begin(l, i), *end = l->sql + l->at[i].begin;
@@ -65,11 +65,11 @@ begins_list(const struct scan_literals *l, size_t i)
 }
 
 /*
- * Returns true if the bytes between literal i - 1 and literal i may stand between two values. ends_row says that they
- * may end one row and begin the next.
+ * Returns true if the bytes between literal i - 1 and literal i may stand between two values of a list. may_end_row:
+ * the bytes may also end one row and begin the next.
  */
 static bool
-is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
+is_between_values(const struct scan_literals *l, size_t i, bool may_end_row)
 {
 	const char *part = l->sql + part_begin(l, i);
 	size_t len = l->at[i].begin - part_begin(l, i), opened = 0, closed = 0;
@@ -78,7 +78,7 @@ is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
 		closed += part[at] == ')';
 		opened += part[at] == '(';
 	}
-	return len > 0 && skeleton_may_separate_values(part, len) && opened == closed && opened <= ends_row &&
+	return len > 0 && skeleton_may_separate_values(part, len) && opened == closed && opened <= may_end_row &&
 	       (opened == 0 || memchr(part, ')', len) < memchr(part, '(', len));
 }
 
@@ -99,7 +99,7 @@ is_closed_after(const struct scan_literals *l, size_t i, const char *end)
  * than three rows. (The scan is in the same state after the second row as after any later row.)
  */
 static size_t
-count_in_rows(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
+count_listed(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
 {
 	size_t at = first + width + 1;
 
@@ -115,7 +115,7 @@ count_in_rows(const struct scan_literals *l, size_t first, size_t width, bool ha
 }
 
 /*
- * Returns how many literals, from `first` on, the row has: up to the next closing parenthesis, but ROW_MAX + 1 at most.
+ * Returns how many literals, from `first` on, stand before the next closing parenthesis; at most ROW_MAX + 1.
  */
 static size_t
 row_width(const struct scan_literals *l, size_t first)
@@ -129,13 +129,13 @@ row_width(const struct scan_literals *l, size_t first)
 }
 
 static void
-put_part(struct skeleton_parts *to, const struct scan_literals *l, size_t i, size_t len, size_t back)
+put_part(struct skeleton_parts *to, const struct scan_literals *l, size_t i, size_t len, size_t row_literals)
 {
 	size_t begin = part_begin(l, i), part_len = (i < l->count ? l->at[i].begin : len) - begin;
 
 	to->at[to->count].begin = (uint32_t)begin;
 	to->at[to->count].len = (uint16_t)part_len;
-	to->at[to->count++].row_literals = (uint16_t)back;
+	to->at[to->count++].row_literals = (uint16_t)row_literals;
 	to->len += part_len;
 }
 
@@ -146,23 +146,23 @@ skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *l, si
 
 	to->count = to->len = 0;
 	for (;;) {
-		size_t rows = 0;
-		enum list list;
+		size_t listed = 0;
+		enum list_kind list;
 
 		put_part(to, l, i, len, width);
 		if (i == l->count)
 			return;
-		list = begins_list(l, i);
+		list = kind_of_list_at(l, i);
 		width = list == LIST_ROWS ? row_width(l, i) : 0;
 		if (width > 0)
-			rows = count_in_rows(l, i, width, true, l->sql + len);
-		if (rows == 0 && list != LIST_NONE)
-			rows = count_in_rows(l, i, width = 1, false, l->sql + len);
-		if (rows == 0)
+			listed = count_listed(l, i, width, true, l->sql + len);
+		if (listed == 0 && list != LIST_NONE)
+			listed = count_listed(l, i, width = 1, false, l->sql + len);
+		if (listed == 0)
 			width = 0;
 		for (size_t second = i + 2 * width; i + 1 < second;)
 			put_part(to, l, ++i, len, 0);
-		i = rows == 0 ? i + 1 : i + 1 + rows - 2 * width;
+		i = listed == 0 ? i + 1 : i + 1 + listed - 2 * width;
 	}
 }
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Returns the character n places on; NUL beyond the end. */
+/* Returns the character n bytes after the next one to read; NUL beyond the end. */
 static char
 peek(const struct sql_lexer *lx, size_t n)
 {

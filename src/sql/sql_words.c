@@ -17,8 +17,8 @@ lower_four(const char *p)
 }
 
 /*
- * Compares four bytes at a time; the last four may overlap the ones before. For a word that is known at compile time,
- * the compiler leaves little of this code.
+ * Compares four bytes at a time; the last four may overlap the four before them. For a word that is known at compile
+ * time, the compiler leaves little of this code.
  */
 static inline bool
 word_is_same(const char *text, const char *word, size_t len)
@@ -54,7 +54,7 @@ enum { NAME_LONGEST = 63 };
 
 /*
  * The entries for names of one length, sorted for binary search. Each entry is a letter (see kinds[]), the name and a
- * separator. The blanks after the last entry are there because head() reads eight bytes even of a shorter name.
+ * separator. Blanks follow the last entry, because number_of_head() reads eight bytes even of a shorter name.
  */
 #define NAMES(len, text) [len] = { text "       ", sizeof(text) / ((len) + 2) },
 
@@ -81,9 +81,9 @@ static const uint8_t kinds[128] = {
 	['Q'] = SQL_SEQUENCE_FUNCTION | SQL_HARMLESS_FUNCTION,
 };
 
-/* Returns up to eight bytes of the name as a number that sorts as they do. Eight bytes must be readable. */
+/* Returns up to eight bytes of the name as a number that sorts like them. Eight bytes at `name` must be readable. */
 static uint64_t
-head(const char *name, size_t len)
+number_of_head(const char *name, size_t len)
 {
 	uint64_t n;
 
@@ -103,11 +103,11 @@ sql_name_find(const char *name, size_t len)
 	memset(folded, 0, sizeof(uint64_t));
 	for (size_t i = 0; i < len; i++)
 		folded[i] = sql_fold(name[i]);
-	sought = head(folded, len);
+	sought = number_of_head(folded, len);
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 		const char *entry = names_of_length[len].entries + middle * (len + 2);
-		uint64_t there = head(entry + 1, len);
+		uint64_t there = number_of_head(entry + 1, len);
 		int order = sought != there ? (sought < there ? -1 : 1) : len > 8 ? memcmp(folded, entry + 1, len) : 0;
 
 		if (order == 0)

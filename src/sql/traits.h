@@ -81,8 +81,8 @@ void traits_add_parse_hints(struct sql_traits *v, const char *sql, size_t len);
  * nothing in the session, but PostgreSQL accepts or refuses it exactly as it would the LISTEN, with the same notice if
  * the channel's name is too long.
  */
-/* Appends the substitute for sql, which known_parse() reads as a single LISTEN, without a terminator. Returns false if
- * sql is no LISTEN. */
+/* Appends the substitute for sql, without a terminator. sql must be a single statement that known_parse() takes for a
+ * LISTEN. Returns false if sql does not begin with LISTEN. */
 bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 /* Returns true if listen_text_substitute() made this SQL. */
 bool listen_text_is_substitute(const char *sql, size_t len);

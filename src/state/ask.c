@@ -1,9 +1,9 @@
 /*
  * src/state/ask.c - asks a server which state is left in the session, and acts on the answer; see state/state_state.h.
  *
- * The probe is sent when the client has got all its replies. Messages that the client sends after that wait until the
- * probe is answered, because a probe that takes too long is cancelled, and the cancel must hit nothing else. The rows
- * of the probe become the GUC sets of client and server; state that can't be moved pins the client.
+ * The probe is sent when the client has got all its replies. Messages that the client sends after the probe wait until
+ * the probe is answered, because a probe that takes too long is cancelled, and the cancel must hit nothing else. The
+ * rows of the probe become the GUC sets of client and server; state that can't be moved pins the client.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -12,8 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* The parts of the session state that can pin a client. `flag`: the SQL that may leave such state; `row`: the kind of
- * probe row that shows it. (PROBE_SETTING rows do not pin: see finding_judge().) */
+/* The parts of the session state that can pin a client. `flag`: the flags of SQL that may leave such state; `row`: the
+ * kind of the probe's rows that show such state. (PROBE_SETTING rows do not pin: see judge_row().) */
 static const struct {
 	enum state_part part;
 	enum pin_reason reason;
@@ -27,7 +27,7 @@ static const struct {
 	{ STATE_PREPARED, PIN_STATEMENT, SCAN_PREPARE, PROBE_STATEMENT },
 	{ STATE_LISTEN, PIN_LISTEN, SCAN_LISTEN, PROBE_CHANNEL },
 };
-#define PINNING (sizeof(pinning) / sizeof(pinning[0]))
+#define PINNING_COUNT (sizeof(pinning) / sizeof(pinning[0]))
 
 unsigned
 state_parts_of(const struct exchange *x, uint32_t flags)
@@ -38,14 +38,14 @@ state_parts_of(const struct exchange *x, uint32_t flags)
 		parts |= RISK_CALLED(x->srv->loan.risk);
 	if ((flags & SCAN_CREATE) && (gucs_side_effects(x->gucs) & GUCS_LEAVES_TEMP))
 		parts |= STATE_TEMP;
-	for (size_t i = 0; i < PINNING; i++)
+	for (size_t i = 0; i < PINNING_COUNT; i++)
 		if ((flags & pinning[i].flag) || ((flags & SCAN_UNDO) && (x->pins & 1u << pinning[i].reason)))
 			parts |= pinning[i].part;
 	return parts;
 }
 
 static void
-add_custom(const struct gucs *gucs, const char **names, size_t *count, size_t cap)
+add_custom_names(const struct gucs *gucs, const char **names, size_t *count, size_t cap)
 {
 	for (size_t i = 0; i < gucs_count(gucs) && *count < cap; i++) {
 		const struct guc *s = gucs_at(gucs, i);
@@ -73,9 +73,9 @@ state_ask(struct exchange *x, unsigned parts)
 		names[count++] = s->names[i];
 	for (unsigned i = 0; code != NULL && i < code->setting_count; i++)
 		names[count++] = code->settings[i];
-	add_custom(x->gucs, names, &count, sizeof(names) / sizeof(names[0]));
+	add_custom_names(x->gucs, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->gucs != x->gucs)
-		add_custom(srv->gucs, names, &count, sizeof(names) / sizeof(names[0]));
+		add_custom_names(srv->gucs, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, parts | ((parts & STATE_SETTINGS) != 0 ? more : 0u), names, count, x->startup);
 	server_owe_query(srv, OWED_TO_PROBE);
 	r = server_send(srv, &b);
@@ -131,70 +131,69 @@ state_note_probe_cancel(struct exchange *x)
 }
 
 /* The findings of all rows of the probe. */
-struct finding {
-	struct guc others[GUCS_MAX];
-	size_t other_count;
-	unsigned found; /* enum state_part: state that can't be moved */
+struct findings {
+	struct guc settings[GUCS_MAX];
+	size_t setting_count;
+	unsigned immovable; /* enum state_part: state that can't be moved */
 };
 
 static void
-finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
+judge_row(const struct exchange *x, struct findings *f, uint8_t kind, const char *name, const char *value)
 {
 	switch (kind) {
 	case PROBE_REPLICATION:
-		f->found |= STATE_SETTINGS | STATE_BACKEND;
+		f->immovable |= STATE_SETTINGS | STATE_BACKEND;
 		break;
-	case PROBE_SUPERUSERS: /* a setting that only a superuser can make; the user that logged in may be none, and
-				  then can't make it on another server */
-		f->found |= gucs_is_on(x->pool->login_parameters, "is_superuser") ? 0u : STATE_SETTINGS;
+	case PROBE_SUPERUSERS: /* only a superuser can make this setting again on another server */
+		f->immovable |= gucs_is_on(x->pool->login_parameters, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
 	case PROBE_SETTING:
 	case PROBE_CUSTOM:
-		f->others[f->other_count++] = (struct guc){ name, value, GUC_OTHER };
+		f->settings[f->setting_count++] = (struct guc){ name, value, GUC_OTHER };
 		break;
 	case PROBE_ROLE:
 		/* Where logins begin in another role (ALTER ROLE ... SET role), "none" is a setting, too: the client
 		 * has left that role. */
 		if (strcmp(value, "none") != 0 || gucs_get(x->gucs, "role") != NULL)
-			f->others[f->other_count++] = (struct guc){ "role", value, GUC_OTHER };
+			f->settings[f->setting_count++] = (struct guc){ "role", value, GUC_OTHER };
 		break;
 	case PROBE_USER:
 		if (strcmp(value, x->srv->target->user) != 0)
-			f->others[f->other_count++] = (struct guc){ "session_authorization", value, GUC_OTHER };
+			f->settings[f->setting_count++] = (struct guc){ "session_authorization", value, GUC_OTHER };
 		break;
 	default:
-		for (size_t i = 0; i < PINNING; i++)
+		for (size_t i = 0; i < PINNING_COUNT; i++)
 			if (pinning[i].row == kind)
-				f->found |= pinning[i].part;
+				f->immovable |= pinning[i].part;
 	}
 }
 
 static void
-read_rows(const struct exchange *x, struct finding *f)
+read_rows(const struct exchange *x, struct findings *f)
 {
-	const char *at = (const char *)x->session->rows.bytes, *was = NULL;
-	size_t own_count = 0;
+	const char *at = (const char *)x->session->rows.bytes, *previous = NULL;
+	size_t overridden_rows = 0;
 
-	f->other_count = 0;
-	f->found = 0;
+	f->setting_count = 0;
+	f->immovable = 0;
 	for (unsigned i = 0; i < x->session->row_count; i++) {
 		const char *name = at + 1, *value = name + strlen(name) + 1;
 
 		if (*at != PROBE_OVERRIDDEN)
-			finding_judge(x, f, (uint8_t)*at, name, value);
-		else if (own_count++ % 2 != 0 && strcmp(was, value) != 0 &&
-			 (name = probe_own_setting(x->startup, own_count / 2 - 1)) != NULL)
-			f->others[f->other_count++] = (struct guc){ name, was, GUC_OTHER };
-		was = value;
+			judge_row(x, f, (uint8_t)*at, name, value);
+		else if (overridden_rows++ % 2 != 0 && strcmp(previous, value) != 0 &&
+			 (name = probe_own_setting(x->startup, overridden_rows / 2 - 1)) != NULL)
+			f->settings[f->setting_count++] = (struct guc){ name, previous, GUC_OTHER };
+		previous = value;
 		at = value + strlen(value) + 1;
 	}
 }
 
 static bool
-has_other(const struct finding *f, const char *name)
+has_setting(const struct findings *f, const char *name)
 {
-	for (size_t i = 0; i < f->other_count; i++)
-		if (strcasecmp(f->others[i].name, name) == 0)
+	for (size_t i = 0; i < f->setting_count; i++)
+		if (strcasecmp(f->settings[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -208,36 +207,36 @@ has_changed(const struct exchange *x, const char *name)
 	return was != NULL && now != NULL && strcmp(was, now) != 0;
 }
 
-/* Makes the GUC sets of server and client from the rows; reported settings are known. Returns 0, or -1 without memory.
- */
+/* Makes the GUC sets of server and client from the rows; the values of reported settings are known without them.
+ * Returns 0, or -1 if there is no memory. */
 static int
-learn_settings(struct exchange *x, struct finding *f)
+learn_settings(struct exchange *x, struct findings *f)
 {
 	struct server *srv = x->srv;
 	struct gucs *gucs = gucs_ref(x->gucs);
 	size_t kept = 0;
 	int r = 0;
 
-	/* A startup setting that has changed, and is not in the rows, was RESET, to the client's own startup value. */
+	/* A startup setting that has changed and is not in the rows was RESET to the client's own startup value. */
 	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
 		const struct guc *s = gucs_at(x->startup, i);
 
-		if (s->kind == GUC_REPORTED && state_has_startup(x, s) && !has_other(f, s->name) &&
+		if (s->kind == GUC_REPORTED && state_has_startup(x, s) && !has_setting(f, s->name) &&
 		    has_changed(x, s->name))
 			r = gucs_update(&gucs, s->name, s->value, GUC_REPORTED);
 	}
-	for (size_t i = 0; i < f->other_count; i++) {
-		const struct guc *s = gucs_find(srv->gucs, f->others[i].name);
+	for (size_t i = 0; i < f->setting_count; i++) {
+		const struct guc *s = gucs_find(srv->gucs, f->settings[i].name);
 
 		if (s == NULL || s->kind != GUC_REPORTED)
-			f->others[kept++] = f->others[i];
+			f->settings[kept++] = f->settings[i];
 	}
-	f->other_count = kept;
-	if (r < 0 || gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, f->others, f->other_count)) < 0) {
+	f->setting_count = kept;
+	if (r < 0 || gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, f->settings, f->setting_count)) < 0) {
 		gucs_unref(gucs);
 		return -1;
 	}
-	r = gucs_move(&gucs, gucs_replace(gucs, GUC_OTHER, f->others, f->other_count));
+	r = gucs_move(&gucs, gucs_replace(gucs, GUC_OTHER, f->settings, f->setting_count));
 	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
 		const struct guc *s = gucs_at(x->startup, i);
 
@@ -250,7 +249,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	return -1;
 }
 
-/* Keeps the names and SQL of the statements of SQL PREPARE, for later EXECUTEs; none if rows of the probe were lost. */
+/* Keeps names and SQL of statements of SQL PREPARE for later EXECUTEs; keeps none if rows of the probe were lost. */
 static void
 learn_prepared(struct client_session *s)
 {
@@ -302,7 +301,7 @@ state_probe_done(struct server *srv)
 {
 	struct exchange *x = srv->borrower;
 	struct client_session *s = x == NULL ? NULL : x->session;
-	struct finding *f;
+	struct findings *f;
 	unsigned pins, parts;
 
 	if (s == NULL || s->parts == 0)
@@ -318,13 +317,13 @@ state_probe_done(struct server *srv)
 	}
 	if ((parts & STATE_PREPARED) != 0)
 		learn_prepared(s);
-	if ((parts & STATE_SETTINGS) != 0 && !s->is_probe_lost && (f->found & STATE_BACKEND) == 0)
-		srv->loan.settled &= ~(uint32_t)SCAN_REPLICATION; /* it was not made, is permanent, or was dropped */
-	for (size_t i = 0; i < PINNING; i++) {
+	if ((parts & STATE_SETTINGS) != 0 && !s->is_probe_lost && (f->immovable & STATE_BACKEND) == 0)
+		srv->loan.settled &= ~(uint32_t)SCAN_REPLICATION; /* no temporary slot and no origin is left */
+	for (size_t i = 0; i < PINNING_COUNT; i++) {
 		if (!(parts & pinning[i].part))
 			continue;
 		pins &= ~(1u << pinning[i].reason);
-		if (s->is_probe_lost || (f->found & pinning[i].part))
+		if (s->is_probe_lost || (f->immovable & pinning[i].part))
 			pins |= 1u << pinning[i].reason;
 	}
 	if (s->is_tainted || s->is_name_lost || (x->settings->session_state == SESSION_PIN && has_own_settings(x)))

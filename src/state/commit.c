@@ -2,8 +2,8 @@
  * src/state/commit.c - the end of a transaction: what has become of the session; see state/state_state.h.
  *
  * Settings that SQL is known to have changed (effects) count as changed if nothing has failed and nothing was rolled
- * back since they were recorded. For all state that SQL may have changed (loan.suspected), the server is asked (ask.c).
- * State that can't be moved pins the client to its server until a probe shows that the state has gone.
+ * back since they were recorded. About all state that SQL may have changed (loan.suspected), pgweir asks the server
+ * (ask.c). State that can't be moved pins the client to its server until a probe shows that the state has gone.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -18,8 +18,8 @@ __attribute__((noinline)) int
 state_replay(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	/* PostgreSQL has refused these settings before. They go alone: with no request after them that must be kept
-	 * from running, PostgreSQL need not end the session if it refuses them again. */
+	/* PostgreSQL has refused these settings before. They are sent alone: if no request after them must be kept from
+	 * running, PostgreSQL need not end the session when it refuses them again. */
 	bool is_alone = x->gucs == x->pool->refused && srv->tx == 'I' && srv->loan.standby == 0 && !x->has_sent_gucs;
 	struct buf b = { 0 };
 
@@ -164,8 +164,8 @@ static bool
 must_ask(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
-	bool is_role = x->srv->loan.local == LOCAL_CONTEXT || gucs_get(x->gucs, "role") != NULL ||
-		       gucs_get(x->gucs, "session_authorization") != NULL;
+	bool is_other_user = x->srv->loan.local == LOCAL_CONTEXT || gucs_get(x->gucs, "role") != NULL ||
+			     gucs_get(x->gucs, "session_authorization") != NULL;
 	bool is_doubtful = false;
 
 	for (unsigned i = 0; i < s->effect_count; i++) {
@@ -175,10 +175,11 @@ must_ask(const struct exchange *x)
 			continue;
 		if (s->effects[i].kind == EFFECT_SET && strcasecmp(name, "default_text_search_config") == 0)
 			return true;
-		is_role = is_role || strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
+		is_other_user =
+		    is_other_user || strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
 		is_doubtful = is_doubtful || (!guc_may_be_set_by_anybody(name) && strchr(name, '.') == NULL);
 	}
-	return (is_role && is_doubtful) || (x->pins & 1u << PIN_SESSION_SET) != 0;
+	return (is_other_user && is_doubtful) || (x->pins & 1u << PIN_SESSION_SET) != 0;
 }
 
 /* --- the end of a transaction --- */
@@ -190,7 +191,7 @@ linger_if_needed(struct exchange *x)
 	       state_start_or_end_lingering(x);
 }
 
-/* Applies the known effects, and asks the server about everything else. Returns true if it may be given back now. */
+/* Applies known effects, and asks the server about the rest. Returns true if the server may be given back now. */
 __attribute__((noinline)) static bool
 settle_and_ask(struct exchange *x)
 {
@@ -255,7 +256,7 @@ state_settle(struct exchange *x, bool has_long_statement)
 	if (has_long_statement != ((x->pins & 1u << PIN_LONG_STATEMENT) != 0) &&
 	    !state_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
 		return false;
-	/* A probe would overwrite the client's unnamed statement. So none is sent, the client keeps its server, and
+	/* A probe would overwrite the client's unnamed statement. So no probe is sent, the client keeps its server, and
 	 * effects and suspicions stay recorded. */
 	if (x->srv->loan.must_keep_unnamed)
 		return false;

@@ -3,9 +3,9 @@
  * backend keeps; see state/state_state.h.
  *
  * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and the role of
- * the client that came first. So when SQL that names such code (RISK_CONTEXT) has run on a server, srv->plan_gucs is
- * that client's GUC set. The server's plans are discarded before a client with another context (gucs_context()) runs
- * such SQL. Where all clients have one context, this costs nothing.
+ * the client that ran the functions first. So when SQL that names such code (RISK_CONTEXT) has run on a server,
+ * srv->plan_gucs is that client's GUC set. The server's plans are discarded before a client with another context
+ * (gucs_context()) runs such SQL. Where all clients have one context, this costs nothing.
  */
 #include "state/compiled.h"
 #include "state/state_state.h"
@@ -19,7 +19,7 @@
 /* --- risk --- */
 
 __attribute__((noinline)) static unsigned
-look_up(const struct exchange *x, struct statement *st)
+find_risk(const struct exchange *x, struct statement *st)
 {
 	size_t text_len = st->query_len + 1;
 
@@ -32,7 +32,7 @@ state_risk_of(const struct exchange *x, struct statement *st)
 {
 	unsigned risk;
 
-	return database_code_get_kept_risk(x->pool->code, *x->env->now_us, &st->risk, &risk) ? risk : look_up(x, st);
+	return database_code_get_kept_risk(x->pool->code, *x->env->now_us, &st->risk, &risk) ? risk : find_risk(x, st);
 }
 
 bool
@@ -52,9 +52,9 @@ state_risk_of_all(const struct exchange *x)
 
 /* --- plans --- */
 
-/* Returns true if settings of the context may be in force that are not in the client's GUC set (yet). */
+/* Returns true if settings may be in force under which the context (gucs_context()) is not that of x->gucs. */
 static bool
-is_another_context(const struct exchange *x)
+may_be_in_other_context(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 	const struct loan *l = &x->srv->loan;
@@ -78,7 +78,7 @@ note_risk(struct exchange *x, unsigned risk)
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
 	if ((risk & RISK_CONTEXT) == 0) /* the SQL makes no plans */
 		return;
-	l->is_mixed = l->is_mixed || is_another_context(x) || !server_plans_suit(x->srv, x->gucs);
+	l->is_mixed = l->is_mixed || may_be_in_other_context(x) || !server_plans_suit(x->srv, x->gucs);
 	if (x->srv->plan_gucs != NULL)
 		return;
 	l->has_own_plans = true;
@@ -99,7 +99,7 @@ state_note_run(struct exchange *x, unsigned risk)
  * SQL may have changed the database's code.
  */
 __attribute__((noinline)) static unsigned
-look_again(struct exchange *x)
+judge_risk_again(struct exchange *x)
 {
 	const struct database_code *code = x->pool->code;
 	struct loan *l = &x->srv->loan;
@@ -119,7 +119,7 @@ state_risk_of_loan(struct exchange *x)
 
 	if (l->has_run && (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us ||
 			   (l->risk & RISK_CODE) != 0))
-		return look_again(x);
+		return judge_risk_again(x);
 	return l->risk;
 }
 
@@ -141,13 +141,13 @@ state_seal_plans(const struct loan *l)
 		    SCAN_NEXTVAL | SCAN_SAVEPOINT))
 
 /*
- * Returns true if the command that has just completed has made nothing that SQL could reach code by. Temporary tables
- * are never among the risky names. A table, view or index that other DDL has made uses only what the DDL's words name,
- * so it reaches nothing if these have no risk; and a DO changes the code only if its words have a risk. But if the
- * database has no sequence yet, a table may have brought the first one.
+ * Returns true if the command that has just completed has made nothing through which SQL could reach code. Temporary
+ * tables are never among the risky names. A table, view or index uses only what the words of its DDL name, so it
+ * reaches no code if these words have no risk. A DO changes code only if its words have a risk. But if the database had
+ * no sequence, a new table may have made the first one.
  */
 static bool
-makes_harmless(struct exchange *x, struct server *srv)
+has_made_only_harmless(struct exchange *x, struct server *srv)
 {
 	const struct code_answer *answer = x->pool->code->answer;
 	const char *tag = srv->loan.tag_text;
@@ -171,18 +171,19 @@ void
 state_note_code_change(struct exchange *x)
 {
 	struct loan *loan = &x->srv->loan;
-	bool has_made =
+	bool has_made_code =
 	    (loan->tag.flags & TAG_MAKES_CODE) != 0 && ((loan->risk & RISK_KEEPS) != 0 || !exchange_is_followed(x));
-	/* CREATE TABLE AS and SELECT INTO have made a table; a column of a domain's type runs the domain's check. */
-	bool makes_table = loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
+	/* CREATE TABLE AS and SELECT INTO have made a table; if it has a column of a domain, the domain's check
+	 * runs. */
+	bool has_made_table = loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 
-	if (((loan->tag.flags & TAG_CHANGES_CODE) == 0 && !makes_table) || makes_harmless(x, x->srv))
+	if (((loan->tag.flags & TAG_CHANGES_CODE) == 0 && !has_made_table) || has_made_only_harmless(x, x->srv))
 		return;
 	if (loan->code != CODE_MADE)
-		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
-	/* The loan gets the risk itself, because answers about the database's code don't have code that is in pg_temp,
-	 * rolled back, or dropped again. */
-	note_risk(x, database_code_assumed_risk(x->pool->code) | RISK_CONTEXT | (has_made ? STATE_BACKEND : 0u));
+		loan->code = has_made_code ? CODE_MADE : CODE_CHANGED;
+	/* The loan itself gets the risk, because answers about the database's code leave out code that is in pg_temp,
+	 * was rolled back, or was dropped again. */
+	note_risk(x, database_code_assumed_risk(x->pool->code) | RISK_CONTEXT | (has_made_code ? STATE_BACKEND : 0u));
 }
 
 void
@@ -250,12 +251,12 @@ state_must_run_elsewhere(const struct exchange *x)
 }
 
 __attribute__((noinline)) static void
-renew_plans(struct exchange *x)
+discard_plans(struct exchange *x)
 {
 	gucs_unref(x->srv->plan_gucs);
 	x->srv->plan_gucs = NULL;
-	server_statements_outdate(
-	    &x->srv->statements); /* their replanning would read literals again, under other settings */
+	/* If PostgreSQL planned these statements again, it would read their literals under other settings. */
+	server_statements_outdate(&x->srv->statements);
 	state_run_ahead(x, "DISCARD " MESSAGE_OURS "PLANS", NULL);
 }
 
@@ -267,7 +268,7 @@ state_begin_context_change(struct exchange *x)
 
 /* Returns true if the part of the SQL that has come sets something. */
 static bool
-sets_something(const struct exchange *x, const struct request *m)
+changes_settings(const struct exchange *x, const struct request *m)
 {
 	struct scan scan;
 
@@ -292,11 +293,11 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 	    !exchange_is_followed(x))
 		return false;
 	return (m->risk & RISK_CONTEXT) != 0 &&
-	       (is_another_context(x) || !server_plans_suit(srv, x->gucs) || sets_something(x, m));
+	       (may_be_in_other_context(x) || !server_plans_suit(srv, x->gucs) || changes_settings(x, m));
 }
 
 /* If m may meet other clients' plans, discards these ahead of m. While replies are owed, m is held instead; outside of
- * a transaction, the server is given back first, because the client's GUC set is known then. */
+ * a transaction, the server is given back before m is sent, because by then the client's GUC set is known. */
 static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)
 {
@@ -312,7 +313,7 @@ forget_others_plans(struct exchange *x, struct request *m)
 		x->srv->loan.has_foreign_plans = x->srv->loan.has_foreign_plans || x->srv->tx == 'I';
 		return STEP_HOLD;
 	}
-	renew_plans(x);
+	discard_plans(x);
 	x->srv->loan.has_own_plans = true;
 	return request_follow_own_message(x, m);
 }
@@ -344,7 +345,7 @@ state_add_risk(struct exchange *x, unsigned risk)
 	if (risk == 0)
 		return;
 	if (exchange_is_followed(x) && !server_plans_suit(x->srv, x->gucs))
-		renew_plans(x);
+		discard_plans(x);
 	state_note_run(x, risk);
 }
 
@@ -363,7 +364,7 @@ state_prepare_shared_server(struct exchange *x, bool needs_plans)
 	if (!state_differs_in_plans(x))
 		return;
 	if (needs_plans)
-		renew_plans(x);
+		discard_plans(x);
 	else
 		x->srv->loan.has_foreign_plans = true;
 }

@@ -104,7 +104,7 @@ state_statement_context(const struct exchange *x, const struct sql_traits *v, ui
 	/* EXECUTE and FETCH get their columns at the Parse. */
 	if (state_has_uncommitted_effects(x) || (v->flags & SCAN_EXECUTE) != 0 || v->first == WORD_FETCH ||
 	    (srv != NULL && srv->loan.has_run_code && (v->hints & (TRAITS_LITERALS | TRAITS_NULL)) != 0) ||
-	    (local != 0 && (srv->tx != 'T' || srv->loan.has_savepoint))) /* the local search_path may not be in force */
+	    (local != 0 && (srv->tx != 'T' || srv->loan.has_savepoint))) /* the local search_path may have ended */
 		return false;
 	if ((v->hints & TRAITS_LITERALS) == 0 && local == 0 && !gucs_affect_plans(x->gucs))
 		return true;

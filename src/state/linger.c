@@ -35,14 +35,14 @@
 
 #define ASKED_US ((uint64_t)3600 * US_PER_S)
 #define LINGER_US (20 * US_PER_MS)
-#define LOOK_US (5 * US_PER_MS)
+#define CHECK_AFTER_US (5 * US_PER_MS)
 #define KEPT_REQUESTS 4
 #define NEW_REQUESTS 8 /* this many requests of a client count as its first */
-#define ROUNDS_MAX                                                                                                     \
-	8 /* how many statements that a question may follow a client may run in one loan while other clients wait */
+/* while other clients wait: the most statements of one loan after which the borrower might ask for a value */
+#define ROUNDS_MAX 8
 #define CREDIT_US (200 * US_PER_MS)
 
-/* Returns true if a client waits for x's server, x is to move, or the server is to be closed. */
+/* Returns true if a client waits for x's server, clients move to another process, or the server is to be closed. */
 static bool
 is_server_wanted(const struct exchange *x)
 {
@@ -52,8 +52,8 @@ is_server_wanted(const struct exchange *x)
 	       policy_keep_us(p, x->srv->conn, *x->env->now_us) == 0;
 }
 
-/* Returns true if the client has kept its server for long enough while others wait: it has asked twice since its last
- * INSERT, or has run more than ROUNDS_MAX such statements. */
+/* Returns true if the client has kept its server for long enough while others wait: it has asked for a value twice
+ * since its last INSERT, or has run more than ROUNDS_MAX statements after which it might ask. */
 static bool
 has_had_enough(const struct loan_followed *f)
 {
@@ -62,14 +62,14 @@ has_had_enough(const struct loan_followed *f)
 }
 
 static bool
-is_asked_there(const struct exchange *x)
+is_pool_asked(const struct exchange *x)
 {
 	return x->pool->sequences_asked_us != 0 && *x->env->now_us - x->pool->sequences_asked_us < ASKED_US;
 }
 
-/* Returns 0 for a client without an application_name: many programs of a pool have none, and only some of these ask. */
+/* Returns a hash of the application_name; 0 if it is empty, as in many programs, of which only some ask. */
 static uint64_t
-application_of(const struct exchange *x)
+application_hash(const struct exchange *x)
 {
 	const char *name = exchange_application(x);
 
@@ -77,10 +77,10 @@ application_of(const struct exchange *x)
 }
 
 static bool
-is_asking(const struct exchange *x)
+is_known_to_ask(const struct exchange *x)
 {
-	return is_asked_there(x) && (x->sequence_questions > 0 || (x->pool->sequences_asked_by != 0 &&
-								   x->pool->sequences_asked_by == application_of(x)));
+	return is_pool_asked(x) && (x->sequence_questions > 0 || (x->pool->sequences_asked_by != 0 &&
+								  x->pool->sequences_asked_by == application_hash(x)));
 }
 
 /* Subtracts spent_us from the time for which the pool's clients may linger while others wait. Returns what is left. */
@@ -109,9 +109,9 @@ may_linger(const struct exchange *x)
 		return false;
 	if (is_server_wanted(x)) {
 		if (has_had_enough(f) || spend_credit(x->pool, 0, now_us) <= 0 ||
-		    (!is_asking(x) && x->requests_done >= NEW_REQUESTS))
+		    (!is_known_to_ask(x) && x->requests_done >= NEW_REQUESTS))
 			return false;
-	} else if (is_asked_there(x))
+	} else if (is_pool_asked(x))
 		return kept_us < policy_keep_us(pool_of(x->srv)->policy, x->srv->conn, now_us);
 	return kept_us < LINGER_US;
 }
@@ -130,12 +130,12 @@ state_stop_lingering(struct exchange *x)
 }
 
 static void
-watch(const struct exchange *x)
+start_timer_if_needed(const struct exchange *x)
 {
 	struct exchange_env *env = x->env;
 
-	if ((is_server_wanted(x) || !is_asked_there(x)) && !timer_is_set(&env->linger_timer))
-		timer_start(&env->linger_timer, LOOK_US);
+	if ((is_server_wanted(x) || !is_pool_asked(x)) && !timer_is_set(&env->linger_timer))
+		timer_start(&env->linger_timer, CHECK_AFTER_US);
 }
 
 __attribute__((noinline)) bool
@@ -147,9 +147,9 @@ state_start_or_end_lingering(struct exchange *x)
 	if (f->requests_at_rest != x->requests_done) {
 		if (srv->is_lingering && is_server_wanted(x) && x->request_us > f->since_us)
 			spend_credit(x->pool, x->request_us - f->since_us, *x->env->now_us);
+		/* Requests in the rest of the transaction that used a sequence do not count. */
 		if ((int32_t)(f->requests_at_rest - f->requests_at_last_use) <= 0)
-			f->requests_at_last_use =
-			    x->requests_done - 1; /* requests in the rest of that transaction do not count */
+			f->requests_at_last_use = x->requests_done - 1;
 		f->requests_at_rest = x->requests_done;
 		f->since_us = *x->env->now_us;
 	}
@@ -160,7 +160,7 @@ state_start_or_end_lingering(struct exchange *x)
 	if (!srv->is_lingering)
 		TAILQ_INSERT_TAIL(&x->env->lingering, srv, lingering);
 	srv->is_lingering = true;
-	watch(x);
+	start_timer_if_needed(x);
 	return true;
 }
 
@@ -180,7 +180,7 @@ state_linger_tick(struct exchange_env *env)
 		struct exchange *x = srv->borrower;
 
 		if (may_linger(x)) {
-			watch(x);
+			start_timer_if_needed(x);
 			srv = TAILQ_NEXT(srv, lingering);
 			continue;
 		}
@@ -219,9 +219,9 @@ state_discard_settled(struct server *srv, enum owed_end how)
 
 /*
  * Returns true for SQL that only writes, in a database without sequences, unless this transaction may have created the
- * first sequence. If the database has got a sequence since the catalogs were last asked, no client sees another
- * client's value: this SQL reads none, and the server is not recorded as having this client's values, so they are
- * forgotten before any client reads one.
+ * first sequence. Even if the database has got a sequence since the catalogs were last asked, no client sees another
+ * client's value: this SQL reads no value, and the server is not recorded as having values of this client, so all
+ * values are forgotten before a client reads one.
  */
 static bool
 writes_without_sequences(const struct exchange *x, uint32_t flags)
@@ -285,7 +285,7 @@ state_note_followable(struct exchange *x, uint32_t flags)
 		return;
 	if (is_question && x->srv->tx == 'I') {
 		x->pool->sequences_asked_us = *x->env->now_us;
-		x->pool->sequences_asked_by = application_of(x);
+		x->pool->sequences_asked_by = application_hash(x);
 		if (x->sequence_questions < 3)
 			x->sequence_questions++;
 	}
@@ -307,9 +307,9 @@ state_prepare_sequence_use(struct exchange *x, uint32_t flags)
 	srv->sequences_of = x->waiter.id;
 	srv->loan.followed.last_clean_request = x->requests_done + 1;
 	if (of != 0) {
-		/* The DISCARD needs a Sync of its own: it takes a snapshot, after which no BEGIN or SET TRANSACTION can
-		 * choose an isolation level; and if it is cancelled, PostgreSQL ignores everything up to a Sync, even a
-		 * Query. */
+		/* The DISCARD takes a snapshot, after which no BEGIN or SET TRANSACTION can choose an isolation level;
+		 * and if the DISCARD is cancelled, PostgreSQL ignores everything up to a Sync, even a Query. So the
+		 * DISCARD gets a Sync of its own. */
 		srv->is_discarding_sequences = true;
 		state_run_ahead(x, "DISCARD " MESSAGE_OURS "SEQUENCES", srv);
 	}

@@ -2,8 +2,8 @@
  * src/state/notes.c - records what SQL that is about to run does to the session, as far as that is known; see
  * state/state_state.h.
  *
- * If the SQL alone shows its effect, the effect is recorded with the client. If not, flags are recorded with the
- * server's loan as a suspicion (loan.suspected), because of which the server is asked later.
+ * If the SQL alone shows its effect, the effect is recorded with the client. If not, the SQL's flags are recorded with
+ * the server's loan as a suspicion (loan.suspected), and the server is asked later.
  */
 #include "session/audit.h"
 #include "state/compiled.h"
@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keeps the client's GUC set as it was before the transaction's first change. */
+/* Keeps the client's GUC set, unless one is kept from before an earlier change of the transaction. */
 static void
-keep_before(struct exchange *x)
+keep_old_gucs(struct exchange *x)
 {
 	if (x->session->before == NULL)
 		x->session->before = gucs_ref(x->gucs);
@@ -63,7 +63,7 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *scan)
 	s = client_session_get_or_create(x);
 	if (s == NULL)
 		return STEP_FAILED;
-	keep_before(x);
+	keep_old_gucs(x);
 	x->srv->loan.suspected |= flags;
 	x->srv->loan.has_run_code = x->srv->loan.has_run_code || (flags & SCAN_CODE) != 0;
 	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && state_has_any_startup(x))
@@ -91,7 +91,7 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	struct client_session *s = x->session;
 	struct effect *e = &s->effects[s->effect_count];
 
-	keep_before(x);
+	keep_old_gucs(x);
 	if (name != NULL && strchr(name, '.') != NULL)
 		state_note_setting_name(s, x->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
@@ -110,14 +110,14 @@ enum feature_step
 state_note_execute(struct exchange *x, const char *name)
 {
 	const char *text = state_prepared_text(x, name);
-	struct scan scan, anyhow;
+	struct scan scan, all_options;
 
 	if (text == NULL)
 		return state_suspect(x, SCAN_EXECUTE, NULL);
 	scan_text(&scan, gucs_scan_options(x->gucs), text, strlen(text));
-	scan_text_all_options(&anyhow, text,
-			      strlen(text)); /* PostgreSQL read the text when the statement was prepared */
-	return state_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
+	/* PostgreSQL read the text when the statement was prepared, perhaps under other options. */
+	scan_text_all_options(&all_options, text, strlen(text));
+	return state_suspect(x, (scan.flags | all_options.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
 }
 
 /* Returns true if PostgreSQL may read the SQL after k differently. (The client's GUC set does not show this yet,
@@ -141,7 +141,7 @@ note_set(struct exchange *x, const struct known_statement *k)
 }
 
 static enum feature_step
-note(struct exchange *x, const struct known_statement *k)
+note_statement(struct exchange *x, const struct known_statement *k)
 {
 	struct server *srv = x->srv;
 
@@ -149,7 +149,7 @@ note(struct exchange *x, const struct known_statement *k)
 		srv->loan.has_local_settings = true;
 		srv->loan.local_context = 0;
 		state_begin_context_change(x);
-		keep_before(x); /* a RESET may follow, and be rolled back together with this setting */
+		keep_old_gucs(x); /* a RESET may follow, and be rolled back together with this setting */
 	}
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
@@ -204,13 +204,13 @@ state_note_all(struct exchange *x, const struct known_text *text)
 	if (!exchange_is_followed(x))
 		return STEP_FORWARD;
 	for (unsigned i = 0; i < text->count; i++)
-		if (note(x, &text->statements[i]) == STEP_FAILED)
+		if (note_statement(x, &text->statements[i]) == STEP_FAILED)
 			return STEP_FAILED;
 	return STEP_FORWARD;
 }
 
 static bool
-copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap)
+copy_value(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap)
 {
 	const uint8_t *bytes;
 	size_t n;
@@ -223,15 +223,15 @@ copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap
 	return true;
 }
 
-/* Returns false if the probe must find the effect. */
+/* Returns false if the probe must find out the effect. */
 static bool
 fill_in(struct known_statement *k, const uint8_t *body, size_t len)
 {
 	const uint8_t *local;
 	size_t local_len;
 
-	if ((k->name_param != 0 && !copy_text(body, len, k->name_param, k->name, sizeof(k->name))) ||
-	    (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value))))
+	if ((k->name_param != 0 && !copy_value(body, len, k->name_param, k->name, sizeof(k->name))) ||
+	    (k->value_param != 0 && !copy_value(body, len, k->value_param, k->value, sizeof(k->value))))
 		return false;
 	if (k->local_param != 0) {
 		/* reads a value that begins with t or f, or a byte 0 or 1 (binary); the probe finds other spellings */

@@ -46,7 +46,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	s->scan->flags |= state_may_misread(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
-	/* Unread SQL may do anything; when all of it was scanned, it is too late to send a DISCARD ahead of it. */
+	/* The rest of the SQL may do anything, and once the rest has come, it is too late for a DISCARD ahead of it. */
 	state_prepare_sequence_use(x, SCAN_CODE);
 	return STEP_FORWARD;
 }
@@ -59,7 +59,7 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	if (s->scan == NULL)
 		return;
 	if (is_end) {
-		const uint8_t *end = memchr(bytes, 0, len); /* the end of the SQL, after which a Parse has more */
+		const uint8_t *end = memchr(bytes, 0, len); /* a Parse has more fields after its SQL */
 
 		if (end != NULL)
 			len = (size_t)(end - bytes);
@@ -103,10 +103,10 @@ forbids_appending(const struct exchange *x, const struct known_text *text)
 	return false;
 }
 
-/* Effects of known SQL are only the final settings; makes the probe look for what the SQL has left on the way to them
+/* The effects of known SQL are only the final settings. This makes the probe look for what else the SQL may leave
  * (temporary tables, a new seed). */
 static void
-suspect_meanwhile(struct exchange *x, uint32_t flags)
+suspect_side_effects(struct exchange *x, uint32_t flags)
 {
 	if (exchange_is_followed(x))
 		x->srv->loan.suspected |= flags & (SCAN_TEMP | SCAN_SEED);
@@ -114,7 +114,7 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 
 /* Records literals that look like names of custom settings, because code that the SQL calls may make such settings. */
 static void
-take_literal_names(struct exchange *x, const char *sql, size_t len)
+note_literal_names(struct exchange *x, const char *sql, size_t len)
 {
 	char name[KNOWN_NAME_MAX];
 	struct known_reader r;
@@ -124,8 +124,8 @@ take_literal_names(struct exchange *x, const char *sql, size_t len)
 		state_note_setting_name(x->session, x->srv, name);
 }
 
-/* part: RISK_WANTED or RISK_UNDOES. Records which extension's state the SQL leaves for its client, or that it undoes
- * such state. risk_names_blame() returns a text that ends with the extension's name. */
+/* Records which extension's state the SQL leaves for its client (part is RISK_WANTED), or that the SQL removes that
+ * state (RISK_UNDOES). risk_names_blame() returns a text that ends with the extension's name. */
 static void
 note_extension(struct exchange *x, unsigned part, const char *sql, size_t len)
 {
@@ -157,7 +157,7 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 	step = state_suspect(x, flags, names);
 	sql = request_sql(m, &len);
 	if (step == STEP_FORWARD && (flags & SCAN_FUNCTION) != 0 && (RISK_CALLED(m->risk) & STATE_SETTINGS) != 0)
-		take_literal_names(x, sql, len);
+		note_literal_names(x, sql, len);
 	if (step == STEP_FORWARD && (m->risk & (RISK_WANTED | RISK_UNDOES)) != 0)
 		note_extension(x, (m->risk & RISK_WANTED) != 0 ? RISK_WANTED : RISK_UNDOES, sql, len);
 	if ((flags & SCAN_EXECUTE) == 0)
@@ -171,7 +171,7 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 
 /* Handles a Query that has the same flags in each way in which PostgreSQL may read its strings. */
 static enum feature_step
-flagged_query(struct exchange *x, struct request *m)
+handle_flagged_query(struct exchange *x, struct request *m)
 {
 	const struct known_text *text;
 	enum feature_step step;
@@ -185,7 +185,7 @@ flagged_query(struct exchange *x, struct request *m)
 	text = request_known(x, m);
 	if (!state_is_known(x, text) || (forbids_appending(x, text) && state_resets_startup(x, text)))
 		return suspect_all(x, m, m->traits->flags, m->scan);
-	suspect_meanwhile(x, flags);
+	suspect_side_effects(x, flags);
 	step = state_note_all(x, text);
 	if (step != STEP_FORWARD || !state_resets_startup(x, text))
 		return step;
@@ -202,8 +202,8 @@ flagged_query(struct exchange *x, struct request *m)
 static bool
 reads_sequences_unseen(const struct exchange *x, const struct request *m)
 {
-	/* Other statements count as reading none: some must be alone in their transaction, and they return no rows that
-	 * could show what they read. */
+	/* All other statements count as reading no sequence: some of them must be alone in their transaction, and none
+	 * returns rows that could show what it has read. */
 	static const uint8_t more[] = { WORD_COPY, WORD_CALL, WORD_FETCH, WORD_EXPLAIN, WORD_DECLARE };
 
 	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && m->traits != NULL &&
@@ -211,7 +211,7 @@ reads_sequences_unseen(const struct exchange *x, const struct request *m)
 }
 
 static enum feature_step
-use_sequences_unseen(struct exchange *x, const struct request *m)
+prepare_unseen_sequence_use(struct exchange *x, const struct request *m)
 {
 	uint64_t of = x->srv->sequences_of;
 
@@ -230,13 +230,13 @@ state_query_hide_sequences(struct exchange *x, struct request *m)
 	uint32_t flags;
 
 	if (of == 0 || (of == x->waiter.id && !x->srv->is_discarding_sequences) || !exchange_is_followed(x))
-		return use_sequences_unseen(x, m);
+		return prepare_unseen_sequence_use(x, m);
 	flags = m->traits == NULL ? SCAN_CODE : m->traits->flags; /* SQL that comes in pieces may do anything */
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
 	if (state_waits_for_sequences(x, flags))
 		return STEP_HOLD;
 	if (!state_must_not_read_sequences(x, flags) || (m->sql != NULL && memchr(m->sql, ';', m->sql_len) == NULL))
-		return use_sequences_unseen(x, m);
+		return prepare_unseen_sequence_use(x, m);
 	/* In a failed transaction, PostgreSQL refuses everything but the transaction's end. SQL that may go on after
 	 * that end is not sent; a SELECT, which PostgreSQL refuses, takes its place. */
 	message_put(&m->instead, 'Q', "SELECT 1", sizeof("SELECT 1"));
@@ -259,7 +259,7 @@ state_query(struct exchange *x, struct request *m)
 		state_note_followable(x, m->traits->flags);
 	if (m->traits->flags != m->scan->flags) /* PostgreSQL may read the SQL differently */
 		return suspect_all(x, m, m->traits->flags, m->scan);
-	return flagged_query(x, m);
+	return handle_flagged_query(x, m);
 }
 
 /* --- the extended protocol --- */
@@ -305,8 +305,8 @@ unbind(struct client_session *s)
 #define TYPE_TEXT 25u
 #define TYPE_VARCHAR 1043u
 
-/* Returns true if parameter number `param` (from 1; 0 if there is none) is of one of these types, or of none. If it is
- * declared as an integer, for example, $1::text has other bytes than the client has sent. */
+/* Returns true if parameter number `param` (from 1; 0 if there is none) is of one of these types, or of none. If the
+ * parameter is declared as an integer, for example, $1::text has other bytes than the client has sent. */
 static bool
 is_declared_as(const struct statement *st, unsigned param, uint32_t type, uint32_t or_type)
 {
@@ -320,7 +320,7 @@ is_declared_as(const struct statement *st, unsigned param, uint32_t type, uint32
 }
 
 static bool
-is_as_sent(const struct statement *st, const struct known_text *text)
+uses_values_as_sent(const struct statement *st, const struct known_text *text)
 {
 	for (unsigned i = 0; i < text->count; i++) {
 		const struct known_statement *k = &text->statements[i];
@@ -346,7 +346,7 @@ bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t le
 	*s->bound_known = *request_known(x, m);
 	s->bound = statement_ref(m->statement);
 	if (state_fill_in(s->bound_known, body, len) && state_is_known(x, s->bound_known) &&
-	    is_as_sent(m->statement, s->bound_known))
+	    uses_values_as_sent(m->statement, s->bound_known))
 		return true;
 	unbind(s);
 	return false;
@@ -354,7 +354,7 @@ bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t le
 
 /* Records values of a Bind that look like the name of a custom setting. */
 static void
-take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
+note_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 {
 	char name[KNOWN_NAME_MAX];
 	struct value_list values;
@@ -404,7 +404,7 @@ state_bind_hide_sequences(struct exchange *x, struct request *m)
 	uint32_t flags = m->traits != NULL ? m->traits->flags : SCAN_CODE;
 
 	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
-	return state_waits_for_sequences(x, flags) ? STEP_HOLD : use_sequences_unseen(x, m);
+	return state_waits_for_sequences(x, flags) ? STEP_HOLD : prepare_unseen_sequence_use(x, m);
 }
 
 enum feature_step
@@ -425,13 +425,13 @@ state_discard_before_parse(struct exchange *x, struct request *m)
 	return STEP_FORWARD;
 }
 
-/* Flags of SQL of which nothing is known, and which has no names of settings. */
-#define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CALL | SCAN_CREATE | SCAN_LASTING | SCAN_TABLE)
+/* If SQL has no flags but these, it has no known statement (known.h) and no names of settings. */
+#define SCAN_WITHOUT_NAMES (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CALL | SCAN_CREATE | SCAN_LASTING | SCAN_TABLE)
 
-/* Returns false if this Bind of a DISCARD must wait until nothing is owed. For a named portal, the DISCARD counts from
- * the Bind on, because its Execute has only the portal's name. */
+/* Returns false if this Bind of a DISCARD must wait until nothing is owed. With a named portal, the DISCARD counts as
+ * sent from the Bind on, because the Execute has only the portal's name. */
 static bool
-may_bind_discard(struct exchange *x, const char *portal)
+try_begin_discard(struct exchange *x, const char *portal)
 {
 	if (portal[0] == '\0')
 		return true; /* state_before_execute() handles the unnamed portal's Execute */
@@ -469,11 +469,11 @@ state_bind(struct exchange *x, struct request *m)
 		return flags != 0 && exchange_is_followed(x) ? state_suspect(x, flags, NULL) : STEP_FORWARD;
 	if (client_session_get_or_create(x) == NULL)
 		return STEP_FAILED;
-	if (m->traits->first == WORD_DISCARD && !may_bind_discard(x, portal))
+	if (m->traits->first == WORD_DISCARD && !try_begin_discard(x, portal))
 		return STEP_HOLD;
 	state_audit(x, flags);
-	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
-	if ((flags & ~(uint32_t)SCAN_UNNAMED) != 0) {
+	suspect_side_effects(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
+	if ((flags & ~(uint32_t)SCAN_WITHOUT_NAMES) != 0) {
 		scan_text(&scan, gucs_scan_options(x->gucs), (const char *)st->bytes, st->query_len);
 		if (portal[0] == '\0' && scan.flags == flags && bind_known(x, m, body, len))
 			return STEP_FORWARD;
@@ -482,9 +482,9 @@ state_bind(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	flags |= scan.flags;
 	if (flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
-		take_bound_names(x, body, len);
+		note_bound_names(x, body, len);
 	return suspect_all(x, m, flags & ~(uint32_t)SCAN_NAME_BOUND,
-			   &scan); /* take_bound_names() has recorded the names among the values */
+			   &scan); /* note_bound_names() has recorded the names among the values */
 }
 
 enum feature_step
@@ -534,8 +534,8 @@ state_holds(const struct exchange *x)
 		return false;
 	if (x->is_session && s->passed_flags != 0 && ledger_at(l, l->count - 1)->kind == OWED_EXECUTE)
 		return true; /* the Execute may run a DISCARD ALL */
-	/* Messages wait until a probe is answered: the probe may find a RESET, after which startup values must be set
-	 * first, or it may be cancelled. */
+	/* Messages wait until a probe is answered: if the probe finds a RESET, startup values must be set first, and if
+	 * the probe is cancelled, the cancel must hit nothing else. */
 	return s->discard != DISCARD_NOT || s->parts != 0 || state_must_ask_first(x);
 }
 

@@ -11,9 +11,9 @@
  * of m, and pass only the first m->shown_count CommandCompletes to the client. */
 enum feature_step state_query(struct exchange *x, struct request *m);
 /* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD; STEP_HOLD; or, in
- * a failed transaction, STEP_REPLACED if the caller must send m->instead in place of m, for PostgreSQL to refuse. */
+ * a failed transaction, STEP_REPLACED if the caller must replace m by m->instead, which PostgreSQL will refuse. */
 enum feature_step state_query_hide_sequences(struct exchange *x, struct request *m);
-/* Makes sure of the same for a Bind, or a Parse. Returns STEP_FORWARD or STEP_HOLD. */
+/* Does the same for a Bind or Parse, but returns only STEP_FORWARD or STEP_HOLD. */
 enum feature_step state_bind_hide_sequences(struct exchange *x, struct request *m);
 /* If the SQL of this Parse may read sequence values or use plans that other clients have left on the server, sends a
  * DISCARD ahead of the Parse. (If the DISCARD came later in the request, the client's first Execute would not be the

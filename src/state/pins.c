@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TOLD_EVERY_US (60 * US_PER_S)
+#define LOG_EVERY_US (60 * US_PER_S)
 
 const char *
 state_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
@@ -100,7 +100,7 @@ refuse_pins(struct exchange *x)
 			"clients keep a connection, or pool_mode = session.");
 	if (srv->ledger.count == 0 && x->body_left == 0 && x->state != CL_HELD)
 		x->session->refusal = malloc(sizeof(why));
-	if (x->session->refusal == NULL) { /* the client's next request is in progress already */
+	if (x->session->refusal == NULL) { /* the client's next request is in progress already, or there is no memory */
 		exchange_close(x, &why);
 		return;
 	}
@@ -115,7 +115,7 @@ refuse_pins(struct exchange *x)
 	parts = state_parts_to_wash(x);
 	x->srv = NULL;
 	exchange_set_block(x, EXCHANGE_ORDINARY);
-	exchange_unstall(x); /* a cancel of pgweir's own question may have stalled it */
+	exchange_unstall(x); /* a cancel of the probe may have stalled the client */
 	x->waiter.idle_since_us = *x->env->now_us;
 	pool_clean(srv, true, parts, *x->env->now_us);
 }
@@ -130,7 +130,7 @@ log_pins(struct exchange *x, unsigned added)
 	uint64_t now_us = *x->env->now_us;
 	char reasons[160], others[128] = "";
 
-	if (pool->pins_logged == 0 || now_us - pool->pins_logged_us >= TOLD_EVERY_US) {
+	if (pool->pins_logged == 0 || now_us - pool->pins_logged_us >= LOG_EVERY_US) {
 		if (pool->pinned_since > 0)
 			snprintf(others, sizeof(others), "; so did %s since the last such line",
 				 counted(pool->pinned_since, "other", "others").text);

@@ -49,9 +49,9 @@ is_set_by(const struct known_statement *k, const struct guc *s)
 	       (k->kind == KNOWN_RESET_USER && strcmp(s->name, "role") == 0);
 }
 
-/* Returns true if the text resets s to its startup value, and does not set s again afterwards. */
+/* Returns true if s must get its startup value, because the text resets s and does not set s again afterwards. */
 static bool
-is_restored(const struct exchange *x, const struct known_text *text, const struct guc *s)
+must_restore(const struct exchange *x, const struct known_text *text, const struct guc *s)
 {
 	bool is_reset = false;
 
@@ -64,7 +64,7 @@ bool
 state_resets_startup(const struct exchange *x, const struct known_text *text)
 {
 	for (size_t i = 0; i < gucs_count(x->startup); i++)
-		if (is_restored(x, text, gucs_at(x->startup, i)))
+		if (must_restore(x, text, gucs_at(x->startup, i)))
 			return true;
 	return false;
 }
@@ -109,7 +109,7 @@ void
 state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to)
 {
 	for (size_t i = 0; i < gucs_count(x->startup); i++)
-		if (is_restored(x, text, gucs_at(x->startup, i))) {
+		if (must_restore(x, text, gucs_at(x->startup, i))) {
 			buf_printf(to, "\n;"); /* the SQL may end in a comment */
 			put_restored(to, gucs_at(x->startup, i));
 		}
@@ -124,7 +124,7 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 	for (size_t i = 0; i < gucs_count(x->startup); i++) {
 		struct buf sql = { 0 };
 
-		if (!is_restored(x, text, gucs_at(x->startup, i)))
+		if (!must_restore(x, text, gucs_at(x->startup, i)))
 			continue;
 		put_restored(&sql, gucs_at(x->startup, i));
 		buf_put_u8(&sql, 0);
@@ -135,7 +135,7 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 	outbox_put(&x->env->to_server, &b);
 }
 
-/* Returns a GUC set of the reported settings of `base` and the client's startup values; NULL without memory. */
+/* Returns a GUC set of the reported settings of `base` and the client's startup values; NULL if there is no memory. */
 static struct gucs *
 startup_gucs(const struct exchange *x, struct gucs *base)
 {
@@ -253,8 +253,8 @@ state_request_failed(struct exchange *x)
 void
 state_request_done(struct exchange *x)
 {
-	/* After a DISCARD ALL, tells the client its settings: reports were hidden, and those after a Sync of pgweir's
-	 * own were not passed. */
+	/* After a DISCARD ALL, tells the client its settings: reports were hidden until now, and reports after a Sync
+	 * of pgweir's own were not passed on. */
 	if (x->session->discard >= DISCARD_DONE && state_become(x, startup_gucs(x, x->srv->gucs)) < 0)
 		exchange_spoil(x);
 	x->session->discard = DISCARD_NOT;

@@ -1,4 +1,4 @@
-/* src/state/state.c - makes, forgets and frees what is recorded about a client's session; and runs SQL for it. */
+/* src/state/state.c - makes, forgets and frees what is recorded about a client's session; sends pgweir's SQL. */
 #include "state/state.h"
 #include "state/state_state.h"
 #include "session/statement_store.h"

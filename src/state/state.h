@@ -63,7 +63,8 @@ const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_ca
 void state_note_discard_all(struct exchange *x); /* call at the CommandComplete of DISCARD ALL */
 void state_request_failed(struct exchange *x); /* call for an error that is the client's */
 void state_request_done(struct exchange *x); /* call at each ReadyForQuery; ends the DISCARD ALL, if there was one */
-bool state_hides_parameter(const struct exchange *x, const char *name); /* true if the client must not be told */
+/* Returns true if the client must not be told the value of this parameter. */
+bool state_hides_parameter(const struct exchange *x, const char *name);
 /* Call when a transaction was rolled back. before: the client's GUC set before the transaction; NULL if nothing has
  * changed. Restores the reported settings of `before`, and tells the client. */
 void state_undo_reports(struct exchange *x, const struct gucs *before);

@@ -5,7 +5,7 @@
 #include "wire/frame.h"
 
 /* Returns x's statement of this name, borrowed, if no change of the statement is in progress, and x's settings are
- * those under which it is shared; or NULL. */
+ * those under which the statement is shared; or NULL. */
 static struct statement *
 find_settled(const struct exchange *x, const char *name)
 {

@@ -7,28 +7,28 @@
 
 #include <string.h>
 
-#define AGAIN_S 60u /* seconds: a use within this time after the previous use counts as a repetition */
+#define REPEATED_WITHIN_S 60u /* seconds: a use within this time after the previous use counts as a repetition */
 #define USES_MIN 2u
 /* on a full server, a statement replaces another one only at each 16th use, so SQL that is used once replaces none */
 #define USES_PER_REPLACEMENT 16u
 /* Some uses are sent as the unnamed statement, to measure how long they take without the name: each 8th of the first 64
  * uses, and each 512th of later uses. */
 #define SAMPLED_OFTEN_BELOW 64u
-#define SAMPLED_EACH 8u
-#define SAMPLED_EACH_LATER 512u
+#define SAMPLED_EVERY 8u
+#define SAMPLED_EVERY_LATER 512u
 /* PostgreSQL's generic plan for a name may be worse than a plan that is made for the values of each Bind. A window is
  * slow if the mean time of its uses exceeds the mean time of uses without the name by 3/10 plus 0.2 ms. After two slow
  * windows in a row comes a trial: a window during which half of the uses, chosen at random, are sent without the name.
  * A busy machine or a table that has grown slows uses with and without the name alike, so only a trial shows whether
  * the plan is at fault. If the trial is slow, too, the statement has no name for ten minutes; after the next slow trial
  * for twenty, and so on. */
-#define WINDOW 32u /* uses */
+#define WINDOW_USES 32u
 #define SLOW_BEFORE_TRIAL 2u
 #define MEAN_OF 16u /* a new use without the name counts for at least 1/16 of the mean of such uses */
 #define UNNAMED_MIN 3u
 #define SLOWER_US 200u
 #define GIVEN_UP_S 600u
-#define GIVEN_UP_MAX 7u /* 21 hours */
+#define GIVEN_UP_DOUBLINGS_MAX 7u /* for 21 hours at most */
 #define DOUBTED_S 10u
 #define RERUN_LEN_MAX 8192u /* bytes of a request that may be run again: less than retry.c keeps */
 
@@ -42,7 +42,7 @@ now_s(const struct exchange *x)
 static uint32_t
 next_use(const struct exchange *x, const struct statement *st)
 {
-	return now_s(x) - st->plans.last_used_s <= AGAIN_S ? st->plans.uses + 1 : 1;
+	return now_s(x) - st->plans.last_used_s <= REPEATED_WITHIN_S ? st->plans.uses + 1 : 1;
 }
 
 /* Returns true if this use is a sample: it is sent without the name, to measure how long it takes. */
@@ -51,7 +51,7 @@ is_sample(const struct statement_plans *p, uint32_t use)
 {
 	if (p->slow_windows == SLOW_BEFORE_TRIAL)
 		return (use * 0x9e3779b1u >> 31) != 0;
-	return use % (use < SAMPLED_OFTEN_BELOW ? SAMPLED_EACH : SAMPLED_EACH_LATER) == 0;
+	return use % (use < SAMPLED_OFTEN_BELOW ? SAMPLED_EVERY : SAMPLED_EVERY_LATER) == 0;
 }
 
 /* Returns true if the client's next message begins a request outside a transaction block while no reply is due, so the
@@ -80,7 +80,7 @@ may_fail_in_plan(struct statement *st)
  * name.
  */
 static bool
-is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
+wants_name(const struct exchange *x, struct statement *st, uint32_t use)
 {
 	return use >= USES_MIN && (statement_traits(st)->hints & TRAITS_NOTICED) == 0 && !is_sample(&st->plans, use) &&
 	       (int32_t)(st->plans.unnamed_until_s - now_s(x)) <= 0 &&
@@ -105,7 +105,7 @@ may_change_names(const struct owed *o)
 	const void *p = (const void *)(ref & ~(uintptr_t)REF_MASK);
 	struct statement *st = NULL;
 
-	/* replayed settings, which statement_under_settings() takes into account, or messages that run nothing */
+	/* The entry is of replayed settings, which get_statement_for_settings() takes into account, or runs nothing. */
 	if (o->to != OWED_TO_CLIENT)
 		return false;
 	switch ((enum owed_kind)o->kind) {
@@ -174,7 +174,7 @@ declares_alike(const struct statement *a, const struct statement *b)
 /* Returns the shared statement that has the SQL of st and is for x's settings; borrowed. Returns NULL if st must not be
  * shared, or if there is no memory. */
 static struct statement *
-statement_under_settings(struct exchange *x, struct statement *st)
+get_statement_for_settings(struct exchange *x, struct statement *st)
 {
 	struct statement *named = st->under_context;
 	uint32_t context;
@@ -185,7 +185,7 @@ statement_under_settings(struct exchange *x, struct statement *st)
 	if (context == 0)
 		named = st;
 	else if (named != NULL)
-		statement_refresh(named); /* may declare other types from now on */
+		statement_refresh(named); /* the statement may declare other types from now on */
 	if (named == NULL || named->context != context || !declares_alike(named, st)) {
 		named = statement_get(x->pool->home, st->bytes, st->len, st->query_len, context);
 		if (named == NULL)
@@ -199,7 +199,7 @@ statement_under_settings(struct exchange *x, struct statement *st)
 	return statement_learnt_types(named, &len) == NULL ? named : NULL;
 }
 
-/* From now on, the client's unnamed statement is `named` on servers. Returns 0, or -1 if there is no memory. */
+/* From now on, servers run `named` for the client's unnamed statement. Returns 0, or -1 if there is no memory. */
 static int
 set_kept(struct exchange *x, struct statement *named)
 {
@@ -233,13 +233,13 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 	const struct policy_conn *conn = x->srv->conn;
 	uint32_t use = next_use(x, st);
 	/* If the request was sent ahead of its turn, its Parse gets a name only if it was sent with one. */
-	bool wants = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : is_wanted(x, st, use);
+	bool is_wanted = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : wants_name(x, st, use);
 	struct statement *named;
 	enum statement_presence there;
 
 	st->plans.uses = use;
 	st->plans.last_used_s = now_s(x);
-	if (!wants || risk != 0 || !may_keep(x) || (named = statement_under_settings(x, st)) == NULL)
+	if (!is_wanted || risk != 0 || !may_keep(x) || (named = get_statement_for_settings(x, st)) == NULL)
 		return STEP_FORWARD;
 	there = statement_presence_of(x, named);
 	if (there == STATEMENT_UNSURE || (there == STATEMENT_ABSENT && !is_due(x, x->srv, use)))
@@ -268,7 +268,7 @@ statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statem
 	struct statement *named;
 
 	*will_be_prepared = false;
-	if (!is_wanted(x, st, use) || (named = statement_under_settings(x, st)) == NULL)
+	if (!wants_name(x, st, use) || (named = get_statement_for_settings(x, st)) == NULL)
 		return NULL;
 	switch (server_statements_use(&srv->statements, named->id, UINT32_MAX)) {
 	case STATEMENT_THERE:
@@ -308,7 +308,7 @@ statements_find_kept(struct exchange *x, const struct request *m, struct client_
 		return STEP_HOLD;
 	if (m->message[0] == 'B' && may_fail_in_plan(s->unnamed) &&
 	    !(begins_alone(x) && statements_may_run_again(m->message, m->have)))
-		s->kept_token = 0; /* until the next Parse */
+		s->kept_token = 0; /* the name is not used until the next Parse */
 	if (s->kept_token == 0 || statement_is_read_otherwise(x, s->kept))
 		return STEP_FORWARD;
 	if (client_statement_refresh(x, s->kept) < 0)
@@ -321,13 +321,13 @@ static void
 give_up(const struct exchange *x, struct statement_plans *p)
 {
 	p->unnamed_until_s = now_s(x) + (GIVEN_UP_S << p->give_up_count);
-	p->give_up_count += p->give_up_count < GIVEN_UP_MAX;
+	p->give_up_count += p->give_up_count < GIVEN_UP_DOUBLINGS_MAX;
 	x->pool->database->counters.plans_given_up++;
 }
 
-/* Ends a window of WINDOW uses under the name, and gives the name up for a time if the window was a trial, and slow. */
+/* Ends a window of WINDOW_USES uses under the name. Gives the name up for a time if the window was a slow trial. */
 static void
-judge(const struct exchange *x, struct statement_plans *p)
+end_window(const struct exchange *x, struct statement_plans *p)
 {
 	uint64_t mean_us = p->kept_us / p->kept_count;
 
@@ -364,8 +364,8 @@ statements_measure(struct exchange *x)
 		return;
 	}
 	p->kept_us += us;
-	if (++p->kept_count == WINDOW)
-		judge(x, p);
+	if (++p->kept_count == WINDOW_USES)
+		end_window(x, p);
 }
 
 void
@@ -380,7 +380,7 @@ statements_note_parse_notice(struct server *srv)
 		struct statement *st = (struct statement *)(ref & ~(uintptr_t)REF_MASK);
 
 		if ((o->kind == OWED_PARSE || o->kind == OWED_LOCAL_PARSE) && (ref & REF_MASK) == REF_UNNAMED) {
-			statement_traits(st); /* reads the SQL, so that the hint is not overwritten */
+			statement_traits(st); /* reads the SQL now, so a later reading does not overwrite the hint */
 			st->traits.hints |= TRAITS_NOTICED;
 			return;
 		}

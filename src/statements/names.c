@@ -1,8 +1,8 @@
 /*
  * src/statements/names.c - the names that a client gave to its prepared statements. See statements/statements_state.h.
  *
- * A client may have thousands, so a name costs little more than itself: one block, and a pointer in a table with open
- * addressing. The hash is seeded, because clients choose the names, and collisions would slow the loop for all clients.
+ * Clients may have thousands of names, so a name costs little more than its bytes: a block, and a pointer in a table
+ * with open addressing. The hash is seeded, because clients choose the names, and collisions slow the loop for all.
  */
 #include "statements/statements_state.h"
 #include "base/table.h"
@@ -12,7 +12,7 @@
 
 #define SLOTS_MIN 8u
 #define NAME_BYTES_MAX 63u /* NAMEDATALEN - 1 */
-#define BLOCK_OVERHEAD 16u /* bytes that malloc adds, about */
+#define BLOCK_OVERHEAD 16u /* about how many bytes malloc adds to a block */
 #define CLIENT_SHARE 4u /* one client may have a quarter of what all clients may have together */
 
 struct client_statements *
@@ -24,11 +24,11 @@ statements_get_or_create(struct exchange *x)
 }
 
 /*
- * Returns how many bytes of a name count. PostgreSQL compares the first 63 bytes, in the database's encoding; if the
- * name has other bytes in that encoding than here (it is not ASCII), the whole name counts.
+ * Returns how many bytes of a name are compared. PostgreSQL compares the first 63 bytes of the name in the database's
+ * encoding; if the name is not ASCII, its bytes may differ in that encoding, so here the whole name is compared.
  */
 static size_t
-names_length(const char *name)
+significant_len(const char *name)
 {
 	size_t len = strnlen(name, NAME_BYTES_MAX);
 
@@ -38,17 +38,17 @@ names_length(const char *name)
 }
 
 static uint32_t
-names_hash_of(const struct exchange_env *env, const char *name)
+hash_of_name(const struct exchange_env *env, const char *name)
 {
-	return table_hash(env->hash_seed, name, names_length(name));
+	return table_hash(env->hash_seed, name, significant_len(name));
 }
 
 static bool
 names_are_equal(const char *a, const char *b)
 {
-	size_t len = names_length(a);
+	size_t len = significant_len(a);
 
-	return names_length(b) == len && memcmp(a, b, len) == 0;
+	return significant_len(b) == len && memcmp(a, b, len) == 0;
 }
 
 static uint32_t
@@ -61,7 +61,7 @@ __attribute__((noinline)) static struct client_statement *
 find_by_hash(const struct exchange *x, const char *name)
 {
 	struct client_statements *s = x->statements;
-	uint32_t hash = names_hash_of(x->env, name);
+	uint32_t hash = hash_of_name(x->env, name);
 
 	for (uint32_t at = slot_at(s, hash); s->slots[at] != NULL; at = slot_at(s, at + 1))
 		if (s->slots[at]->hash == hash && names_are_equal(s->slots[at]->name, name)) {
@@ -113,7 +113,7 @@ statements_find(const struct exchange *x, const char *name)
 
 /* Returns true if st may be a BEGIN with a mode. */
 static bool
-may_begin(struct statement *st)
+may_be_begin(struct statement *st)
 {
 	const struct sql_traits *v = st == NULL ? NULL : statement_traits(st);
 
@@ -122,9 +122,9 @@ may_begin(struct statement *st)
 }
 
 __attribute__((noinline)) static bool
-called_may_begin(const struct exchange *x, const char *name)
+may_be_begin_by_name(const struct exchange *x, const char *name)
 {
-	return may_begin(statements_find(x, name));
+	return may_be_begin(statements_find(x, name));
 }
 
 inline bool
@@ -132,7 +132,7 @@ statements_may_begin(const struct exchange *x, const char *name)
 {
 	const struct client_statements *s = x->statements;
 
-	return (s == NULL || s->begin_count != 0 || name[0] == '\0') && called_may_begin(x, name);
+	return (s == NULL || s->begin_count != 0 || name[0] == '\0') && may_be_begin_by_name(x, name);
 }
 
 bool
@@ -154,7 +154,7 @@ account(struct client_statements *s, size_t more, size_t less)
 }
 
 /* Returns how many bytes of SQL count for this client because of n. The store counts each SQL once for all clients;
- * here it counts for the client that brought it. */
+ * here the SQL counts for the client that brought it. */
 static size_t
 text_size(const struct client_statement *n)
 {
@@ -177,7 +177,7 @@ client_statement_new(struct exchange *x, const char *name, struct statement *st)
 	if (n == NULL)
 		return NULL;
 	memcpy(n->name, name, len + 1);
-	n->hash = names_hash_of(x->env, name);
+	n->hash = hash_of_name(x->env, name);
 	n->st = st;
 	n->sync_no = x->statements->sync_no;
 	n->order = ++x->statements->named_count;
@@ -224,7 +224,7 @@ client_statement_step(struct client_statement *n, enum name_event ev)
 			n->state = steps[i].to;
 			return;
 		}
-	assert(false); /* no name takes such a step */
+	assert(false); /* this event can't come in this state */
 }
 
 static void
@@ -268,7 +268,7 @@ client_statement_enter(struct client_statements *own, struct client_statement *n
 	n->is_in_table = true;
 	n->refs++;
 	own->oversize_count += statement_is_oversize(n);
-	own->begin_count += may_begin(n->st);
+	own->begin_count += may_be_begin(n->st);
 	return 0;
 }
 
@@ -306,7 +306,7 @@ client_statement_leave(struct client_statements *s, struct client_statement *n)
 	s->bytes -= text_size(n);
 	n->is_in_table = false;
 	s->oversize_count -= statement_is_oversize(n);
-	s->begin_count -= may_begin(n->st);
+	s->begin_count -= may_be_begin(n->st);
 	client_statement_unref(n);
 }
 
@@ -320,16 +320,16 @@ client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, 
 void
 statements_clear_names(struct client_statements *s)
 {
-	bool is_again;
+	bool must_repeat;
 
 	do { /* the first entries may move to slots that were passed already */
-		is_again = false;
+		must_repeat = false;
 		for (uint32_t i = s->slot_count; i-- > 0;)
 			while (s->slots[i] != NULL && !statement_is_pending(s->slots[i])) {
 				client_statement_leave(s, s->slots[i]);
-				is_again = true;
+				must_repeat = true;
 			}
-	} while (is_again);
+	} while (must_repeat);
 }
 
 void

@@ -2,9 +2,9 @@
  * src/statements/parse.c - Parse of a named statement. See statements/statements_state.h.
  *
  * If the server has the statement already, pgweir answers the Parse itself, in its turn. Where the transaction may have
- * failed, PostgreSQL gets the same SQL under the name PLACEHOLDER first, and refuses it if it would refuse the Parse. A
- * Parse that must fail (its name is taken, or pgweir refuses it) is sent in a form that PostgreSQL refuses: only then
- * does PostgreSQL skip to Sync and abort the transaction.
+ * failed, PostgreSQL first gets the same SQL under the name PLACEHOLDER, and refuses this SQL if it would refuse the
+ * client's Parse. A Parse that must fail (its name is taken, or pgweir refuses it) is sent in a form that PostgreSQL
+ * refuses: only then does PostgreSQL skip to Sync and abort the transaction.
  */
 #include "state/compiled.h"
 #include "state/observe.h"
@@ -14,12 +14,13 @@
 #include "sql/traits.h"
 #include "wire/messages.h"
 
-#define REPLIES_SEEN 32u /* how many owed replies, from the last one back, a Parse looks at */
+#define REPLIES_SEEN 32u /* how many owed replies a Parse looks at, from the last one back */
 
 /*
  * Handles a Parse of a name that is taken. PostgreSQL reports an error in the new SQL, or that the name is taken;
  * pgweir rewrites the error on its way back. The old statement may be impossible to prepare by now (its table is gone),
- * so pgweir prepares an empty statement, for which this can't happen, under the name on the server.
+ * so pgweir prepares an empty statement, for which this can't happen, under the name that the Parse has on the server
+ * (PLACEHOLDER).
  */
 static enum feature_step
 parse_duplicate(struct exchange *x, struct client_statement *n, const struct parse_fields *f)
@@ -57,7 +58,7 @@ parse_on_server(struct exchange *x, struct client_statement *n)
  * comment is left out of its SQL. v: the traits of the SQL.
  */
 static struct statement *
-statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v)
+get_statement_of_parse(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v)
 {
 	struct buf b = { 0 };
 	struct statement *st = NULL;
@@ -84,7 +85,7 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 
 /*
  * Enters a new name of the client's in its table, and returns the entry with a reference for the caller. closed: the
- * statement that had the name before, or NULL. Takes st. Returns NULL without memory.
+ * statement that had the name before, or NULL. Takes over the reference to st. Returns NULL if there is no memory.
  */
 static struct client_statement *
 enter_new(struct exchange *x, const char *name, struct statement *st, struct client_statement *closed)
@@ -95,11 +96,8 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct cli
 		statement_unref(st);
 		return NULL;
 	}
-	if (closed != NULL)
-		client_statement_leave(
-		    x->statements,
-		    /* its Close was sent just before: if the Close is skipped, this Parse is skipped, too */
-		    closed);
+	if (closed != NULL) /* if its Close, which was sent just before, is skipped, this Parse is skipped, too */
+		client_statement_leave(x->statements, closed);
 	if (client_statement_enter(x->statements, n) == 0) {
 		x->pool->database->counters.client_parses++;
 		return n;
@@ -108,7 +106,7 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct cli
 	return NULL;
 }
 
-/* Sends a message that PostgreSQL refuses; its error is replaced by pgweir's. */
+/* Sends a message that PostgreSQL refuses. pgweir replaces PostgreSQL's error by its own. */
 static enum feature_step
 refuse_parse(struct exchange *x)
 {
@@ -134,8 +132,8 @@ statements_may_meet_failure(const struct server *srv)
 	return seen < l->count || srv->tx == 'E';
 }
 
-/* Handles a Parse of a statement that the server has. If PostgreSQL might refuse the Parse, it gets the SQL under
- * another name. */
+/* Handles a Parse of a statement that the server has. If PostgreSQL might refuse the Parse, PostgreSQL gets the SQL
+ * under another name. */
 static void
 parse_there(struct exchange *x, struct client_statement *n)
 {
@@ -161,7 +159,7 @@ parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_t
 		return STEP_FAILED;
 	if (!statements_have_room(x, f))
 		return refuse_parse(x);
-	st = statement_of(x, f, v);
+	st = get_statement_of_parse(x, f, v);
 	if (st == NULL)
 		return STEP_FAILED;
 	there = statement_presence_of(x, st);
@@ -214,7 +212,7 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	if (n != NULL && !statement_is_closing(n) &&
 	    !statement_is_oversize(n)) /* PostgreSQL does not have this name, so it would accept the Parse */
 		return parse_duplicate(x, n, &empty);
-	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of the Parse */
+	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* this may send something ahead of the Parse */
 		return STEP_FAILED;
 	if (is_named && (n == NULL || statement_is_closing(n))) {
 		/* The statement is too large to be stored: only this server has it, and the client keeps the server. */
@@ -232,29 +230,29 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 }
 
 /*
- * Handles a Parse with a Sync, and nothing more, of a statement that was prepared in this pool under the same settings:
- * no server is needed. Otherwise a client that prepares, waits for the reply and then executes (libpq's PQprepare)
- * would hold a server for nothing, or wait for one.
+ * Answers without a server a Parse that only a Sync follows, if the same statement was prepared in this pool under the
+ * same settings. Otherwise a client that prepares, waits for the reply and then executes (libpq's PQprepare) would hold
+ * a server for nothing, or wait for one.
  */
 bool
 statements_parse_unlinked(struct exchange *x, const struct request *m)
 {
 	const struct parse_fields *f = &m->parse;
 	/* in a failed transaction, relay/reject.c has checked that PostgreSQL would accept this Parse */
-	bool is_right = x->block >= EXCHANGE_ROLLED_BACK;
+	bool is_known_valid = x->block >= EXCHANGE_ROLLED_BACK;
 	struct statement *st;
 	struct client_statement *n;
 
 	if (statements_pass_through(x) || m->traits == NULL || statements_get_or_create(x) == NULL)
 		return false;
 	if (f->name[0] == '\0'
-		? !is_right
+		? !is_known_valid
 		: x->pool->settings.prepared_statements == 0 || client_statement_find(x, f->name) != NULL ||
 		      !statements_have_room(
 			  x, f)) /* without room, the Parse needs a server, where it is refused in its turn */
 		return false;
-	st = statement_of(x, f, m->traits);
-	if (st == NULL || (!is_right && (st->valid_pool != x->pool || st->valid_gucs != x->gucs))) {
+	st = get_statement_of_parse(x, f, m->traits);
+	if (st == NULL || (!is_known_valid && (st->valid_pool != x->pool || st->valid_gucs != x->gucs))) {
 		statement_unref(st);
 		return false;
 	}

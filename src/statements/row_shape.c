@@ -21,7 +21,7 @@
 #define SHAPE_NO_ROWS 2u /* for a statement without rows */
 
 static bool
-is_current(const struct client_statement *n)
+is_description_current(const struct client_statement *n)
 {
 	return n->described_id == short_id(n->st);
 }
@@ -41,10 +41,10 @@ is_describe_of(const char *portal, const uint8_t *next, size_t next_len)
 	       memcmp(next + FRAME_HEAD_LEN + 1, portal, portal_len) == 0;
 }
 
-/* Sends a Describe of n. If n's rows have changed before, they may be the old ones again, and the server's statement
- * may be the outdated one; so PostgreSQL parses the SQL once more, and describes that. */
+/* Sends a Describe of n. If n's rows have changed before, they may be the old ones again, and the statement on the
+ * server may be outdated; so PostgreSQL parses the SQL once more, and describes the new statement. */
 static enum feature_step
-prove(struct exchange *x, struct client_statement *n)
+send_describe(struct exchange *x, struct client_statement *n)
 {
 	uint8_t head[FRAME_HEAD_LEN + 1] = { 'D' };
 	char placeholder[STATEMENT_NAME_MAX];
@@ -88,7 +88,7 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 		return STEP_HOLD;
 	if (n->rows == ROWS_UNTOLD || statement_is_pending(n))
 		return STEP_REPLACED;
-	return n->rows == ROWS_CHANGED && is_current(n) && is_there ? STEP_FORWARD : prove(x, n);
+	return n->rows == ROWS_CHANGED && is_description_current(n) && is_there ? STEP_FORWARD : send_describe(x, n);
 }
 
 enum feature_step
@@ -108,8 +108,8 @@ row_shape_verify(struct exchange *x, struct client_statement *n, const char *por
  * that the client sends may not fit the new types.
  */
 static void
-described_types(const struct server *srv, const struct owed *o, struct client_statement *n, const uint8_t *body,
-		size_t len)
+handle_described_types(const struct server *srv, const struct owed *o, struct client_statement *n, const uint8_t *body,
+		       size_t len)
 {
 	uint32_t types = fields_hash_user_types(body, len, STATEMENT_FIRST_USER_TYPE);
 
@@ -117,7 +117,7 @@ described_types(const struct server *srv, const struct owed *o, struct client_st
 		client_statement_renew(srv->borrower, n, true); /* statements on servers are outdated */
 		row_shape_note_described(n);
 	}
-	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_is_unnamed(n))
+	if (srv->loan.ddl == DDL_NONE && is_description_current(n) && !statement_is_unnamed(n))
 		statement_learn_types(n->st, body, len);
 	if (o->to != OWED_TO_STATEMENT)
 		n->types_hash = types;
@@ -136,12 +136,12 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 		return;
 	if (type == 't') {
 		if (is_whole)
-			described_types(srv, o, n, body, len);
+			handle_described_types(srv, o, n, body, len);
 		return;
 	}
 	if (type == 'T')
 		shape = is_whole ? fields_hash_description(body, len) : SHAPE_UNKNOWN;
-	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_agree_on_shape(n->st, shape))
+	if (srv->loan.ddl == DDL_NONE && is_description_current(n) && !statement_agree_on_shape(n->st, shape))
 		statement_renew(n->st);
 	if (o->to != OWED_TO_STATEMENT) {
 		n->shape_hash = shape;
@@ -152,8 +152,7 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 			      ? ROWS_CHANGED
 			      : ROWS_TOLD;
 		if (n->rows == ROWS_CHANGED)
-			row_shape_note_described(
-			    n); /* statement_renew() may have given a new id, which need not be described */
+			row_shape_note_described(n); /* a new id from statement_renew() needs no Describe */
 	}
-	n->earlier_id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
+	n->earlier_id = n->rows == ROWS_TOLD && is_description_current(n) ? short_id(n->st) : 0;
 }

@@ -20,20 +20,20 @@ statements_of(const struct server *srv)
 }
 
 __attribute__((noinline)) static void
-settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum owed_end how)
+settled_parse(struct server *srv, struct client_statement *n, bool is_local, enum owed_end how)
 {
 	struct client_statements *s = statements_of(srv);
 
-	if (!is_made && n->st != NULL) {
+	if (!is_local && n->st != NULL) {
 		/* the id with which the message was sent; the statement may have another id by now */
 		uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->earlier_id;
 
 		server_statements_note_end(&srv->statements, id <= n->st->id ? id : id - ((uint64_t)1 << 32), false,
 					   how == OWED_ANSWERED);
 	}
-	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
+	if (!is_local && n->st != NULL && how == OWED_ANSWERED) {
 		n->is_proven = true;
-		/* Without DDL in the transaction, the statement is as valid for other sessions. */
+		/* Without DDL in the transaction, the statement is valid for other sessions, too. */
 		if (srv->loan.ddl == DDL_NONE) {
 			n->st->valid_pool = pool_main(pool_of(srv));
 			n->st->valid_gucs = srv->gucs;
@@ -135,7 +135,7 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	client_statement_unref(n);
 }
 
-/* Writes the error to *out, with `name` in place of the bytes from `from` up to `to`. Returns false without memory. */
+/* Writes the error to *out, with `name` in place of the bytes [from, to). Returns false if there is no memory. */
 static bool
 replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint8_t *to, const char *name,
 	     size_t name_len, struct buf *out)
@@ -154,7 +154,7 @@ replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint
 static bool
 put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
-	/* As PostgreSQL sends it: asyncpg and JDBC recognize the error by its routine, and prepare again. */
+	/* The error is like PostgreSQL's: asyncpg and JDBC recognize it by its routine, and prepare again. */
 	static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0"
 				   "RRevalidateCachedQuery\0";
 	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];
@@ -174,7 +174,7 @@ put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct
 	return buf_ok(out);
 }
 
-/* Returns the length of a name of pgweir's, or of PLACEHOLDER; 0 if this is neither. */
+/* Returns the length of a name of pgweir's, or of PLACEHOLDER; 0 if the bytes are neither. */
 static size_t
 our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 {

@@ -6,8 +6,8 @@
  * Parse ahead of Bind and Describe. pgweir answers Close: the statement stays on the server for other clients.
  *
  * A message that PostgreSQL would refuse (a duplicate or unknown name) is sent in a form that PostgreSQL itself
- * refuses: only then does it skip to Sync and abort the transaction. The error is rewritten to have the client's name.
- * Refusals of pgweir's own are made the same way.
+ * refuses: only then does PostgreSQL skip to Sync and abort the transaction. The error is rewritten to have the
+ * client's name. Refusals of pgweir's own are made the same way.
  */
 #include "exchange/report.h"
 #include "state/compiled.h"
@@ -44,19 +44,19 @@ put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len
 	memcpy(out + FRAME_HEAD_LEN + 1, name, name_len);
 }
 
-/* Writes a Bind (with its portal) or Describe (portal is NULL) with another name, up to the end of the names. */
+/* Writes a Bind (with its portal) or Describe (portal is NULL) up to its last name, which becomes prefix + name. */
 static void
-put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *before,
-	    size_t before_len, const char *name)
+put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *prefix,
+	    size_t prefix_len, const char *name)
 {
-	/* a Describe has its kind in this place */
+	/* a Describe has its kind, one byte, in place of a portal */
 	size_t portal_len = portal == NULL || portal[0] == '\0' ? 1 : strlen(portal) + 1;
 	size_t name_len = strlen(name) + 1;
 	uint32_t body_len = wire_u32(message + 1) - 4;
-	uint32_t len = (uint32_t)(4 + portal_len + before_len + name_len + (body_len - names_len));
+	uint32_t len = (uint32_t)(4 + portal_len + prefix_len + name_len + (body_len - names_len));
 	uint8_t head[FRAME_HEAD_LEN];
 
-	if (before_len == 0 && portal_len == 1 && name_len <= STATEMENT_NAME_MAX) {
+	if (prefix_len == 0 && portal_len == 1 && name_len <= STATEMENT_NAME_MAX) {
 		put_renamed_at_once(x, message, names_len, name, name_len);
 		return;
 	}
@@ -64,7 +64,7 @@ put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const 
 	wire_set_u32(head + 1, len);
 	outbox_copy(&x->env->to_server, head, FRAME_HEAD_LEN);
 	outbox_copy(&x->env->to_server, message + FRAME_HEAD_LEN, portal_len);
-	outbox_copy(&x->env->to_server, before, before_len);
+	outbox_copy(&x->env->to_server, prefix, prefix_len);
 	outbox_copy(&x->env->to_server, name, name_len);
 }
 
@@ -74,10 +74,8 @@ statements_put_parse(struct exchange *x, const char *name, struct statement *st)
 	size_t name_len = strlen(name) + 1;
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
 
-	state_note_run(
-	    x,
-	    state_risk_of(
-		x, st)); /* even a Parse may run code: PostgreSQL checks a constant against the domains of its type */
+	/* Even a Parse may run code: PostgreSQL checks a constant of a domain's type against the domain. */
+	state_note_run(x, state_risk_of(x, st));
 	wire_set_u32(head + 1, (uint32_t)(4 + name_len + st->len));
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, name, name_len);
@@ -105,8 +103,8 @@ statement_make_room(struct exchange *x, const struct statement *st)
 	struct server *srv = x->srv;
 	uint64_t id;
 
-	/* The server may have the name, of an outdated statement or of one that pgweir does not know of; the Parse
-	 * would fail, so a Close is sent first. */
+	/* The server may have another statement under this name: an outdated one, or one that pgweir does not know of.
+	 * The Parse would then fail, so a Close is sent first. */
 	close_on_server(x, st->id);
 	while (srv->statements.count >= x->pool->settings.prepared_statements &&
 	       server_statements_find_lru(&srv->statements, &id)) {
@@ -135,7 +133,7 @@ statement_is_read_otherwise(const struct exchange *x, const struct client_statem
 
 /*
  * If the client's settings or role are no longer those under which the statement is shared, the client's name refers to
- * another statement from now on. Returns 0, or -1 without memory.
+ * another statement from now on. Returns 0, or -1 if there is no memory.
  */
 static int
 fit_context(struct exchange *x, struct client_statement *n)
@@ -226,11 +224,11 @@ static enum feature_step
 bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bind_names *b, const char *what,
 		     const char *name)
 {
-	char before[STATEMENT_NAME_MAX];
+	char prefix[STATEMENT_NAME_MAX];
 
-	statement_special_name(x->env->statements, what, before);
+	statement_special_name(x->env->statements, what, prefix);
 	ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
-	put_renamed(x, message, b->len, b->portal, before, strlen(before), name);
+	put_renamed(x, message, b->len, b->portal, prefix, strlen(prefix), name);
 	return STEP_REPLACED;
 }
 
@@ -287,10 +285,10 @@ find_named(struct exchange *x, const char *name, struct request *m)
 	return STEP_FORWARD;
 }
 
-/* Finds the statement of a Bind or Describe. Returns FORWARD with m->named, m->statement and m->traits set; HOLD; or
- * FAILED. */
+/* Finds the statement of a Bind or Describe. Returns STEP_FORWARD with m->named, m->statement and m->traits set;
+ * STEP_HOLD; or STEP_FAILED. */
 __attribute__((always_inline)) static inline enum feature_step
-find_bound(struct exchange *x, const char *name, struct request *m)
+find_referred(struct exchange *x, const char *name, struct request *m)
 {
 	struct statement *st;
 	enum feature_step step;
@@ -317,7 +315,7 @@ find_bound(struct exchange *x, const char *name, struct request *m)
 enum feature_step
 statements_find_bound(struct exchange *x, struct request *m)
 {
-	return find_bound(x, m->names.statement, m);
+	return find_referred(x, m->names.statement, m);
 }
 
 enum feature_step
@@ -330,7 +328,7 @@ statements_bind(struct exchange *x, struct request *m)
 	m->skip_len = FRAME_HEAD_LEN + b->len;
 	if (n == NULL && b->statement[0] == '\0')
 		return forward_if(unnamed_bind(x));
-	if (n == NULL || statement_is_closing(n)) /* PostgreSQL knows the right error */
+	if (n == NULL || statement_is_closing(n)) /* PostgreSQL answers with the right error */
 		return statements_name_is_ours(x, b->statement)
 			   ? bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME, b->statement)
 			   : STEP_FORWARD;
@@ -356,7 +354,7 @@ inline enum feature_step
 statements_bind_plain(struct exchange *x, struct request *m)
 {
 	struct client_statement *n;
-	enum feature_step step = find_bound(x, m->names.statement, m);
+	enum feature_step step = find_referred(x, m->names.statement, m);
 	uint32_t flags;
 
 	if (step != STEP_FORWARD)
@@ -397,7 +395,7 @@ statements_describe_is_slow(const struct exchange *x)
 }
 
 /* Handles the Describe of a portal. If the portal was bound just before, and the Describe shows the client rows that it
- * does not know yet, the Describe is entered in the ledger for that statement. */
+ * does not know yet, the Describe is entered in the ledger for the statement of the Bind. */
 static enum feature_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 {
@@ -439,7 +437,7 @@ statement_parse_anew(struct exchange *x, struct statement *st, char name[static 
 	x->pool->database->counters.server_parses++;
 }
 
-/* Makes PostgreSQL parse the statement once more, and describe that to the client. */
+/* Makes PostgreSQL parse the SQL once more, and describe the new statement to the client. */
 static void
 describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
@@ -483,13 +481,13 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 enum feature_step
 statements_find_described(struct exchange *x, struct request *m)
 {
-	return m->target == 'P' ? STEP_FORWARD : find_bound(x, m->name, m);
+	return m->target == 'P' ? STEP_FORWARD : find_referred(x, m->name, m);
 }
 
 enum feature_step
 statements_describe(struct exchange *x, struct request *m)
 {
-	char before[STATEMENT_NAME_MAX];
+	char prefix[STATEMENT_NAME_MAX];
 	struct client_statement *n = m->named;
 
 	if (m->target == 'P')
@@ -501,8 +499,8 @@ statements_describe(struct exchange *x, struct request *m)
 	if (!statements_name_is_ours(x, m->name))
 		return STEP_FORWARD;
 	ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL);
-	statement_special_name(x->env->statements, UNKNOWN_NAME, before);
-	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
+	statement_special_name(x->env->statements, UNKNOWN_NAME, prefix);
+	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, prefix, strlen(prefix), m->name);
 	return STEP_REPLACED;
 }
 
@@ -523,7 +521,7 @@ statements_close(struct exchange *x, struct request *m)
 	n = client_statement_find(x, m->name);
 	if (client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
-	is_oversize = n != NULL && statement_is_oversize(n); /* the server has it under the client's own name */
+	is_oversize = n != NULL && statement_is_oversize(n); /* if so, its name on the server is the client's own */
 	if (n == NULL || statement_is_closing(n)) {
 		/* A name that is unknown here, and does not look like pgweir's, may have been made by SQL PREPARE. */
 		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)

@@ -56,9 +56,9 @@ enum feature_step statements_parse(struct exchange *x, struct request *m);
 /* Answers a Parse of a client without a server. Returns false if the Parse needs a server. */
 bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 /*
- * Handles a Parse that is longer than max_statement_size. sql: what follows the name in the
- * Parse, len bytes, of which `have` have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent;
- * STEP_REPLACED if another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
+ * Handles a Parse that is longer than max_statement_size. sql: the len bytes of the Parse that follow the name; `have`
+ * of these bytes have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent; STEP_REPLACED if
+ * another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
  */
 enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					    size_t len);
@@ -96,8 +96,8 @@ uint32_t statements_named_count(const struct exchange *x);
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
 /* Returns the client's statement of this name ("" for the unnamed one), borrowed; NULL if there is none. */
 struct statement *statements_find(const struct exchange *x, const char *name);
-/* Returns false if the client's statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode.
- * Cheap if none of the client's named statements is such a BEGIN. */
+/* Returns false if the client's statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode. The
+ * call is cheap if none of the client's named statements is such a BEGIN. */
 bool statements_may_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x); /* returns how many named statements the client has */
 /* For the features' table of relay/features.c: always true, because relay/fast.c looks at each name itself. */

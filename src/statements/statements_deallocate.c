@@ -23,7 +23,7 @@
 /* Returns true if the client's server may have statements of the client's that the table lacks, because they were made
  * by SQL or are too long to be stored. */
 static bool
-has_others(const struct exchange *x)
+may_have_others(const struct exchange *x)
 {
 	const uint32_t makes_some = SCAN_PREPARE | SCAN_CODE | SCAN_EXECUTE | SCAN_FUNCTION;
 
@@ -66,13 +66,13 @@ take_out_names(struct exchange *x, const struct request *m)
 		client_statement_leave(x->statements, n);
 		return "DEALLOCATE";
 	case KNOWN_DEALLOCATE_ALL:
-		if (has_others(x) || !exchange_is_followed(x))
+		if (may_have_others(x) || !exchange_is_followed(x))
 			return NULL;
 		if (x->statements != NULL)
 			statements_clear_names(x->statements);
 		return "DEALLOCATE ALL";
 	case KNOWN_UNLISTEN:
-		if (strlen(k.name) >= 63) /* PostgreSQL says that the name is too long */
+		if (strlen(k.name) >= 63) /* PostgreSQL sends a notice that the name is too long */
 			return NULL;
 		/* fall through */
 	case KNOWN_UNLISTEN_ALL:
@@ -88,7 +88,7 @@ take_out_names(struct exchange *x, const struct request *m)
  * DEALLOCATE takes a snapshot, after which PostgreSQL refuses to change the isolation level. (SHOW takes no snapshot.)
  */
 static void
-run_in_its_place(struct exchange *x, bool takes_snapshot)
+run_in_place_of_query(struct exchange *x, bool takes_snapshot)
 {
 	struct buf b = { 0 };
 
@@ -118,7 +118,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	if (srv != NULL)
 		srv->unnamed_owner = 0; /* the server still has an unnamed statement, but now it is no client's */
 	if (srv != NULL && srv->tx == 'T')
-		run_in_its_place(x, tag[0] == 'D');
+		run_in_place_of_query(x, tag[0] == 'D');
 	message_complete(&b, tag);
 	message_ready(&b, srv != NULL ? srv->tx : 'I');
 	exchange_answer_buf(x, &b);
@@ -152,8 +152,8 @@ find_for_sql(struct exchange *x, const char *name, struct client_statement *cons
 {
 	struct client_statement *n = client_statement_find(x, name);
 
-	if (statements_name_is_ours(x, name)) { /* the SQL may deallocate a statement of another client; with this flag,
-						   the wash will find out */
+	if (statements_name_is_ours(x, name)) {
+		/* The SQL may deallocate a statement of another client; with this flag, the wash will find out. */
 		x->srv->loan.suspected |= SCAN_PREPARE;
 		return NULL;
 	}
@@ -190,9 +190,9 @@ put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 	return STEP_FORWARD;
 }
 
-/* Handles SQL that is about to run on the server. */
+/* Prepares the server for SQL that is about to run there and may deallocate statements. */
 static enum feature_step
-deallocate(struct exchange *x, const char *sql, size_t len)
+prepare_for(struct exchange *x, const char *sql, size_t len)
 {
 	struct client_statement *all[DEALLOCATING_MAX];
 	struct known_reader r;
@@ -221,7 +221,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 enum feature_step
 statements_deallocate_query(struct exchange *x, struct request *m)
 {
-	return request_has(m, SCAN_PREPARE, 0) ? deallocate(x, m->sql, m->sql_len) : STEP_FORWARD;
+	return request_has(m, SCAN_PREPARE, 0) ? prepare_for(x, m->sql, m->sql_len) : STEP_FORWARD;
 }
 
 enum feature_step
@@ -229,13 +229,14 @@ statements_deallocate_bind(struct exchange *x, struct request *m)
 {
 	const struct statement *st = m->statement;
 
-	return st != NULL && m->traits->first == WORD_DEALLOCATE ? deallocate(x, (const char *)st->bytes, st->query_len)
-								 : STEP_FORWARD;
+	return st != NULL && m->traits->first == WORD_DEALLOCATE
+		   ? prepare_for(x, (const char *)st->bytes, st->query_len)
+		   : STEP_FORWARD;
 }
 
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */
 static uint32_t
-names_dropped(const char *sql, size_t len)
+count_dropped(const char *sql, size_t len)
 {
 	struct sql_lexer lexer;
 	struct sql_token t, before = { 0 };
@@ -269,7 +270,7 @@ statements_note_drop(struct exchange *x, struct request *m)
 
 	loan->skips = 0;
 	loan->drops =
-	    request_begins_with(m, WORD_DROP) && x->srv->ledger.count == 0 ? names_dropped(m->sql, m->sql_len) : 0;
+	    request_begins_with(m, WORD_DROP) && x->srv->ledger.count == 0 ? count_dropped(m->sql, m->sql_len) : 0;
 	return STEP_FORWARD;
 }
 

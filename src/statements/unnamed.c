@@ -73,8 +73,7 @@ make_unnamed_there(struct exchange *x)
 	s->unnamed_kind = UNNAMED_STORED; /* an oversize statement was lost with its server */
 	if (s->unnamed_under_way == 0)
 		s->confirmed_kind = UNNAMED_STORED;
-	if (s->unnamed == NULL) /* the client has no unnamed statement, but the server has another client's, which is
-				   closed: PostgreSQL then reports that there is none */
+	if (s->unnamed == NULL) /* closes another client's, so PostgreSQL reports that there is no unnamed statement */
 		push_unnamed_close(x, OWED_TO_STATEMENT);
 	else {
 		push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed, state_risk_of(x, s->unnamed));
@@ -153,8 +152,8 @@ statements_forget_unnamed(struct exchange *x)
 
 /*
  * Returns true if the SQL may be stored. Unnamed statements must not use up the memory for named statements: if more
- * than half of it is in use, a long unnamed statement is treated like one that is too large, which only its server has.
- * Short statements are always stored, because each client has one unnamed statement at most.
+ * than half of it is in use, a long unnamed statement is treated as oversize: only the client's server has it. Short
+ * statements are always stored, because each client has one unnamed statement at most.
  */
 static bool
 has_room(const struct exchange *x, const struct parse_fields *f)
@@ -195,7 +194,7 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
  * same bytes; else NULL. The body need not be parsed then: applications prepare the same SQL again and again.
  */
 static inline struct statement *
-get_again(const struct exchange *x, const uint8_t *body, size_t len)
+get_if_same(const struct exchange *x, const uint8_t *body, size_t len)
 {
 	struct statement *st = x->statements == NULL ? NULL : x->statements->unnamed;
 	uint64_t id;
@@ -226,7 +225,7 @@ statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 
 	if (len > x->settings->max_statement_size)
 		return NULL;
-	st = get_again(x, body, len);
+	st = get_if_same(x, body, len);
 	if (st == NULL)
 		st = get_unnamed(x, body, len);
 	if (st != NULL && statement_traits(st)->is_plain)
@@ -326,8 +325,8 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 {
 	struct exchange *x = srv->borrower;
 	struct client_statements *s = x == NULL ? NULL : x->statements;
-	bool is_overwritten =
-	    srv->unnamed_owner == 0; /* pgweir's own SQL has dropped the unnamed statement after all changes */
+	/* pgweir's own SQL has dropped the unnamed statement after all changes */
+	bool is_overwritten = srv->unnamed_owner == 0;
 
 	if (s == NULL) {
 		statement_unref(st);

@@ -119,13 +119,13 @@ exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds
 #define SUFFIX_MAX 8
 #define SAMPLE_MAX (SUFFIX_MAX + 2 * (LABEL_MAX + 1) + NUMBER_MAX + 4) /* bytes of a sample without its series */
 
-/* Writes the label, after a comma unless the label is the first. Returns the end of the text. */
+/* Writes the label, after a comma unless it is the first label, at labels_begin. Returns the end of the text. */
 static char *
-put_label(char *at, char *first, const struct exposition_label *label)
+put_label(char *at, char *labels_begin, const struct exposition_label *label)
 {
 	if (label == NULL || label->len == 0)
 		return at;
-	if (at != first)
+	if (at != labels_begin)
 		*at++ = ',';
 	return copy_bytes(at, label->text, label->len);
 }
@@ -135,18 +135,18 @@ static void
 begin_sample(struct buf *to, const struct exposition_series *s, const char *suffix, size_t suffix_len,
 	     const struct exposition_label *one, const struct exposition_label *two, uint64_t value, unsigned decimals)
 {
-	char *begin = (char *)buf_room(to, s->name_len + s->labels_len + SAMPLE_MAX), *at = begin, *first;
+	char *begin = (char *)buf_room(to, s->name_len + s->labels_len + SAMPLE_MAX), *at = begin, *labels_begin;
 
 	if (begin == NULL)
 		return;
 	at = copy_bytes(at, s->name, s->name_len);
 	at = copy_bytes(at, suffix, suffix_len);
 	*at++ = '{';
-	first = at;
+	labels_begin = at;
 	at = copy_bytes(at, s->labels, s->labels_len);
-	at = put_label(at, first, one);
-	at = put_label(at, first, two);
-	if (at == first)
+	at = put_label(at, labels_begin, one);
+	at = put_label(at, labels_begin, two);
+	if (at == labels_begin)
 		at--; /* without labels, there are no braces */
 	else
 		*at++ = '}';

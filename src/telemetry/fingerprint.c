@@ -1,8 +1,8 @@
 /*
  * src/telemetry/fingerprint.c - see fingerprint.h.
  *
- * The tokens are walked once. Collapsing a list means going back to its beginning: each open bracket is
- * a level that remembers that place, and whether everything in it was literal so far.
+ * The tokens are read once. To replace a list by one literal, the output goes back to the list's beginning: each open
+ * bracket has a level, which remembers that place, and whether the bracket has had only literals so far.
  */
 #include "telemetry/fingerprint.h"
 #include "base/escape.h"
@@ -17,8 +17,8 @@
 /* --- the text and its key --- */
 
 /*
- * Makes two things of a statement's tokens: a text for people, and a key whose hash tells
- * statements apart (lower case, one separator between tokens).
+ * Makes two things of a statement's tokens: a text for people, and a key (in lower case, with a separator after each
+ * token) whose hash tells statements apart.
  *
  * Both grow only at the end, so going back to a mark removes a part that turns out to be superfluous.
  * Borrows: the text's storage. Always: the text is valid UTF-8 and has room for a terminator.
@@ -35,17 +35,17 @@ struct normal_mark {
 
 struct normal_text {
 	bool keeps_literals; /* the text keeps literals; the key never does */
-	bool is_ascii; /* all of the SQL is ASCII without NUL, so that it can be copied */
+	bool is_ascii; /* all of the SQL is ASCII without NUL, so its bytes can be copied */
 	const char *sql_end;
 	char *text;
 	size_t text_cap, text_len;
 	bool is_text_full;
 	size_t key_len;
-	char key[NORMAL_KEY_MAX]; /* last member: not cleared */
+	char key[NORMAL_KEY_MAX]; /* the last member, which is not cleared */
 };
 
 static struct normal_mark
-normal_here(const struct normal_text *n)
+mark_here(const struct normal_text *n)
 {
 	return (struct normal_mark){ n->text_len, n->key_len, n->is_text_full };
 }
@@ -72,9 +72,9 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-/* Puts a token into the text only. For a further piece of a literal, this is all: the key already has the literal. */
+/* Puts a token into the text only. This is enough for a further piece of a literal: the key has the literal already. */
 static void
-normal_put_rest(struct normal_text *n, const struct sql_token *t)
+normal_put_text(struct normal_text *n, const struct sql_token *t)
 {
 	if (t->after_space && n->text_len > 0)
 		text_put(n, " ", 1);
@@ -104,7 +104,7 @@ normal_put_key(struct normal_text *n, const char *bytes, size_t len, bool fold_c
 	if (!fold_case)
 		memcpy(to, bytes, i = len);
 #ifdef __SSE2__
-	/* The key has room for what the last sixteen bytes hold beyond the token. */
+	/* The key has room for the bytes after the token, which the last sixteen bytes may include. */
 	for (; i < len && n->sql_end - (bytes + i) >= 16; i += 16)
 		_mm_storeu_si128((__m128i *)(void *)(to + i), sql_fold_sixteen(sql_sixteen(bytes + i)));
 #endif
@@ -117,17 +117,17 @@ normal_put_key(struct normal_text *n, const char *bytes, size_t len, bool fold_c
 static void
 normal_put(struct normal_text *n, const struct sql_token *t)
 {
-	normal_put_rest(n, t);
+	normal_put_text(n, t);
 	normal_put_key(n, t->at, t->len, t->kind == SQL_WORD);
 }
 
-/* Puts a literal. In the key it is an empty token, because no other token is empty. */
+/* Puts a literal. In the key, the literal is an empty token, because no other token is empty. */
 static void
 normal_put_literal(struct normal_text *n, const struct sql_token *t)
 {
 	struct sql_token mark = { .at = "?", .len = 1, .after_space = t->after_space };
 
-	normal_put_rest(n, n->keeps_literals ? t : &mark);
+	normal_put_text(n, n->keeps_literals ? t : &mark);
 	normal_put_key(n, "", 0, false);
 }
 
@@ -142,32 +142,33 @@ normal_put_list(struct normal_text *n)
 
 #define LEVELS_MAX 24 /* deeper brackets are passed on unchanged */
 
-enum rows { ROWS_NONE, ROWS_FIRST, ROWS_AFTER, ROWS_NEXT };
+/* The place in a VALUES list: none; after VALUES; after a row; after the comma that follows a row. */
+enum row_place { ROWS_NONE, ROWS_FIRST, ROWS_AFTER, ROWS_NEXT };
 
 /* An open bracket; level 0 is the statement. */
 struct level {
-	struct normal_mark begin; /* after its opening bracket */
-	bool is_list; /* IN (, VALUES (, ARRAY[, or a level within one */
+	struct normal_mark begin; /* the place after its opening bracket */
+	bool is_list; /* the bracket of IN (, VALUES ( or ARRAY[, or a level within one of these */
 	bool is_pure; /* has had only literals, parameters and casts so far */
 	bool has_element;
 	bool is_in_cast; /* true between :: and the next comma: words there are names of types */
 	bool is_row; /* a row of the VALUES in the level above */
 	size_t key_at; /* position of its opening bracket in the key */
-	enum rows rows; /* position in its own VALUES list */
+	enum row_place place; /* in the VALUES list of this level */
 	size_t row_key_at, row_key_len; /* the key of the last row that was kept */
 	struct normal_mark row_end; /* the end of the last row that was kept */
 };
 
-struct reading {
+struct walker {
 	size_t depth; /* may exceed LEVELS_MAX */
 	struct sql_token prev;
-	struct normal_mark sign; /* before a sign that may belong to a number */
+	struct normal_mark before_sign; /* the place before a sign that may belong to a number */
 	bool has_sign, sign_after_space, is_escape_string;
 	bool is_in_doubt; /* the end of the last string is in doubt: no text after it is shown */
 	unsigned options; /* enum scan_option */
 	const char *sql;
 	size_t sql_len;
-	struct normal_mark last_end; /* after the last token that is not a semicolon */
+	struct normal_mark last_end; /* the place after the last token that is not a semicolon */
 	struct level levels[LEVELS_MAX]; /* not cleared from here on */
 	struct normal_text out;
 };
@@ -175,7 +176,7 @@ struct reading {
 /* --- lists --- */
 
 static struct level *
-top(struct reading *s)
+innermost_level(struct walker *s)
 {
 	return s->depth < LEVELS_MAX ? &s->levels[s->depth] : NULL;
 }
@@ -184,9 +185,9 @@ top(struct reading *s)
 
 /* Notes what this token, which is not a bracket, means for its list, and whether a row of VALUES may follow. */
 static void
-note_element(struct reading *s, const struct sql_token *t, bool is_sign)
+note_element(struct walker *s, const struct sql_token *t, bool is_sign)
 {
-	struct level *l = top(s);
+	struct level *l = innermost_level(s);
 	bool is_comma = t->kind == SQL_PUNCT && t->at[0] == ',';
 
 	if (l == NULL)
@@ -199,41 +200,41 @@ note_element(struct reading *s, const struct sql_token *t, bool is_sign)
 	else if (!is_sign && !(l->is_in_cast && (t->kind == SQL_WORD || t->kind == SQL_QUOTED || t->at[0] == '.')))
 		l->is_pure = false;
 	if (IS_WORD(t, "values"))
-		l->rows = ROWS_FIRST;
-	else if (l->rows == ROWS_AFTER && is_comma)
-		l->rows = ROWS_NEXT;
+		l->place = ROWS_FIRST;
+	else if (l->place == ROWS_AFTER && is_comma)
+		l->place = ROWS_NEXT;
 	else
-		l->rows = ROWS_NONE;
+		l->place = ROWS_NONE;
 }
 
 static void
-open_bracket(struct reading *s, const struct sql_token *t)
+open_bracket(struct walker *s, const struct sql_token *t)
 {
-	struct level *outer = top(s), *l;
+	struct level *outer = innermost_level(s), *l;
 	size_t key_at = s->out.key_len;
-	bool is_row = outer != NULL && t->at[0] == '(' && (outer->rows == ROWS_FIRST || outer->rows == ROWS_NEXT);
+	bool is_row = outer != NULL && t->at[0] == '(' && (outer->place == ROWS_FIRST || outer->place == ROWS_NEXT);
 	bool is_list = is_row || (t->at[0] == '(' ? IS_WORD(&s->prev, "in") : IS_WORD(&s->prev, "array")) ||
 		       (outer != NULL && outer->is_list && outer->is_pure);
 
 	normal_put(&s->out, t);
 	s->depth++;
-	l = top(s);
+	l = innermost_level(s);
 	if (l == NULL)
 		return;
 	*l = (struct level){
-		.begin = normal_here(&s->out), .key_at = key_at, .is_list = is_list, .is_pure = true, .is_row = is_row
+		.begin = mark_here(&s->out), .key_at = key_at, .is_list = is_list, .is_pure = true, .is_row = is_row
 	};
-	if (is_row && outer->rows == ROWS_FIRST)
+	if (is_row && outer->place == ROWS_FIRST)
 		outer->row_key_len = 0;
 }
 
-/* Drops a row that equals the previous one, with its comma. */
+/* If the row equals the previous row, drops it with the comma before it. */
 static void
-close_row(struct reading *s, struct level *outer, size_t key_at)
+close_row(struct walker *s, struct level *outer, size_t key_at)
 {
 	size_t key_len = s->out.key_len - key_at;
 
-	outer->rows = ROWS_AFTER;
+	outer->place = ROWS_AFTER;
 	if (outer->row_key_len == key_len &&
 	    memcmp(s->out.key + outer->row_key_at, s->out.key + key_at, key_len) == 0) {
 		normal_go_back(&s->out, outer->row_end);
@@ -241,16 +242,16 @@ close_row(struct reading *s, struct level *outer, size_t key_at)
 	}
 	outer->row_key_at = key_at;
 	outer->row_key_len = key_len;
-	outer->row_end = normal_here(&s->out);
+	outer->row_end = mark_here(&s->out);
 }
 
 static void
-close_bracket(struct reading *s, const struct sql_token *t)
+close_bracket(struct walker *s, const struct sql_token *t)
 {
-	struct level *l = top(s), *outer;
+	struct level *l = innermost_level(s), *outer;
 	struct sql_token bracket = *t;
 
-	if (s->depth == 0) { /* it was never opened */
+	if (s->depth == 0) { /* the bracket was never opened */
 		normal_put(&s->out, t);
 		return;
 	}
@@ -261,7 +262,7 @@ close_bracket(struct reading *s, const struct sql_token *t)
 	}
 	normal_put(&s->out, &bracket);
 	s->depth--;
-	outer = top(s);
+	outer = innermost_level(s);
 	if (outer == NULL)
 		return;
 	outer->has_element = true;
@@ -269,13 +270,13 @@ close_bracket(struct reading *s, const struct sql_token *t)
 	if (l != NULL && l->is_row)
 		close_row(s, outer, l->key_at);
 	else
-		outer->rows = ROWS_NONE;
+		outer->place = ROWS_NONE;
 }
 
 /* --- signs --- */
 
 static bool
-is_sign(const struct reading *s, const struct sql_token *t)
+is_sign(const struct walker *s, const struct sql_token *t)
 {
 	/* Words after which an expression begins, so that a minus there is a sign. */
 	static const char words[][12] = { "and",  "between", "by",    "case",	"distinct",  "else",
@@ -287,7 +288,7 @@ is_sign(const struct reading *s, const struct sql_token *t)
 	if (t->kind != SQL_OPERATOR || t->len != 1 || (t->at[0] != '-' && t->at[0] != '+'))
 		return false;
 	switch (prev->kind) {
-	case SQL_END: /* there is no token before it */
+	case SQL_END: /* there is no token before t */
 	case SQL_OPERATOR:
 		return true;
 	case SQL_PUNCT:
@@ -308,14 +309,14 @@ is_sign(const struct reading *s, const struct sql_token *t)
  * PostgreSQL may see the end of the string elsewhere, because a backslash is an escape also in plain strings, or may be
  * the second byte of a character. */
 static bool
-note_string_end(struct reading *s, const struct sql_token *t)
+note_string_end(struct walker *s, const struct sql_token *t)
 {
 	unsigned options = s->options;
 
 	s->is_escape_string = (t->at[0] | 0x20) == 'e' || (s->is_escape_string && s->prev.kind == SQL_STRING);
 	if (t->at[0] == '$' || memchr(t->at, '\\', t->len) == NULL)
 		return false;
-	/* The SQL itself may change how the session reads strings, so the setting at its end says little. */
+	/* The SQL itself may change how strings are read, and s->options says how they are read after the SQL. */
 	if (text_contains(s->sql, s->sql_len, "standard_conforming") || text_contains(s->sql, s->sql_len, "encoding") ||
 	    text_contains(s->sql, s->sql_len, "names"))
 		options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
@@ -323,10 +324,10 @@ note_string_end(struct reading *s, const struct sql_token *t)
 }
 
 static void
-fingerprint_take(struct reading *s, const struct sql_token *t)
+take_token(struct walker *s, const struct sql_token *t)
 {
 	bool sign = is_sign(s, t), is_punct = t->kind == SQL_PUNCT;
-	struct normal_mark before = normal_here(&s->out);
+	struct normal_mark before = mark_here(&s->out);
 
 	if (is_punct && (t->at[0] == '(' || t->at[0] == '['))
 		open_bracket(s, t);
@@ -338,7 +339,7 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 			struct sql_token number = *t;
 
 			if (s->has_sign) {
-				normal_go_back(&s->out, s->sign);
+				normal_go_back(&s->out, s->before_sign);
 				if (!s->out.keeps_literals)
 					number.after_space = s->sign_after_space;
 			}
@@ -349,21 +350,21 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 			if (s->prev.kind != SQL_STRING)
 				normal_put_literal(&s->out, t);
 			else if (s->out.keeps_literals)
-				normal_put_rest(&s->out, t);
+				normal_put_text(&s->out, t);
 		} else
 			normal_put(&s->out, t);
 	}
 	s->has_sign = sign;
-	s->sign = before;
+	s->before_sign = before;
 	s->sign_after_space = t->after_space;
 	s->prev = *t;
 	if (!is_punct || t->at[0] != ';')
-		s->last_end = normal_here(&s->out);
+		s->last_end = mark_here(&s->out);
 }
 
 /* Handles input that was truncated inside a list: the beginning of the list must not make a fingerprint of its own. */
 static void
-close_cut_lists(struct reading *s)
+close_cut_lists(struct walker *s)
 {
 	size_t depth = s->depth < LEVELS_MAX ? s->depth : LEVELS_MAX - 1;
 
@@ -371,7 +372,7 @@ close_cut_lists(struct reading *s)
 		struct level *l = &s->levels[i];
 		bool is_pure = true;
 
-		if (l->rows == ROWS_NEXT) { /* after a comma, or in the row after it */
+		if (l->place == ROWS_NEXT) { /* after a comma, or in the row after the comma */
 			normal_go_back(&s->out, l->row_end);
 			return;
 		}
@@ -387,7 +388,7 @@ close_cut_lists(struct reading *s)
 
 /* Reads the tokens. Returns false at an unterminated quote or comment. */
 static bool
-walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
+walk(struct walker *s, struct sql_lexer *lx, bool is_cut)
 {
 	for (;;) {
 		struct sql_token t = sql_next(lx);
@@ -400,7 +401,7 @@ walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 			return false;
 		if (t.kind == SQL_END)
 			break;
-		fingerprint_take(s, &t);
+		take_token(s, &t);
 		if (s->is_in_doubt) {
 			close_cut_lists(s);
 			return true;
@@ -414,7 +415,7 @@ walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 
 /* For SQL with an unterminated quote or comment: keeps only its first word, and only if that is a keyword. */
 static void
-keep_first_word(struct reading *s, const char *sql, size_t len)
+keep_first_word(struct walker *s, const char *sql, size_t len)
 {
 	struct sql_lexer lx;
 	struct sql_token t;
@@ -436,16 +437,16 @@ void
 fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
 		struct fingerprint *fp)
 {
-	struct reading s; /* large: only parts that are used get written */
+	struct walker s; /* large: only parts that are used get written */
 	struct sql_lexer lx;
 	bool is_cut = sql_len >= FINGERPRINT_INPUT_MAX;
 	size_t len = is_cut ? FINGERPRINT_INPUT_MAX : sql_len;
 
-	memset(&s, 0, offsetof(struct reading, levels));
+	memset(&s, 0, offsetof(struct walker, levels));
 	s.options = options;
 	s.sql = sql;
 	s.sql_len = len;
-	s.levels[0] = (struct level){ .rows = ROWS_NONE };
+	s.levels[0] = (struct level){ .place = ROWS_NONE };
 	memset(&s.out, 0, offsetof(struct normal_text, key));
 	s.out.text = out;
 	s.out.text_cap = out_cap;

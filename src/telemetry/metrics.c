@@ -113,7 +113,7 @@ by_labels(const void *a, const void *b)
 	return strcmp(((const struct metrics_item *)a)->labels, ((const struct metrics_item *)b)->labels);
 }
 
-/* Returns 0, or -1 without memory. */
+/* Returns 0, or -1 if there is no memory. */
 static int
 add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snapshot_kind kind)
 {
@@ -130,7 +130,7 @@ add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snaps
 	return 0;
 }
 
-/* Returns 0, or -1 without memory. In both cases the caller frees `all`. */
+/* Returns 0, or -1 if there is no memory. In both cases the caller frees `all`. */
 static int
 collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind kind)
 {
@@ -410,11 +410,11 @@ after_prefix(char *line, const char *beginning)
 	return strncmp(line, beginning, len) == 0 ? line + len : NULL;
 }
 
-/* Ends text at the first `sign` in it. Returns the text after the sign, or "" if there is none. */
+/* Ends text at the first separator in it. Returns the text after the separator, or "" if there is none. */
 static char *
-split_at(char *text, char sign)
+split_at(char *text, char separator)
 {
-	char *at = strchr(text, sign);
+	char *at = strchr(text, separator);
 
 	if (at == NULL)
 		return text + strlen(text);

@@ -173,13 +173,13 @@ query_table_read(struct query_table *t, void (*read)(struct query_row *rows, siz
 /* --- a request --- */
 
 static uint64_t
-hash_name(const char *name, uint64_t so_far)
+hash_of_name(const char *name, uint64_t so_far)
 {
 	return XXH3_64bits_withSeed(name, strnlen(name, NAME_MAX_LEN), so_far);
 }
 
-/* Returns the fingerprint of the report's SQL. If the SQL had to be read for that, text gets its normal form; else text
- * is empty. */
+/* Returns the fingerprint of the report's SQL. If the SQL had to be read for that, text gets the SQL's normal form;
+ * else text is empty. */
 static uint64_t
 find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX])
 {
@@ -189,7 +189,7 @@ find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX
 		   : fingerprint_normalize(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX);
 }
 
-/* Adds a copy of text at *at, truncated to `max` bytes. Returns the copy, and moves *at to its end. */
+/* Writes a copy of text to *at, truncated to `max` bytes. Returns the copy, and moves *at to its end. */
 static const char *
 put_text(char **at, const char *text, size_t max)
 {
@@ -202,9 +202,9 @@ put_text(char **at, const char *text, size_t max)
 	return copy;
 }
 
-/* Makes an entry. Returns NULL without memory. */
+/* Makes an entry. Returns NULL if there is no memory. */
 static struct entry *
-make(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *text)
+make_entry(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *text)
 {
 	struct entry *e = calloc(1, sizeof(*e));
 	struct fingerprint fp;
@@ -234,8 +234,8 @@ make(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *t
 static uint64_t
 key_of(const struct query_table *t, const struct request_report *report, uint64_t fingerprint)
 {
-	return hash_name(report->application,
-			 hash_name(report->user, hash_name(report->database, fingerprint ^ t->seed)));
+	return hash_of_name(report->application,
+			    hash_of_name(report->user, hash_of_name(report->database, fingerprint ^ t->seed)));
 }
 
 uint64_t
@@ -272,7 +272,7 @@ query_table_add(struct query_table *t, const struct request_report *report, uint
 	e = find_and_touch(t, key);
 	if (e == NULL) {
 		pthread_mutex_unlock(&t->lock);
-		made = make(key, report, fingerprint, text);
+		made = make_entry(key, report, fingerprint, text);
 		if (made == NULL)
 			return;
 		/* Another thread may have added the same row meanwhile, or have set the table's size to 0. */

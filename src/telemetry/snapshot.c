@@ -46,7 +46,7 @@ snapshot_copy(const struct snapshot *s)
 
 	if (copy == NULL)
 		return NULL;
-	/* Without memory, parts that were not copied are NULL. */
+	/* Parts that were not copied for lack of memory are NULL. */
 	for (size_t i = 0; i < SNAPSHOT_KINDS; i++) {
 		copy->of[i].rows = copy_rows(s->of[i].rows, s->of[i].count, snapshot_row_sizes[i]);
 		lacks_one |= copy->of[i].rows == NULL;

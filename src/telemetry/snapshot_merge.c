@@ -6,9 +6,9 @@
 /* A kind of rows. A row begins with its key: its names, padded with zeros, or its number. */
 struct kind {
 	size_t key_len;
-	/* adds a row with another key to "_other"; takes what `from` owns */
+	/* adds a row that gets no row of its own to "_other"; takes over what `from` owns */
 	void (*add_to_other)(void *to, const void *from);
-	/* adds another worker's row with the same key; NULL if only one worker has such a row */
+	/* adds another worker's row with the same key; NULL if only one worker has rows of this kind */
 	void (*add_part)(void *to, const void *from);
 };
 
@@ -24,9 +24,10 @@ struct join {
 	uint64_t seed;
 	char *rows;
 	struct item *items, *table; /* an item for each row */
-	size_t count, named, named_max; /* named counts rows without "_other", which gets the rows beyond named_max */
+	/* named_count leaves out "_other", to which rows beyond named_max are added */
+	size_t count, named_count, named_max;
 	uint64_t aggregated;
-	bool lacks_one; /* a row was not entered in the table */
+	bool lacks_row; /* a row was not entered in the table */
 };
 
 static uint64_t
@@ -50,7 +51,7 @@ add_pool_part(void *to, const void *from)
 
 /* Adds a database to "_other", which has no exemplars. */
 static void
-add_database(void *to, const void *from)
+add_database_to_other(void *to, const void *from)
 {
 	snapshot_database_add(to, from);
 	free(((const struct snapshot_database *)from)->exemplars);
@@ -89,7 +90,7 @@ add_backend_part(void *to, const void *from)
 
 static const struct kind kinds[SNAPSHOT_KINDS] = {
 	[SNAPSHOT_POOLS] = { 2 * (size_t)SNAPSHOT_NAME_MAX, snapshot_pool_add, add_pool_part },
-	[SNAPSHOT_DATABASES] = { SNAPSHOT_NAME_MAX, add_database, add_database_part },
+	[SNAPSHOT_DATABASES] = { SNAPSHOT_NAME_MAX, add_database_to_other, add_database_part },
 	[SNAPSHOT_BACKENDS] = { sizeof(((struct snapshot_backend *)0)->name), NULL, add_backend_part },
 	[SNAPSHOT_BUDGETS] = { sizeof(((struct snapshot_budget *)0)->name), NULL, NULL },
 	[SNAPSHOT_WORKERS] = { sizeof(((struct snapshot_worker *)0)->number), NULL, NULL },
@@ -113,7 +114,7 @@ add_row(struct join *j, const char *row, size_t len)
 
 	item->row = j->rows + j->count++ * j->size;
 	memcpy(item->row, row, len);
-	j->lacks_one |= !TABLE_ADD(j->seed, j->table, item->row, j->kind->key_len, item);
+	j->lacks_row |= !TABLE_ADD(j->seed, j->table, item->row, j->kind->key_len, item);
 	return item->row;
 }
 
@@ -130,13 +131,13 @@ take_rows(struct join *j, char *rows, size_t count)
 		bool is_other = j->kind->add_to_other != NULL && memcmp(row, other, key_len) == 0;
 		char *to = find(j, row);
 
-		if (to == NULL && !is_other && j->named == j->named_max) {
+		if (to == NULL && !is_other && j->named_count == j->named_max) {
 			to = find(j, other);
 			j->kind->add_to_other(to != NULL ? to : add_row(j, other, key_len), row);
 			j->aggregated++;
 		} else if (to == NULL) {
 			add_row(j, row, j->size);
-			j->named += !is_other;
+			j->named_count += !is_other;
 		} else if (is_other) {
 			j->kind->add_to_other(to, row);
 		} else if (j->kind->add_part != NULL) {
@@ -145,7 +146,7 @@ take_rows(struct join *j, char *rows, size_t count)
 	}
 }
 
-/* Merges all rows of one kind into the first part. Returns false without memory. */
+/* Merges all rows of one kind into the first part. Returns false if there is no memory. */
 static bool
 join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t pools_max, uint64_t seed)
 {
@@ -177,7 +178,7 @@ join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t po
 	parts[0]->of[k].count = j.count;
 	if (k == SNAPSHOT_POOLS)
 		parts[0]->pools_aggregated += j.aggregated;
-	return !j.lacks_one;
+	return !j.lacks_row;
 }
 
 /* Adds up the numbers that are not in rows. */
@@ -199,17 +200,17 @@ struct snapshot *
 snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed)
 {
 	struct snapshot *all = parts[0];
-	bool lacks_one = false;
+	bool lacks_row = false;
 
 	if (count == 1)
 		return all;
 	for (enum snapshot_kind k = 0; k < SNAPSHOT_KINDS; k++)
-		lacks_one |= !join_rows(parts, count, k, pools_max, seed);
+		lacks_row |= !join_rows(parts, count, k, pools_max, seed);
 	for (size_t i = 1; i < count; i++) {
 		add_numbers(all, parts[i]);
 		snapshot_free(parts[i]);
 	}
-	if (!lacks_one)
+	if (!lacks_row)
 		return all;
 	snapshot_free(all);
 	return NULL;

@@ -113,7 +113,7 @@ fields_read_bind(const uint8_t *body, size_t len, const char **portal, const cha
 }
 
 static uint32_t
-never_zero(uint64_t hash)
+fold_to_nonzero(uint64_t hash)
 {
 	uint32_t half = (uint32_t)(hash ^ hash >> 32);
 
@@ -149,7 +149,7 @@ fields_hash_description(const uint8_t *body, size_t len)
 		h = XXH3_64bits_withSeed(type, sizeof(type), h);
 		at = (size_t)(end + 1 - body) + COLUMN_TAIL_LEN;
 	}
-	return at != len ? 0 : never_zero(h);
+	return at != len ? 0 : fold_to_nonzero(h);
 }
 
 uint32_t
@@ -157,7 +157,7 @@ fields_hash_user_types(const uint8_t *body, size_t len, uint32_t first_user_oid)
 {
 	for (size_t at = 2; at + 4 <= len; at += 4)
 		if (wire_u32(body + at) >= first_user_oid)
-			return never_zero(XXH3_64bits(body, len));
+			return fold_to_nonzero(XXH3_64bits(body, len));
 	return 0;
 }
 

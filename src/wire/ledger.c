@@ -148,7 +148,7 @@ admit(struct ledger *l, const struct owed *o)
 		if (o->kind != OWED_SYNC) {
 			if (l->copy == COPY_FAILED && o->kind != OWED_COPY_END)
 				l->trust = LEDGER_IN_DOUBT;
-			settle(l, o, OWED_SKIPPED); /* the server ignores it */
+			settle(l, o, OWED_SKIPPED); /* the server ignores the message */
 			return false;
 		}
 	} else if (o->kind == OWED_SYNC) {
@@ -248,7 +248,7 @@ receive_error(struct ledger *l)
 	if (owed_ends_request(o)) {
 		end_copy(l); /* ReadyForQuery follows without a Sync */
 		if (syncs > 0)
-			/* only ReadyForQuery answers the Query now; one for a Sync within the COPY comes after it */
+			/* only a ReadyForQuery answers the Query now; that of a Sync within the COPY comes later */
 			o->kind = OWED_SYNC;
 	} else {
 		enum owed_end how = OWED_FAILED;
@@ -260,7 +260,7 @@ receive_error(struct ledger *l)
 			l->requests_gone += owed_ends_client_request(&gone);
 			settle(l, &gone, how);
 			if (syncs > 0 && how == OWED_SKIPPED && gone.kind != OWED_COPY_END)
-				/* the server runs the message if it read a Sync within the COPY after the error */
+				/* if the server read a Sync within the COPY after the error, it runs the message */
 				l->trust = LEDGER_IN_DOUBT;
 			how = OWED_SKIPPED;
 		}
@@ -387,8 +387,9 @@ receive_result(struct ledger *l, uint8_t type)
 
 	switch (type) {
 	case 'T':
+		/* A walsender's COPY has ended; CopyDone did not show this, because CopyData may follow CopyDone. */
 		if (l->is_replication)
-			l->copy = COPY_NONE; /* a walsender continues after CopyDone, which CopyData may follow */
+			l->copy = COPY_NONE;
 		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
@@ -451,7 +452,7 @@ receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 	const struct owed *o = ledger_head(l);
 
 	if (l->copy == COPY_FAILED && (o == NULL || o->kind != OWED_SYNC)) {
-		/* requests_gone counted this Sync when it was sent */
+		/* requests_gone counts this Sync already (begin_copy_in()), or never (admit()) */
 		*ended = (struct owed){ .kind = OWED_SYNC, .to = OWED_TO_CLIENT };
 		assert(l->copy_syncs > 0); /* always so while copy is COPY_FAILED */
 		l->intake = INTAKE_ALL;
@@ -482,8 +483,8 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	if (type == 'N' || type == 'S' || type == 'A') {
 		/* Notices and parameters caused by pgweir's own messages are not for the client; notifications always
 		 * are. A parameter that comes while OWED_TO_COMMIT is the head is the client's change: PostgreSQL
-		 * reports parameters only before ReadyForQuery, the question's ReadyForQuery may be the first one since
-		 * the client's change, and the question itself changes none. */
+		 * reports parameters only before a ReadyForQuery, the first ReadyForQuery since the client's change may
+		 * be that of pgweir's query, and this query changes no parameter. */
 		if (l->count == 0 || type == 'A' || (type == 'S' && ledger_head(l)->to == OWED_TO_COMMIT))
 			return LEDGER_PASS;
 		return verdict_of(ledger_head(l));

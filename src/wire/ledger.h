@@ -136,7 +136,8 @@ struct ledger {
 	uint8_t trust; /* enum ledger_trust */
 	/* Syncs that were sent within a COPY IN. The server answers such a Sync only if the COPY failed before it. */
 	uint32_t copy_syncs;
-	uint32_t requests_gone; /* the client's requests that are done or skipped, plus Syncs that a COPY has ignored */
+	/* the client's requests that are done or skipped, plus Syncs sent before a COPY that ignores them */
+	uint32_t requests_gone;
 	/* bytes still to come of the message that is being received; local replies wait for the end of this message */
 	uint64_t body_left;
 	uint32_t answered; /* how many of the client's messages the server has answered since its last ReadyForQuery */

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define V2_FIXED 16 /* bytes: signature, version and command, family, length */
+#define V2_HEAD_LEN 16 /* bytes: signature, version and command, family, length */
 
 static const uint8_t v1_signature[6] = { 'P', 'R', 'O', 'X', 'Y', ' ' };
 static const uint8_t v2_signature[12] = { '\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q', 'U', 'I', 'T', '\n' };
 
 static enum proxy_result
-bad(struct fail *why, const char *what)
+fail_header(struct fail *why, const char *what)
 {
 	fail_set(why, "08P01", "invalid PROXY protocol header: %s", what);
 	return PROXY_BAD;
@@ -73,11 +73,11 @@ read_words(char *const words[5], struct proxy_header *out, struct fail *why)
 	long port = port_of(words[3]);
 
 	if (family == AF_INET6 && strcmp(words[0], "TCP6") != 0)
-		return bad(why, "neither TCP4 nor TCP6 nor UNKNOWN");
+		return fail_header(why, "neither TCP4 nor TCP6 nor UNKNOWN");
 	if (inet_pton(family, words[1], &source) != 1 || inet_pton(family, words[2], &destination) != 1)
-		return bad(why, "an address is invalid");
+		return fail_header(why, "an address is invalid");
 	if (port < 0 || port_of(words[4]) < 0)
-		return bad(why, "a port is invalid");
+		return fail_header(why, "a port is invalid");
 	if (family == AF_INET)
 		set_in(out, &source, (uint16_t)port);
 	else
@@ -94,22 +94,22 @@ parse_v1(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail
 	char *words[5], *rest = line;
 
 	if (end == NULL)
-		return len < PROXY_V1_MAX ? PROXY_PARTIAL : bad(why, "its line does not end");
+		return len < PROXY_V1_MAX ? PROXY_PARTIAL : fail_header(why, "its line does not end");
 	line_len = (size_t)(end - bytes) - sizeof(v1_signature);
 	if (end[-1] != '\r' || line_len == 0)
-		return bad(why, "its line does not end with CR LF");
+		return fail_header(why, "its line does not end with CR LF");
 	line_len--;
 	memcpy(line, bytes + sizeof(v1_signature), line_len);
 	line[line_len] = '\0';
 	if (strlen(line) != line_len)
-		return bad(why, "there is a zero byte in it");
+		return fail_header(why, "there is a zero byte in it");
 	out->len = (size_t)(end - bytes) + 1;
 	if (strcmp(line, "UNKNOWN") == 0 || strncmp(line, "UNKNOWN ", 8) == 0)
 		return PROXY_OK;
 	for (size_t i = 0; i < 5; i++)
 		if ((words[i] = strsep(&rest, " ")) == NULL)
-			return bad(why, "it has too few fields");
-	return rest == NULL ? read_words(words, out, why) : bad(why, "it has too many fields");
+			return fail_header(why, "it has too few fields");
+	return rest == NULL ? read_words(words, out, why) : fail_header(why, "it has too many fields");
 }
 
 /* --- Version 2: binary. --- */
@@ -123,12 +123,12 @@ read_addresses(uint8_t family, const uint8_t *body, size_t len, struct proxy_hea
 	switch (family) {
 	case 0x11: /* TCP over IPv4 */
 		if (len < 12)
-			return bad(why, "its addresses are cut off");
+			return fail_header(why, "its addresses are cut off");
 		set_in(out, body, (uint16_t)(body[8] << 8 | body[9]));
 		return PROXY_OK;
 	case 0x21: /* TCP over IPv6 */
 		if (len < 36)
-			return bad(why, "its addresses are cut off");
+			return fail_header(why, "its addresses are cut off");
 		memcpy(&in6, body, sizeof(in6));
 		set_in6(out, &in6, (uint16_t)(body[32] << 8 | body[33]));
 		return PROXY_OK;
@@ -136,7 +136,7 @@ read_addresses(uint8_t family, const uint8_t *body, size_t len, struct proxy_hea
 	case 0x31: /* a Unix socket */
 		return PROXY_OK;
 	default:
-		return bad(why, "its address family is unknown");
+		return fail_header(why, "its address family is unknown");
 	}
 }
 
@@ -145,23 +145,23 @@ parse_v2(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail
 {
 	size_t body_len;
 
-	if (len < V2_FIXED)
+	if (len < V2_HEAD_LEN)
 		return PROXY_PARTIAL;
 	body_len = (size_t)(bytes[14] << 8 | bytes[15]);
 	if (bytes[12] >> 4 != 2)
-		return bad(why, "its version is neither 1 nor 2");
-	if (body_len > PROXY_V2_MAX - V2_FIXED)
-		return bad(why, "it is too long");
-	if (len - V2_FIXED < body_len)
+		return fail_header(why, "its version is neither 1 nor 2");
+	if (body_len > PROXY_V2_MAX - V2_HEAD_LEN)
+		return fail_header(why, "it is too long");
+	if (len - V2_HEAD_LEN < body_len)
 		return PROXY_PARTIAL;
-	out->len = V2_FIXED + body_len;
+	out->len = V2_HEAD_LEN + body_len;
 	switch (bytes[12] & 0x0f) {
 	case 0: /* LOCAL */
 		return PROXY_OK;
 	case 1: /* PROXY */
-		return read_addresses(bytes[13], bytes + V2_FIXED, body_len, out, why);
+		return read_addresses(bytes[13], bytes + V2_HEAD_LEN, body_len, out, why);
 	default:
-		return bad(why, "its command is unknown");
+		return fail_header(why, "its command is unknown");
 	}
 }
 
@@ -174,6 +174,6 @@ proxy_parse(const uint8_t *bytes, size_t len, struct proxy_header *out, struct f
 	if (begins_like(bytes, len, v2_signature, sizeof(v2_signature)))
 		return parse_v2(bytes, len, out, why);
 	if (!begins_like(bytes, len, v1_signature, sizeof(v1_signature)))
-		return bad(why, "it is missing");
+		return fail_header(why, "it is missing");
 	return len < sizeof(v1_signature) ? PROXY_PARTIAL : parse_v1(bytes, len, out, why);
 }

@@ -11,7 +11,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#define CODE_CANCEL 0x04d2162eu /* 1234.5678 and above: their major version, 1234, is never used by the protocol */
+#define CODE_CANCEL 0x04d2162eu /* 1234.5678 and above are requests, because no protocol has the major version 1234 */
 #define CODE_SSL 0x04d2162fu
 #define CODE_GSSENC 0x04d21630u
 #define HEAD_LEN 8
@@ -26,7 +26,7 @@ const uint8_t startup_ssl_request[STARTUP_SSL_REQUEST_LEN] = { 0, 0, 0, HEAD_LEN
 
 /* Returns text as an error may show it: at most 63 characters, with '?' for unprintable ones. */
 static const char *
-show(const char *text, char out[static 64])
+make_printable(const char *text, char out[static 64])
 {
 	size_t len = 0;
 
@@ -37,7 +37,7 @@ show(const char *text, char out[static 64])
 }
 
 static int
-bad_length(struct startup *out, struct fail *why)
+fail_length(struct startup *out, struct fail *why)
 {
 	out->is_garbage = true;
 	return fail_set(why, "08P01", "invalid length of startup packet");
@@ -77,20 +77,20 @@ add_setting(struct startup *s, const char *name, const char *value, struct fail 
 }
 
 static int
-bad_option(struct fail *why, const char *before, const char *word, const char *after)
+fail_option(struct fail *why, const char *before, const char *word, const char *after)
 {
 	char shown[64];
 
-	fail_set(why, "42601", "%s%s%s", before, show(word, shown), after);
+	fail_set(why, "42601", "%s%s%s", before, make_printable(word, shown), after);
 	return fail_pgbouncer_text(why,
 				   "unsupported options startup parameter: only '-c config=val' and '--config=val' are "
 				   "allowed");
 }
 
 static int
-bad_switch(struct fail *why, const char *word)
+fail_switch(struct fail *why, const char *word)
 {
-	return bad_option(why, "invalid command-line argument for server process: ", word, "");
+	return fail_option(why, "invalid command-line argument for server process: ", word, "");
 }
 
 /*
@@ -103,7 +103,7 @@ add_assignment(struct startup *s, const char *dashes, char *text, struct fail *w
 	char *equals = strchr(text, '=');
 
 	if (equals == NULL || equals == text)
-		return bad_option(why, dashes, text, " requires a value");
+		return fail_option(why, dashes, text, " requires a value");
 	*equals = '\0';
 	for (char *c = text; *c != '\0'; c++)
 		if (*c == '-')
@@ -137,7 +137,7 @@ static const struct {
 		 { 't', "e", "log_executor_stats", "true" },
 		 { 'W', "", "post_auth_delay", NULL } };
 
-/* Handles one switch; value is "" if the switch has none. */
+/* Handles one switch; value is "" if the switch has no value. */
 static int
 take_switch(struct startup *s, char letter, const char *value, const char *word, struct fail *why)
 {
@@ -147,7 +147,7 @@ take_switch(struct startup *s, char letter, const char *value, const char *word,
 		if (switches[i].letter == letter && strncmp(value, switches[i].begins, strlen(switches[i].begins)) == 0)
 			return add_setting(s, switches[i].name, switches[i].value != NULL ? switches[i].value : value,
 					   why);
-	return bad_switch(why, word);
+	return fail_switch(why, word);
 }
 
 /* Handles a word of switches, as getopt() does, and takes the next word if that is a value. */
@@ -165,7 +165,7 @@ take_switches(struct startup *s, char *word, const char **at, char **to, struct 
 			continue;
 		}
 		if (*value == '\0' && *c != '-' && (value = next_word(at, to)) == NULL)
-			return bad_switch(why, word);
+			return fail_switch(why, word);
 		return is_assignment ? add_assignment(s, *c == 'c' ? "-c " : "--", value, why)
 				     : take_switch(s, *c, value, word, why);
 	}
@@ -190,7 +190,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 			s->has_bare_reference = true;
 			result = add_assignment(s, "", word, why);
 		} else
-			result = bad_switch(why, word);
+			result = fail_switch(why, word);
 	}
 	return result;
 }
@@ -204,7 +204,7 @@ enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD
  */
 struct login_words {
 	const char *options;
-	bool is_walsender, has_database; /* two fields, because "database" and then "true" still means logical */
+	bool is_walsender, has_database; /* two fields, because "true" after "database" still means logical */
 };
 
 static enum field
@@ -249,7 +249,7 @@ take_replication(struct login_words *words, const char *value, struct fail *why)
 	}
 	if (parse_bool(value, &words->is_walsender) == 0)
 		return 0;
-	fail_set(why, "22023", "invalid value for parameter \"replication\": \"%s\"", show(value, shown));
+	fail_set(why, "22023", "invalid value for parameter \"replication\": \"%s\"", make_printable(value, shown));
 	return fail_hint(why, "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
 }
 
@@ -300,11 +300,11 @@ next_pair(const uint8_t **at, const uint8_t *end, const char **name, const char 
 	return 1;
 }
 
-/* Parses the pairs of a whole packet, from at to end. */
+/* Parses the names and values of a whole packet, from `at` to `end`. */
 static int
 take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail *why)
 {
-	const uint8_t *again = at;
+	const uint8_t *settings_at = at;
 	struct login_words words = { 0 };
 	const char *name, *value;
 	int got;
@@ -323,7 +323,7 @@ take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail
 	if (words.options != NULL && take_options(s, words.options, why) < 0)
 		return -1;
 	s->option_count = s->setting_count;
-	while (next_pair(&again, end, &name, &value) > 0)
+	while (next_pair(&settings_at, end, &name, &value) > 0)
 		if (field_of(name) == FIELD_SETTING && add_setting(s, name, value, why) < 0)
 			return -1;
 	return 0;
@@ -342,10 +342,10 @@ take_code(struct startup *out, uint32_t code, enum startup_kind *kind, struct fa
 	case CODE_SSL:
 	case CODE_GSSENC:
 		*kind = code == CODE_SSL ? STARTUP_SSL : STARTUP_GSSENC;
-		return out->total_len == HEAD_LEN ? 0 : bad_length(out, why);
+		return out->total_len == HEAD_LEN ? 0 : fail_length(out, why);
 	case CODE_CANCEL:
 		*kind = STARTUP_CANCEL;
-		return key_len >= CANCEL_KEY_MIN && key_len <= CANCEL_KEY_MAX ? 0 : bad_length(out, why);
+		return key_len >= CANCEL_KEY_MIN && key_len <= CANCEL_KEY_MAX ? 0 : fail_length(out, why);
 	default:
 		*kind = STARTUP_LOGIN;
 		if (code >> 16 == MAJOR)
@@ -369,7 +369,7 @@ take_length(struct startup *out, const uint8_t *bytes, size_t len, struct fail *
 		return 0;
 	said = wire_u32(bytes);
 	if (said < HEAD_LEN || said > STARTUP_MAX)
-		return bad_length(out, why);
+		return fail_length(out, why);
 	out->total_len = said;
 	return 0;
 }
