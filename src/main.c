@@ -115,7 +115,7 @@ load(const char *path, const char *uri, bool is_check, int predecessor_fd)
 	print_problems(&problems);
 	for (size_t i = 0; config == NULL && i < problems.count; i++)
 		if (problems.list[i].is_error) {
-			restart_tell_predecessor(predecessor_fd, problems.list[i].text); /* the first error */
+			restart_send_failed(predecessor_fd, problems.list[i].text); /* the first error */
 			break;
 		}
 	if (is_check || problems.error_count > 0) {
@@ -228,7 +228,7 @@ begin_openssl(int predecessor_fd)
 	if (OSSL_LIB_CTX_get0_global_default() != NULL)
 		return true;
 	fprintf(stderr, "pgweir: %s\n", text);
-	restart_tell_predecessor(predecessor_fd, text);
+	restart_send_failed(predecessor_fd, text);
 	return false;
 }
 
@@ -364,8 +364,8 @@ apply_options(const struct cmdline *cmdline, struct config *config)
 {
 	struct fail why;
 
-	if ((cmdline->is_verbose && config_override(config, "log", "level", "debug", &why) < 0) ||
-	    (cmdline->user != NULL && config_override(config, "pgweir", "run_as", cmdline->user, &why) < 0)) {
+	if ((cmdline->is_verbose && config_apply_command_line(config, "log", "level", "debug", &why) < 0) ||
+	    (cmdline->user != NULL && config_apply_command_line(config, "pgweir", "run_as", cmdline->user, &why) < 0)) {
 		fprintf(stderr, "pgweir: %s\n", why.text);
 		return -1;
 	}

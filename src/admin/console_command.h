@@ -22,11 +22,11 @@
 
 /* clang-format off */
 /* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION
- * stands for a SET of a setting of pgweir's configuration; console_read() puts it in place of SET. REFUSED is answered
+ * stands for a SET of a setting of pgweir's configuration; console_parse_statement() puts it in place of SET. REFUSED is answered
  * with an error that says what to do instead. The commands from PAUSE to KILL_CLIENT run in a halt (console_host.h). */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
-	ROW(DISABLE, run_disable) ROW(ENABLE, run_disable) ROW(SUSPEND, run_suspend) \
+	ROW(DISABLE, run_disable_or_enable) ROW(ENABLE, run_disable_or_enable) ROW(SUSPEND, run_suspend) \
 	ROW(RECONNECT, run_reconnect) ROW(WAIT_CLOSE, run_wait_close) ROW(KILL, run_kill) \
 	ROW(KILL_CLIENT, run_kill_client) ROW(SHUTDOWN, run_shutdown) ROW(SHUTDOWN_SERVERS, run_shutdown) \
 	ROW(SHUTDOWN_CLIENTS, run_shutdown) ROW(RESTART, run_restart) \

@@ -108,7 +108,7 @@ add_json(struct rows *r, const void *row)
 }
 
 void *
-rows_scratch(struct rows *r, size_t count, size_t size)
+rows_alloc_scratch(struct rows *r, size_t count, size_t size)
 {
 	void *scratch = calloc(count, size);
 

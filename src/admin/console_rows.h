@@ -86,7 +86,7 @@ struct rows {
 
 /* Allocates count zeroed elements, which the caller frees. If there is no memory, returns NULL and marks r->out as
  * broken, so the command is answered with an error. */
-void *rows_scratch(struct rows *r, size_t count, size_t size);
+void *rows_alloc_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count); /* appends a RowDescription */
 void rows_add(struct rows *r, const void *row); /* row points to the command's struct */
 bool rows_like_matches(const struct rows *r, const void *row); /* returns true if r->like does not exclude the row */

@@ -170,8 +170,8 @@ bool
 stats_log_check_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us)
 {
 	if (interval_us == 0)
-		s->told_us = 0;
-	return interval_us > 0 && (s->told_us == 0 || now_us - s->told_us >= interval_us);
+		s->logged_us = 0;
+	return interval_us > 0 && (s->logged_us == 0 || now_us - s->logged_us >= interval_us);
 }
 
 void
@@ -186,11 +186,11 @@ stats_log_write(struct stats_log *s, const struct database_sum *sums, bool has_c
 
 		counters_add(&now, &of_one, sizeof(now));
 	}
-	if (s->told_us != 0) {
+	if (s->logged_us != 0) {
 		const uint64_t *of = rates.of;
 
-		counted = difference(&s->told, &now);
-		rates = averages(&counted, now_us - s->told_us);
+		counted = difference(&s->logged_totals, &now);
+		rates = averages(&counted, now_us - s->logged_us);
 		if (has_client_logins)
 			snprintf(logins, sizeof(logins), ", %" PRIu64 " client logins/s", of[STAT_CLIENT_LOGINS]);
 		/* This line has PgBouncer's words whatever the log's format is, because there are tools that read
@@ -203,6 +203,6 @@ stats_log_write(struct stats_log *s, const struct database_sum *sums, bool has_c
 			 of[STAT_BINDS], logins, of[STAT_RECEIVED], of[STAT_SENT], of[STAT_TRANSACTION_TIME],
 			 of[STAT_QUERY_TIME], of[STAT_WAIT_TIME]);
 	}
-	s->told = now;
-	s->told_us = now_us;
+	s->logged_totals = now;
+	s->logged_us = now_us;
 }

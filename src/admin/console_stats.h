@@ -78,8 +78,8 @@ struct stats stats_average(const struct console_stats *s, const struct stats *mi
 
 /* State of these lines, zeroed at first. */
 struct stats_log {
-	uint64_t told_us; /* when the last line was written, or when counting began; 0 if counting has not begun */
-	struct stats told; /* totals of all databases at that time */
+	uint64_t logged_us; /* when the last line was written, or when counting began; 0 if counting has not begun */
+	struct stats logged_totals; /* totals of all databases at that time */
 };
 
 /* Returns true if stats_log_write() is to be called: at first, and then every interval_us. If interval_us is 0, returns

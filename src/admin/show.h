@@ -137,7 +137,7 @@ struct holding {
 	uint32_t waiting;
 };
 /* Returns all holdings, the oldest first, followed by one whose srv is NULL. The caller frees them with free(). If
- * there is no memory, returns NULL as rows_scratch() does. */
+ * there is no memory, returns NULL as rows_alloc_scratch() does. */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
 /* Writes what the client does with the server, such as "idle in transaction" or "pinned: cursor". Returns out. */
@@ -151,7 +151,7 @@ const char *show_write_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
 const char *show_write_blockers(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
 /* Writes the SQL that the server runs or ran last, without literals. Returns its fingerprint; 0 if there is no SQL. */
 #define SHOW_QUERY_MAX 512
-uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
+uint64_t show_write_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: explains why a pool has no free connection --- */
 /* Adds sentences on how a pool's connections are used. If none is free, also names the client that keeps the most of
  * them busy, because it holds locks for which others wait, or has owed its next message since before_us; that sentence
@@ -165,7 +165,7 @@ bool show_explain_wait(const struct show_env *env, const struct client *c, const
 const char *show_load_balance(const struct upstream *upstream);
 /*
  * --- show_sorted.c: sorted lists, which the caller frees with free(). If there is no memory, they are NULL, as with
- * rows_scratch(). ---
+ * rows_alloc_scratch(). ---
  */
 /* Returns all pools, then NULL. They are in the order of their names or, if is_by_queue, of the lengths of their
  * queues, the longest first. The list has only one shard of each pool. */

@@ -34,7 +34,7 @@ add_name(const char *name, enum risk_name_kind kind, struct risk risk, const cha
 		/* Without memory, shows all parts of the state that the name may touch. */
 		parts = risk.always | risk.in_writes;
 		if (one != NULL && risk_names_add(one, kind, name, risk, "") == 0)
-			parts = risk_names_of_sql(one, fill->sql, strlen(fill->sql)) & ~(unsigned)RISK_EFFECTS;
+			parts = risk_of_sql(one, fill->sql, strlen(fill->sql)) & ~(unsigned)RISK_EFFECTS;
 		risk_names_free(one);
 	}
 	if (fill->sql != NULL && parts == 0)
@@ -71,8 +71,8 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		/* Besides a row for each name there is one for SQL as a whole: any SQL of the database, or the SQL in
 		 * FOR. */
 		row = fill.row;
-		found = fill.sql == NULL ? risk_names_of_opaque(answer->risks) | RISK_OPAQUE
-					 : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql));
+		found = fill.sql == NULL ? risk_of_opaque_sql(answer->risks) | RISK_OPAQUE
+					 : risk_of_sql(answer->risks, fill.sql, strlen(fill.sql));
 		is_opaque = (found & RISK_OPAQUE) != 0; /* the SQL's words do not show all code that it may run */
 		if (fill.sql == NULL || !is_opaque)
 			risk_names_each(answer->risks, add_name, &fill);

@@ -38,7 +38,7 @@ find_or_add_sum(struct sums *sums, const char *name)
 	TABLE_FIND(sums->seed, sums->table, name, strlen(name), s);
 	if (s != NULL)
 		return s;
-	if ((s = rows_scratch(sums->rows, 1, sizeof(*s))) == NULL)
+	if ((s = rows_alloc_scratch(sums->rows, 1, sizeof(*s))) == NULL)
 		return NULL;
 	s->name = name;
 	if (TABLE_ADD(sums->seed, sums->table, s->name, strlen(s->name), s))
@@ -151,7 +151,7 @@ SHOW(show_databases, database_columns, OF_ALL)
 
 	while (names_in_use != NULL && names_in_use[n].name != NULL)
 		n++;
-	list = rows_scratch(rows, n + env->clients->x.config->database_count + 1, sizeof(*list));
+	list = rows_alloc_scratch(rows, n + env->clients->x.config->database_count + 1, sizeof(*list));
 	if (names_in_use == NULL || list == NULL) {
 		free(list);
 		free(names_in_use);

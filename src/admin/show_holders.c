@@ -121,7 +121,7 @@ show_holdings(const struct show_env *env, struct rows *rows)
 	size_t n = 0;
 
 	if (!count_waiting(env, rows) ||
-	    (list = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*list))) == NULL)
+	    (list = rows_alloc_scratch(rows, show_count_servers(env) + 1, sizeof(*list))) == NULL)
 		return NULL;
 	for (const struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
 		TAILQ_FOREACH(srv, &pool->servers, all)
@@ -152,7 +152,7 @@ show_write_use(const struct holding *h, char out[SHOW_USE_MAX])
 }
 
 uint64_t
-show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX])
+show_write_query(const struct server *srv, char out[SHOW_QUERY_MAX])
 {
 	const struct loan *loan = &srv->loan;
 	const struct client *c = srv->borrower;
@@ -220,7 +220,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	row.server_pid = srv->pid;
 	row.server_id = srv->id;
 	row.backend = srv->address;
-	row.fingerprint = show_holder_query(srv, query);
+	row.fingerprint = show_write_query(srv, query);
 	row.query = row.fingerprint != 0 ? query : NULL;
 	row.blocked_by = show_write_blockers(list, h, blocked);
 	row.root = show_write_root(h, root);
@@ -250,7 +250,7 @@ by_blocks(const void *a, const void *b)
 SHOW(show_blockers, holder_columns, OF_ALL_WITH_BLOCKERS)
 {
 	struct holding *list = show_holdings(env, rows);
-	struct holding **sorted = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*sorted));
+	struct holding **sorted = rows_alloc_scratch(rows, show_count_servers(env) + 1, sizeof(*sorted));
 	size_t n = 0;
 
 	for (struct holding *h = list; h != NULL && sorted != NULL && h->srv != NULL; h++)

@@ -165,7 +165,7 @@ SHOW(show_prepared, prepared_columns, OF_ALL)
 
 	for (struct client_env *const *of = env->host->client_envs; *of != NULL; of++)
 		most += statement_store_count((*of)->x.statements);
-	next = list = rows_scratch(rows, most + 1, sizeof(*list));
+	next = list = rows_alloc_scratch(rows, most + 1, sizeof(*list));
 	if (list == NULL)
 		return;
 	for (struct client_env *const *of = env->host->client_envs; *of != NULL; of++)

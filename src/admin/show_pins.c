@@ -46,7 +46,7 @@ add_audit(const struct audit_row *audited, void *arg)
 
 		if (audited->counts[i] == 0)
 			continue;
-		row.kind = audit_kind(i, &row.in_transaction_mode);
+		row.kind = audit_kind_name(i, &row.in_transaction_mode);
 		row.count = audited->counts[i];
 		row.last_seen = show_wall_us(fill->env, audited->last_us[i]);
 		rows_add(fill->rows, &row);

@@ -30,14 +30,14 @@ compute_sizing(const struct show_env *env, const struct pool *pool, uint64_t *cl
 	uint32_t shards = 0;
 
 	for (const struct pool *shard = pool; shard != NULL; shard = show_next_shard(env, pool, shard), shards++) {
-		const struct policy_use_sample sample = pool_use_now(shard);
+		const struct policy_use_sample sample = pool_use_take_sample(shard);
 		struct policy_use use = shard->use;
 
 		policy_use_record_sample(&use, &sample, env->now_us);
 		policy_use_add(&all, &use);
 		*closes += shard->counters.recycles[RR_UNKNOWN_CODE];
 	}
-	return policy_use_size(&all, shards);
+	return policy_use_compute_sizing(&all, shards);
 }
 
 static double
@@ -198,8 +198,8 @@ say_pool(const struct show_env *env, const struct pool *pool, const struct holdi
 			 " connections, of late mostly because of %s; if that leaves nothing behind, declare it in "
 			 "harmless_code.",
 			 closes,
-			 pool_code_blamed(pool->code)->closes > 0 ? pool_code_blamed(pool->code)->why
-								  : "code of SHOW DATABASE_CODE");
+			 pool_code_most_blamed(pool->code)->closes > 0 ? pool_code_most_blamed(pool->code)->why
+								       : "code of SHOW DATABASE_CODE");
 	/* The advice is about the present, as in EXPLAIN WAIT. If the present says nothing against a larger pool, the
 	 * advice follows from the use of the pool. */
 	if (!(first != NULL ? show_explain_wait(env, first, list, rows)

@@ -33,7 +33,7 @@ show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queu
 
 	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
 		count++;
-	sorted = rows_scratch(rows, count + 1, sizeof(struct pool *));
+	sorted = rows_alloc_scratch(rows, count + 1, sizeof(struct pool *));
 	if (sorted == NULL)
 		return NULL;
 	count = 0;

@@ -43,7 +43,7 @@ write_name(const struct client *c, char out[CLIENT_WORDS_MAX])
 {
 	struct client_about about;
 
-	client_about(c, &about);
+	client_describe(c, &about);
 	escape_text(ESCAPE_TEXT, about.words, strlen(about.words), out, CLIENT_WORDS_MAX);
 	out[0] = 'C'; /* the name begins a sentence */
 	return out;
@@ -63,7 +63,7 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 	char query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX], text[SENTENCE_MAX], name[CLIENT_WORDS_MAX];
 	char use[SHOW_USE_MAX];
 
-	show_holder_query(h->srv, query);
+	show_write_query(h->srv, query);
 	show_write_blockers(list, h, blocked);
 	/* show_say() is not used here: it would replace words of the SQL that look like names of settings. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
@@ -83,9 +83,9 @@ write_remedy(const struct show_env *env, const struct holding *h, char out[HOLDE
 	bool is_outside = h->blocker_count > 0 && h->root == NULL;
 
 	if (!is_outside)
-		holder_remedy(h->blocker_count > 0 ? h->root->srv : h->srv, env->now_us, out, HOLDER_REMEDY_MAX);
+		holder_write_remedy(h->blocker_count > 0 ? h->root->srv : h->srv, env->now_us, out, HOLDER_REMEDY_MAX);
 	else
-		holder_remedy_outside(h->root_pid, out, HOLDER_REMEDY_MAX);
+		holder_write_remedy_outside(h->root_pid, out, HOLDER_REMEDY_MAX);
 	return out;
 }
 
@@ -139,7 +139,8 @@ say_uses(const struct show_env *env, const struct pool *pool, const struct uses 
 		sep = ", ";
 	}
 	if (len > 0)
-		show_say(env, rows, "Of %s in use %s.", counted(u->all, "connection", "connections").text, text);
+		show_say(env, rows, "Of %s in use %s.", base_format_count(u->all, "connection", "connections").text,
+			 text);
 	if (u->unknown > 0)
 		show_say(env, rows,
 			 "Whether locks are in their way is not known, as PostgreSQL could not be asked, or has not "
@@ -213,7 +214,7 @@ show_explain_wait(const struct show_env *env, const struct client *c, const stru
 		 policy_is_split(pool->policy) ? "about " : "",
 		 policy_queue_position(pool->policy, &c->x.waiter, env->now_us), counts.waiting);
 	show_say(env, rows, "The cause: %s", why.detail);
-	if (holder_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
+	if (holder_explain_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
 		show_say(env, rows, "In other words, %s.", lock);
 	if (!counts.is_paused && show_explain_usage(env, pool, list, c->x.waiter.since_us, "What helps", rows))
 		return true;
@@ -244,7 +245,7 @@ say_root(const struct show_env *env, struct holding *list, const struct holding 
 		 show_write_blockers(list, h, blocked));
 	if (h->root != NULL && h->root != h) {
 		show_say(env, rows, "At the root is %s, which blocks %s%s:", show_write_root(h, root),
-			 counted(h->root->blocks, "client", "clients").text,
+			 base_format_count(h->root->blocks, "client", "clients").text,
 			 h->root->blocks == 1 ? "" : ", some behind each other");
 		say_holder(env, list, h->root, rows);
 	}
@@ -256,7 +257,7 @@ say_blocked(const struct show_env *env, struct holding *list, const struct holdi
 {
 	uint64_t named = 0;
 
-	show_say(env, rows, "It blocks %s%s:", counted(root->blocks, "client", "clients").text,
+	show_say(env, rows, "It blocks %s%s:", base_format_count(root->blocks, "client", "clients").text,
 		 root->blocks == 1 ? "" : ", some behind each other");
 	for (const struct holding *h = list; h->srv != NULL; h++)
 		if (h->blocker_count > 0 && h->root == root && ++named <= HOLDERS_NAMED)

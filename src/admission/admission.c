@@ -157,7 +157,8 @@ count_address(struct admission *a, struct admission_place *t, const struct socka
 	assert(t->address == NULL);
 	if (peer == NULL)
 		return true;
-	t->address = admission_table_get(a->addresses, key, admission_address_key(peer, key), *a->settings.now_us);
+	t->address =
+	    admission_table_find_or_add(a->addresses, key, admission_address_key(peer, key), *a->settings.now_us);
 	if (t->address == NULL)
 		return false;
 	admission_entry_hold(a->addresses, t->address);
@@ -253,16 +254,17 @@ take_tokens_for_login(struct admission *a, struct admission_place *t, const char
 	if (t->standing == ADMISSION_EXEMPT)
 		by_address = NULL;
 	else if (t->standing == ADMISSION_APART && t->address != NULL && config->address_login_rate != 0)
-		by_address = admission_guess_entry(a, t, user);
+		by_address = admission_find_or_add_guess(a, t, user);
 	struct rate rates[] = {
 		{ by_address, config->address_login_rate, "from", address, "address_login_rate", RJ_ADDRESS_RATE },
 		{ NULL, of_user.user_login_rate, "of user", user, "user_login_rate", RJ_USER_RATE },
 		{ NULL, of_database.db_login_rate, "to database", database, "db_login_rate", RJ_DATABASE_RATE },
 	};
 	if (of_user.user_login_rate != 0)
-		rates[1].entry = admission_table_get(a->users, user, strlen(user), now_us);
+		rates[1].entry = admission_table_find_or_add(a->users, user, strlen(user), now_us);
 	if (of_database.db_login_rate != 0)
-		rates[2].entry = admission_table_get(a->databases, database, key_len_of(config, database), now_us);
+		rates[2].entry =
+		    admission_table_find_or_add(a->databases, database, key_len_of(config, database), now_us);
 	return take_tokens(a, t, rates, sizeof(rates) / sizeof(rates[0]));
 }
 
@@ -286,7 +288,7 @@ admission_check_startup(struct admission *a, struct admission_place *t, const ch
 	if (t->is_above_limit && is_over_address_limit(a, t, 0))
 		return refuse_address(a, t);
 	if (e != NULL && t->standing != ADMISSION_OF_MANY)
-		e = admission_guess_entry(a, t, user);
+		e = admission_find_or_add_guess(a, t, user);
 	if (e != NULL && e->waiting >= ADMISSION_WAITING_MAX) {
 		char address[ADDRESS_TEXT_MAX];
 
@@ -302,8 +304,8 @@ admission_check_startup(struct admission *a, struct admission_place *t, const ch
 static struct admission_entry *
 find_or_add_database_entry(struct admission *a, const char *database)
 {
-	return admission_table_get(a->databases, database, key_len_of(admission_config(a), database),
-				   *a->settings.now_us);
+	return admission_table_find_or_add(a->databases, database, key_len_of(admission_config(a), database),
+					   *a->settings.now_us);
 }
 
 /* Refuses the client and returns false if held is limit or more; a limit of 0 is none. `whose` is for the error. */
@@ -367,7 +369,8 @@ bool
 admission_admit_console(struct admission *a, struct admission_place *t, const char *user, bool is_admin,
 			uint32_t clients)
 {
-	struct admission_entry *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
+	struct admission_entry *user_entry =
+	    admission_table_find_or_add(a->users, user, strlen(user), *a->settings.now_us);
 
 	if (user_entry == NULL)
 		return refuse_without_memory(a, t);
@@ -383,7 +386,8 @@ bool
 admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database)
 {
 	struct admission_entry *entry = find_or_add_database_entry(a, database),
-			       *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
+			       *user_entry =
+				   admission_table_find_or_add(a->users, user, strlen(user), *a->settings.now_us);
 
 	if (entry == NULL || user_entry == NULL)
 		return refuse_without_memory(a, t);
@@ -401,7 +405,7 @@ admission_restore(struct admission *a, struct admission_place *t, const struct s
 
 	if (!count_address(a, t, peer))
 		return -1;
-	user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
+	user_entry = admission_table_find_or_add(a->users, user, strlen(user), *a->settings.now_us);
 	if (entry == NULL || user_entry == NULL)
 		return -1;
 	count_admitted(a, t, user_entry, entry);

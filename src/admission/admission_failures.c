@@ -108,11 +108,11 @@ put_guess_key(const struct admission_place *t, const char *user, uint8_t key[sta
 }
 
 struct admission_entry *
-admission_guess_entry(struct admission *a, const struct admission_place *t, const char *user)
+admission_find_or_add_guess(struct admission *a, const struct admission_place *t, const char *user)
 {
 	uint8_t key[ADMISSION_KEY_MAX];
 
-	return admission_table_get(a->guesses, key, put_guess_key(t, user, key), *a->settings.now_us);
+	return admission_table_find_or_add(a->guesses, key, put_guess_key(t, user, key), *a->settings.now_us);
 }
 
 /* Counts a wrong password. Returns for how long to delay its answer. */
@@ -134,7 +134,7 @@ count_failure(struct admission *a, struct admission_place *t, struct admission_e
 struct admission_hold *
 admission_delay_answer(struct admission *a, struct admission_place *t, const char *user, const struct fail *why)
 {
-	struct admission_entry *own = t->address == NULL ? NULL : admission_guess_entry(a, t, user);
+	struct admission_entry *own = t->address == NULL ? NULL : admission_find_or_add_guess(a, t, user);
 	uint64_t delay_us = count_failure(a, t, own);
 
 	return delay_us == 0 || a->held_count >= HELD_MAX ? NULL : hold_answer(a, t, own, why, delay_us);

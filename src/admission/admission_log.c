@@ -50,8 +50,8 @@ admission_log_tick(struct admission *a, uint64_t now_us)
 		if (limit->unlogged == 0 || now_us - limit->since_us < PERIOD_US)
 			continue;
 		log_warning(a->settings.log, "%s refused%s%s%s",
-			    counted(limit->unlogged, "more login", "more logins").text, reason != NULL ? " (" : "",
-			    reason != NULL ? reason : "", reason != NULL ? ")" : "");
+			    base_format_count(limit->unlogged, "more login", "more logins").text,
+			    reason != NULL ? " (" : "", reason != NULL ? reason : "", reason != NULL ? ")" : "");
 		*limit = (struct admission_log_limit){ .since_us = now_us, .written = 1 };
 	}
 }

@@ -47,7 +47,8 @@ void admission_queue_make_room(struct admission *a);
 /* --- admission_failures.c --- */
 /* Returns the entry in `guesses` for this user at t->address, which must not be NULL. Makes the entry if there is none.
  * Returns NULL if there is no memory. */
-struct admission_entry *admission_guess_entry(struct admission *a, const struct admission_place *t, const char *user);
+struct admission_entry *admission_find_or_add_guess(struct admission *a, const struct admission_place *t,
+						    const char *user);
 
 /* --- admission_log.c --- */
 void admission_log_tick(struct admission *a, uint64_t now_us);

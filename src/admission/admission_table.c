@@ -134,7 +134,7 @@ table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint
 }
 
 struct admission_entry *
-admission_table_get(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
+admission_table_find_or_add(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
 	struct admission_entry *e = admission_table_find(t, key, key_len);
 

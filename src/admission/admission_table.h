@@ -41,8 +41,8 @@ struct admission_table *admission_table_new(uint64_t seed, uint32_t idle_max);
 void admission_table_free(struct admission_table *t); /* frees held entries, too; t may be NULL */
 /* Returns the entry of this key; makes one if there is none. Returns NULL if there is no memory. An entry that is not
  * held lives until the next call of this function, admission_table_sweep() or admission_entry_release(). */
-struct admission_entry *admission_table_get(struct admission_table *t, const void *key, size_t key_len,
-					    uint64_t now_us);
+struct admission_entry *admission_table_find_or_add(struct admission_table *t, const void *key, size_t key_len,
+						    uint64_t now_us);
 /* Returns the entry of this key, or NULL if there is none. */
 struct admission_entry *admission_table_find(const struct admission_table *t, const void *key, size_t key_len);
 /* Drops a limited number of entries that are not held and equal new entries. */

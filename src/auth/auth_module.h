@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 /* A module's verdict. PROOF_FAILED: the service could not judge the proof. PROOF_MORE: another token must follow. */
-enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
+enum proof_verdict { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
 
 /* The exchange of tokens of one login, between a module and its peer, which is a client, or a PostgreSQL that pgweir
  * logs in to. */
@@ -77,12 +77,12 @@ struct auth_module {
 	 * both arguments. Proofs for services with the same name share a few threads. */
 	const char *(*service_name)(const void *options, const char *setting);
 	/* Judges a proof. Runs on a thread, and may block. Sets *why with PROOF_WRONG and PROOF_FAILED. */
-	enum proof (*prove)(const struct auth_question *q, struct fail *why);
+	enum proof_verdict (*judge_proof)(const struct auth_question *q, struct fail *why);
 	/* Makes pgweir's next token for PostgreSQL, which has sent token_request or t->token. The first call, in which
 	 * t->context is NULL, is made on a thread, because it may block; later calls do not block. PROOF_RIGHT means
 	 * that PostgreSQL has proved its identity, PROOF_FAILED that a retry may succeed. NULL if pgweir can't log in
 	 * by this method. */
-	enum proof (*make_token)(const struct auth_server *to, struct auth_tokens *t, struct fail *why);
+	enum proof_verdict (*make_token)(const struct auth_server *to, struct auth_tokens *t, struct fail *why);
 	/* Frees auth_tokens.context, which may be NULL. Called on any thread, while no other uses the context. */
 	void (*context_free)(void *context);
 };

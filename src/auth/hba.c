@@ -204,7 +204,7 @@ has_role(const struct hba_names *names)
 }
 
 struct hba_needs
-hba_needs(const struct hba *hba)
+hba_find_needs(const struct hba *hba)
 {
 	struct hba_needs needs = { 0 };
 

@@ -82,7 +82,7 @@ enum hba_fit hba_match(const struct hba *hba, const struct hba_question *questio
 /* Returns true if `host` is the name `word` from the address column or, if `word` begins with a dot, ends with
  * `word`. Upper and lower case are equal. */
 bool hba_host_fits(const char *word, const char *host);
-struct hba_needs hba_needs(const struct hba *hba);
+struct hba_needs hba_find_needs(const struct hba *hba);
 /* Calls map() for each rule that has map=, with the name of the map; the same name may come more than once. */
 void hba_each_map(const struct hba *hba, void (*map)(const char *name, const char *path, unsigned line, void *arg),
 		  void *arg);

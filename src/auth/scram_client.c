@@ -40,7 +40,7 @@ scram_client_new(const struct scram_channel *channel, enum scram_binding policy,
 	char random[SCRAM_OWN_NONCE_LEN + 1];
 	struct scram_client *c;
 
-	nonce = scram_own_nonce(nonce, random);
+	nonce = scram_make_nonce(nonce, random);
 	if (nonce == NULL || strlen(user) >= sizeof(c->user) || strlen(nonce) >= SCRAM_NONCE_MAX ||
 	    (c = calloc(1, sizeof(*c))) == NULL)
 		return NULL;
@@ -133,7 +133,7 @@ scram_client_first(struct scram_client *c, char out[static SCRAM_TEXT_MAX], stru
 	snprintf(out, SCRAM_TEXT_MAX, "%sn=%s,r=%s", header, c->user, c->nonce);
 	buf_printf(&c->auth_message, "%s,", out + strlen(header));
 	if (!buf_ok(&c->auth_message))
-		return scram_no_memory(why);
+		return scram_fail_no_memory(why);
 	c->turn = SCRAM_TURN_CHALLENGE;
 	return 0;
 }
@@ -143,7 +143,7 @@ static int
 take_whole_nonce(struct scram_client *c, struct scram_span nonce, struct fail *why)
 {
 	if (nonce.len > SCRAM_NONCE_MAX)
-		return scram_malformed(why, "The nonce is longer than %d characters.", SCRAM_NONCE_MAX);
+		return scram_fail_malformed(why, "The nonce is longer than %d characters.", SCRAM_NONCE_MAX);
 	if (!scram_is_printable(nonce))
 		return fail_set(why, "08P01", "non-printable characters in SCRAM nonce");
 	if (nonce.len <= c->nonce_len || memcmp(nonce.text, c->nonce, c->nonce_len) != 0) {
@@ -171,17 +171,17 @@ scram_client_challenge(struct scram_client *c, const char *in, size_t in_len, co
 		return -1;
 	if (base64_decode(salt_text.text, salt_text.len, c->salt, sizeof(c->salt), &c->salt_len) < 0 ||
 	    c->salt_len == 0)
-		return scram_malformed(why, "Invalid salt.");
+		return scram_fail_malformed(why, "Invalid salt.");
 	if (scram_take(&rest, 'i', &count, why) < 0)
 		return -1;
 	if (scram_parse_count(count, SCRAM_ITERATIONS_MAX, &c->iterations) < 0)
-		return scram_malformed(why, "Invalid iteration count.");
+		return scram_fail_malformed(why, "Invalid iteration count.");
 	if (scram_skip_extensions(&rest, why) < 0)
 		return -1;
 	buf_put(&c->auth_message, in, in_len);
 	buf_put_u8(&c->auth_message, ',');
 	if (!buf_ok(&c->auth_message))
-		return scram_no_memory(why);
+		return scram_fail_no_memory(why);
 	*salt = c->salt;
 	*salt_len = c->salt_len;
 	*iterations = c->iterations;
@@ -223,7 +223,7 @@ scram_client_final(struct scram_client *c, const struct scram_keys *keys, char o
 	len = snprintf(out, SCRAM_TEXT_MAX, "c=%s,r=%s", binding, c->nonce);
 	buf_put(&c->auth_message, out, (size_t)len);
 	if (!buf_ok(&c->auth_message))
-		return scram_no_memory(why);
+		return scram_fail_no_memory(why);
 	if (make_proof(c, keys, proof, why) < 0) {
 		out[0] = '\0';
 		return -1;
@@ -252,7 +252,7 @@ scram_client_verify(struct scram_client *c, const char *in, size_t in_len, struc
 		return fail_set(why, "28P01", "the server refused the SCRAM login: %s", reason);
 	}
 	if (scram_decode_key(value.text, value.len, signature) < 0)
-		return scram_malformed(why, "Invalid server signature.");
+		return scram_fail_malformed(why, "Invalid server signature.");
 	if (scram_skip_extensions(&rest, why) < 0)
 		return -1;
 	if (CRYPTO_memcmp(signature, c->server_signature, SCRAM_KEY_LEN) != 0)

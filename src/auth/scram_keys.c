@@ -62,7 +62,7 @@ derive_salted_password(const char *password, const uint8_t *salt, size_t salt_le
 	int result = 0;
 
 	if (saslprep(password, &prepared) < 0)
-		return scram_no_memory(why);
+		return scram_fail_no_memory(why);
 	if (prepared != NULL)
 		password = prepared;
 	if (PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, (int)salt_len, (int)iterations, EVP_sha256(),

@@ -41,7 +41,7 @@ scram_server_new(const struct scram_verifier *verifier, bool is_mock, const stru
 	char random[SCRAM_OWN_NONCE_LEN + 1];
 	struct scram_server *s;
 
-	nonce = scram_own_nonce(nonce, random);
+	nonce = scram_make_nonce(nonce, random);
 	if (nonce == NULL || strlen(nonce) >= SCRAM_NONCE_MAX || (s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
 	s->verifier = *verifier;
@@ -112,13 +112,14 @@ check_gs2_flag(const struct scram_server *s, char flag, struct fail *why)
 	char shown[8];
 
 	if (flag != GS2_NO_BINDING && flag != GS2_NOT_OFFERED && flag != GS2_BINDING)
-		return scram_malformed(why, "Unexpected channel-binding flag \"%s\".", scram_print_char(flag, shown));
+		return scram_fail_malformed(why, "Unexpected channel-binding flag \"%s\".",
+					    scram_print_char(flag, shown));
 	if (flag == GS2_BINDING && !s->is_plus)
-		return scram_malformed(why, "The client selected SCRAM-SHA-256 without channel binding, "
-					    "but the SCRAM message includes channel binding data.");
+		return scram_fail_malformed(why, "The client selected SCRAM-SHA-256 without channel binding, "
+						 "but the SCRAM message includes channel binding data.");
 	if (flag != GS2_BINDING && s->is_plus)
-		return scram_malformed(why, "The client selected SCRAM-SHA-256-PLUS, "
-					    "but the SCRAM message does not include channel binding data.");
+		return scram_fail_malformed(why, "The client selected SCRAM-SHA-256-PLUS, "
+						 "but the SCRAM message does not include channel binding data.");
 	if (flag == GS2_NOT_OFFERED && can_bind(s)) {
 		fail_set(why, "28000", "SCRAM channel binding negotiation error");
 		return fail_detail(why, "The client supports SCRAM channel binding but thinks the server does not.  "
@@ -141,17 +142,17 @@ take_gs2_header(struct scram_server *s, struct scram_span *rest, struct fail *wh
 			return -1;
 	} else {
 		if (rest->len < 2 || rest->text[1] != ',')
-			return scram_malformed(why, "Comma expected, but found %s.",
-					       rest->len < 2 ? "end of string"
-							     : scram_print_char(rest->text[1], shown));
+			return scram_fail_malformed(why, "Comma expected, but found %s.",
+						    rest->len < 2 ? "end of string"
+								  : scram_print_char(rest->text[1], shown));
 		rest->text += 2;
 		rest->len -= 2;
 	}
 	if (rest->len > 0 && rest->text[0] == 'a')
 		return fail_set(why, "0A000", "client uses authorization identity, but it is not supported");
 	if (rest->len == 0 || rest->text[0] != ',')
-		return scram_malformed(why, "Unexpected attribute \"%s\" in client-first-message.",
-				       rest->len == 0 ? "" : scram_print_char(rest->text[0], shown));
+		return scram_fail_malformed(why, "Unexpected attribute \"%s\" in client-first-message.",
+					    rest->len == 0 ? "" : scram_print_char(rest->text[0], shown));
 	rest->text++;
 	rest->len--;
 	return 0;
@@ -185,7 +186,7 @@ scram_server_first(struct scram_server *s, const char *in, size_t in_len, char o
 	    take_gs2_header(s, &bare, why) < 0 || take_client_first(bare, &nonce, why) < 0)
 		return -1;
 	if (nonce.len > SCRAM_NONCE_MAX - own_len)
-		return scram_malformed(why, "The nonce is longer than %zu characters.", SCRAM_NONCE_MAX - own_len);
+		return scram_fail_malformed(why, "The nonce is longer than %zu characters.", SCRAM_NONCE_MAX - own_len);
 	memcpy(s->nonce, nonce.text, nonce.len);
 	memcpy(s->nonce + nonce.len, s->own_nonce, own_len + 1);
 	s->nonce_len = nonce.len + own_len;
@@ -195,7 +196,7 @@ scram_server_first(struct scram_server *s, const char *in, size_t in_len, char o
 	buf_put(&s->auth_message, bare.text, bare.len);
 	buf_printf(&s->auth_message, ",%s,", out);
 	if (!buf_ok(&s->auth_message))
-		return scram_no_memory(why);
+		return scram_fail_no_memory(why);
 	s->turn = SCRAM_TURN_FINAL;
 	return 0;
 }
@@ -231,9 +232,9 @@ take_client_final(const struct scram_server *s, const char *in, size_t in_len, u
 			return -1;
 	} while (name != 'p');
 	if (scram_decode_key(value.text, value.len, proof) < 0)
-		return scram_malformed(why, "Malformed proof in client-final-message.");
+		return scram_fail_malformed(why, "Malformed proof in client-final-message.");
 	if (rest.len > 0)
-		return scram_malformed(why, "Garbage found at the end of client-final-message.");
+		return scram_fail_malformed(why, "Garbage found at the end of client-final-message.");
 	if (nonce.len != s->nonce_len || memcmp(nonce.text, s->nonce, nonce.len) != 0) {
 		fail_set(why, "08P01", "invalid SCRAM response");
 		return fail_detail(why, "Nonce does not match.");
@@ -276,7 +277,7 @@ scram_server_final(struct scram_server *s, const char *in, size_t in_len, char o
 		return -1;
 	buf_put(&s->auth_message, in, without_proof_len);
 	if (!buf_ok(&s->auth_message))
-		return scram_no_memory(why);
+		return scram_fail_no_memory(why);
 	if (recover_client_key(s, proof, why) == 0 &&
 	    scram_hmac(s->verifier.server_key, s->auth_message.bytes, s->auth_message.len, signature, why) == 0) {
 		memcpy(out, "v=", 2);

@@ -45,9 +45,9 @@ enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRA
 /* Returns 0, or -1 (08P01) if *turn is not `want`. Sets *turn to SCRAM_TURN_OVER, so that a failure ends the exchange;
  * once the caller has accepted the message, it sets *turn to the next step. */
 int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why);
-int scram_no_memory(struct fail *why); /* sets *why (53200); always returns -1 */
+int scram_fail_no_memory(struct fail *why); /* sets *why (53200); always returns -1 */
 /* Sets *why (08P01) with this DETAIL. Always returns -1. */
-int scram_malformed(struct fail *why, const char *detail, ...) __attribute__((format(printf, 2, 3)));
+int scram_fail_malformed(struct fail *why, const char *detail, ...) __attribute__((format(printf, 2, 3)));
 /* Checks that a message is not empty, is shorter than SCRAM_TEXT_MAX, and has no zero byte. */
 int scram_check_text(const char *in, size_t in_len, struct fail *why);
 /* Removes an attribute name=value, and the comma after it, from the front of *rest, and sets *value. */
@@ -71,7 +71,7 @@ size_t scram_binding_text(char flag, const struct scram_channel *channel, char h
 			  char out[static SCRAM_BINDING_TEXT_MAX]);
 /* Returns `given` unless it is NULL; else writes random characters to out, terminated, and returns out. Returns NULL
  * without randomness. */
-const char *scram_own_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1]);
+const char *scram_make_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1]);
 
 /*
  * --- scram_keys.c: SCRAM's arithmetic, for scram_client.c and scram_server.c. Its other functions are in scram.h.

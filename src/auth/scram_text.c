@@ -16,13 +16,13 @@ scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why)
 }
 
 int
-scram_no_memory(struct fail *why)
+scram_fail_no_memory(struct fail *why)
 {
 	return fail_memory(why, "a SCRAM login");
 }
 
 int
-scram_malformed(struct fail *why, const char *detail, ...)
+scram_fail_malformed(struct fail *why, const char *detail, ...)
 {
 	char text[FAIL_TEXT_MAX];
 	va_list ap;
@@ -38,11 +38,11 @@ int
 scram_check_text(const char *in, size_t in_len, struct fail *why)
 {
 	if (in_len == 0)
-		return scram_malformed(why, "The message is empty.");
+		return scram_fail_malformed(why, "The message is empty.");
 	if (in_len >= SCRAM_TEXT_MAX)
-		return scram_malformed(why, "The message is longer than %d bytes.", SCRAM_TEXT_MAX - 1);
+		return scram_fail_malformed(why, "The message is longer than %d bytes.", SCRAM_TEXT_MAX - 1);
 	if (memchr(in, '\0', in_len) != NULL)
-		return scram_malformed(why, "Message length does not match input length.");
+		return scram_fail_malformed(why, "Message length does not match input length.");
 	return 0;
 }
 
@@ -70,7 +70,7 @@ take_value(struct scram_span *rest, struct scram_span *value, struct fail *why)
 	const char *comma;
 
 	if (rest->len < 2 || rest->text[1] != '=')
-		return scram_malformed(why, "Expected character \"=\" for attribute \"%c\".", rest->text[0]);
+		return scram_fail_malformed(why, "Expected character \"=\" for attribute \"%c\".", rest->text[0]);
 	value->text = rest->text + 2;
 	comma = memchr(value->text, ',', rest->len - 2);
 	value->len = comma != NULL ? (size_t)(comma - value->text) : rest->len - 2;
@@ -81,7 +81,7 @@ take_value(struct scram_span *rest, struct scram_span *value, struct fail *why)
 	rest->text++;
 	rest->len--;
 	if (rest->len == 0) /* a comma must be followed by an attribute */
-		return scram_malformed(why, "Attribute expected, but found end of string.");
+		return scram_fail_malformed(why, "Attribute expected, but found end of string.");
 	return 0;
 }
 
@@ -91,10 +91,10 @@ scram_take(struct scram_span *rest, char name, struct scram_span *value, struct 
 	char shown[8];
 
 	if (rest->len == 0)
-		return scram_malformed(why, "Expected attribute \"%c\" but found end of string.", name);
+		return scram_fail_malformed(why, "Expected attribute \"%c\" but found end of string.", name);
 	if (rest->text[0] != name)
-		return scram_malformed(why, "Expected attribute \"%c\" but found \"%s\".", name,
-				       scram_print_char(rest->text[0], shown));
+		return scram_fail_malformed(why, "Expected attribute \"%c\" but found \"%s\".", name,
+					    scram_print_char(rest->text[0], shown));
 	return take_value(rest, value, why);
 }
 
@@ -104,11 +104,11 @@ scram_take_any(struct scram_span *rest, char *name, struct scram_span *value, st
 	char shown[8];
 
 	if (rest->len == 0)
-		return scram_malformed(why, "Attribute expected, but found end of string.");
+		return scram_fail_malformed(why, "Attribute expected, but found end of string.");
 	*name = rest->text[0];
 	if (!((*name >= 'A' && *name <= 'Z') || (*name >= 'a' && *name <= 'z')))
-		return scram_malformed(why, "Attribute expected, but found invalid character \"%s\".",
-				       scram_print_char(*name, shown));
+		return scram_fail_malformed(why, "Attribute expected, but found invalid character \"%s\".",
+					    scram_print_char(*name, shown));
 	return take_value(rest, value, why);
 }
 
@@ -172,7 +172,7 @@ scram_binding_text(char flag, const struct scram_channel *channel, char header[S
 }
 
 const char *
-scram_own_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1])
+scram_make_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1])
 {
 	uint8_t raw[SCRAM_OWN_NONCE_LEN / 4 * 3];
 

@@ -233,7 +233,7 @@ hash_entries(struct users *users, const char *path, users_report *tell, void *ar
 }
 
 struct users *
-users_single(const char *name, const char *password)
+users_new_single(const char *name, const char *password)
 {
 	size_t name_len = strlen(name), secret_len = strlen(password);
 	struct users *users = users_new(name_len + secret_len + 2);

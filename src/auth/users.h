@@ -36,7 +36,7 @@ struct users *users_load(const char *path, bool is_lenient, users_report *tell, 
 /* Does what users_load() does, for the contents of a file; `path` is the file's name in messages. */
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell,
 			  void *arg, struct fail *why);
-struct users *users_single(const char *name, const char *password); /* has one user; NULL if there is no memory */
+struct users *users_new_single(const char *name, const char *password); /* has one user; NULL if there is no memory */
 struct users *users_ref(struct users *users); /* may be called on any thread; users may be NULL */
 /* Drops a reference; the last one wipes all secrets. May be called on any thread; users may be NULL. */
 void users_unref(struct users *users);

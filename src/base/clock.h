@@ -58,7 +58,7 @@ struct counted {
 
 /* Returns the count, a blank, and if_one if the count is 1, otherwise else_: "1 client waits", "0 clients wait". A text
  * that is too long is truncated. */
-struct counted counted(uint64_t count, const char *if_one, const char *else_);
+struct counted base_format_count(uint64_t count, const char *if_one, const char *else_);
 
 /* --- back-off times, and random numbers for their jitter. Pure. --- */
 

@@ -79,7 +79,7 @@ request_cause(const struct request_report *r)
 	for (size_t i = 0; i < PHASE_COUNT; i++)
 		if (r->phase_us[i] > r->phase_us[largest])
 			largest = i;
-	if (largest == PHASE_CLIENT_WRITE && r->event != NULL && strcmp(r->event, "backend_lost") == 0)
+	if (largest == PHASE_CLIENT && r->event != NULL && strcmp(r->event, "backend_lost") == 0)
 		return r->event; /* servers are mostly lost between two requests, and not because of the client */
 	return phase_names[largest];
 }

@@ -49,7 +49,7 @@
 #define TRANSACTION_ENDS(X) X(TE_COMMIT, "commit") X(TE_ROLLBACK, "rollback") X(TE_LOST, "lost")
 #define PHASES(X) \
 	X(PHASE_WAIT, "wait") X(PHASE_CONNECT, "connect") X(PHASE_SERVER, "server") X(PHASE_STREAM, "stream") \
-	X(PHASE_CLIENT_WRITE, "client_write") X(PHASE_PROXY, "proxy")
+	X(PHASE_CLIENT, "client_write") X(PHASE_PROXY, "proxy")
 #define CHECKOUT_SOURCES(X) X(CS_IDLE, "idle") X(CS_NEW, "new") X(CS_OVERFLOW, "overflow")
 #define COMMIT_RESULTS(X) X(CC_COMMITTED, "committed") X(CC_ROLLED_BACK, "rolled_back") X(CC_UNKNOWN, "unknown")
 #define TLS_HANDSHAKES(X) X(TLS_RESULT_OK, "ok") X(TLS_RESULT_RESUMED, "resumed") X(TLS_RESULT_FAILED, "failed")

@@ -40,7 +40,7 @@ duration_format(uint64_t us)
 }
 
 struct counted
-counted(uint64_t count, const char *if_one, const char *else_)
+base_format_count(uint64_t count, const char *if_one, const char *else_)
 {
 	struct counted out;
 

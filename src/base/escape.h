@@ -31,27 +31,28 @@ void json_put_string(struct buf *to, const char *s);
 
 /* A JSON object on a line of its own, which is written field by field into the caller's memory. A field that does not
  * fit is left out as a whole, so the object is always well-formed. */
-struct line {
+struct json_line {
 	char *out;
 	size_t cap, len;
 	bool is_too_long; /* true if the field that is being written does not fit, and will be removed */
 };
 
-#define LINE_CAP_MIN 8
-#define LINE_TIMESTAMP_LEN 32 /* bytes, with the terminator */
+#define JSON_LINE_CAP_MIN 8
+#define BASE_TIMESTAMP_LEN 32 /* bytes, with the terminator */
 
 /* Writes a time such as "2026-11-20T06:39:23.123456Z". */
-void line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
+void base_timestamp_iso(uint64_t wall_us, char out[BASE_TIMESTAMP_LEN]);
 /* Writes a time such as "2026-11-20 06:39:23.123 UTC", which is the form of %m in PostgreSQL's log_line_prefix. */
-void line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
+void base_timestamp_text(uint64_t wall_us, char out[BASE_TIMESTAMP_LEN]);
 
-void line_begin(struct line *l, char *out, size_t cap); /* cap >= LINE_CAP_MIN */
+void json_line_begin(struct json_line *l, char *out, size_t cap); /* cap >= JSON_LINE_CAP_MIN */
 /* writes a string of len bytes, escaped; null if value is NULL */
-void line_bytes(struct line *l, const char *key, const char *value, size_t len);
-void line_str(struct line *l, const char *key, const char *value); /* writes null if value is NULL */
-void line_time(struct line *l, const char *key, uint64_t wall_us); /* in the form of line_timestamp_iso() */
-void line_u64(struct line *l, const char *key, uint64_t value);
-void line_bool(struct line *l, const char *key, bool value);
-void line_ms(struct line *l, const char *key, uint64_t us); /* in milliseconds, with three decimals */
-void line_ms_short(struct line *l, const char *key, uint64_t us); /* like line_ms(); no decimals if all are zero */
-size_t line_end(struct line *l); /* ends the object, adds a newline, and returns the length of the line */
+void json_line_bytes(struct json_line *l, const char *key, const char *value, size_t len);
+void json_line_str(struct json_line *l, const char *key, const char *value); /* writes null if value is NULL */
+void json_line_time(struct json_line *l, const char *key, uint64_t wall_us); /* in the form of base_timestamp_iso() */
+void json_line_u64(struct json_line *l, const char *key, uint64_t value);
+void json_line_bool(struct json_line *l, const char *key, bool value);
+void json_line_ms(struct json_line *l, const char *key, uint64_t us); /* in milliseconds, with three decimals */
+void json_line_ms_short(struct json_line *l, const char *key,
+			uint64_t us); /* like json_line_ms(); no decimals if all are zero */
+size_t json_line_end(struct json_line *l); /* ends the object, adds a newline, and returns the length of the line */

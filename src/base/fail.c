@@ -20,7 +20,7 @@ fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...)
 }
 
 int
-fail_add(struct fail *why, size_t at, const char *fmt, ...)
+fail_set_field(struct fail *why, size_t at, const char *fmt, ...)
 {
 	va_list ap;
 

@@ -28,14 +28,14 @@ struct fail {
  * branches out of the usual path. */
 int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* These three macros add a text to a failure that fail_set() has set, and always return -1. */
-#define fail_detail(why, ...) fail_add((why), offsetof(struct fail, detail), __VA_ARGS__)
-#define fail_hint(why, ...) fail_add((why), offsetof(struct fail, hint), __VA_ARGS__)
-#define fail_pgbouncer_text(why, ...) fail_add((why), offsetof(struct fail, pgbouncer_text), __VA_ARGS__)
+#define fail_detail(why, ...) fail_set_field((why), offsetof(struct fail, detail), __VA_ARGS__)
+#define fail_hint(why, ...) fail_set_field((why), offsetof(struct fail, hint), __VA_ARGS__)
+#define fail_pgbouncer_text(why, ...) fail_set_field((why), offsetof(struct fail, pgbouncer_text), __VA_ARGS__)
 /* Reports that there was no memory for `what`, such as "a pool". Always returns -1. */
 #define fail_memory(why, what)                                                                                         \
 	(fail_set((why), "53200", "out of memory"), fail_detail((why), "Failed while allocating %s.", (what)))
 /* Sets the text at offset `at` of *why, unless why is NULL. Always returns -1. */
-int fail_add(struct fail *why, size_t at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
+int fail_set_field(struct fail *why, size_t at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* Copies *why to *told. If *why has a pgbouncer_text, this becomes told->text, and most of pgweir's own SQLSTATEs
  * become 08P01, as in PgBouncer. Errors of logins (class 28) and of PostgreSQL itself keep their SQLSTATE. */
 void fail_in_pgbouncer_words(const struct fail *why, struct fail *told);

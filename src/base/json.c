@@ -16,27 +16,27 @@ write_utc(uint64_t wall_us, const char *fmt, char *out)
 	struct tm tm = { 0 };
 
 	gmtime_r(&t, &tm);
-	return strftime(out, LINE_TIMESTAMP_LEN, fmt, &tm); /* 0 for a year of five digits */
+	return strftime(out, BASE_TIMESTAMP_LEN, fmt, &tm); /* 0 for a year of five digits */
 }
 
 void
-line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
+base_timestamp_iso(uint64_t wall_us, char out[BASE_TIMESTAMP_LEN])
 {
 	size_t n = write_utc(wall_us, "%Y-%m-%dT%H:%M:%S", out);
 
-	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%06lluZ", wall_us % US_PER_S);
+	snprintf(out + n, BASE_TIMESTAMP_LEN - n, ".%06lluZ", wall_us % US_PER_S);
 }
 
 void
-line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
+base_timestamp_text(uint64_t wall_us, char out[BASE_TIMESTAMP_LEN])
 {
 	size_t n = write_utc(wall_us, "%Y-%m-%d %H:%M:%S", out);
 
-	snprintf(out + n, LINE_TIMESTAMP_LEN - n, ".%03llu UTC", wall_us % US_PER_S / US_PER_MS);
+	snprintf(out + n, BASE_TIMESTAMP_LEN - n, ".%03llu UTC", wall_us % US_PER_S / US_PER_MS);
 }
 
 static void
-line_put(struct line *l, const char *bytes, size_t len)
+line_put(struct json_line *l, const char *bytes, size_t len)
 {
 	if (l->is_too_long || len > l->cap - TAIL_LEN - l->len) {
 		l->is_too_long = true;
@@ -47,14 +47,14 @@ line_put(struct line *l, const char *bytes, size_t len)
 }
 
 static void
-put_str(struct line *l, const char *text)
+put_str(struct json_line *l, const char *text)
 {
 	line_put(l, text, strlen(text));
 }
 
 /* Begins a field. Returns the field's position, for end_field(). Keys are our own and need no escaping. */
 static size_t
-begin_field(struct line *l, const char *key)
+begin_field(struct json_line *l, const char *key)
 {
 	size_t mark = l->len;
 
@@ -66,22 +66,22 @@ begin_field(struct line *l, const char *key)
 }
 
 static void
-end_field(struct line *l, size_t mark)
+end_field(struct json_line *l, size_t mark)
 {
 	if (l->is_too_long)
 		l->len = mark;
 }
 
 void
-line_begin(struct line *l, char *out, size_t cap)
+json_line_begin(struct json_line *l, char *out, size_t cap)
 {
-	*l = (struct line){ .out = out, .cap = cap };
+	*l = (struct json_line){ .out = out, .cap = cap };
 	put_str(l, "{");
 }
 
 /* Writes a number, true, false or null. */
 static void
-line_word(struct line *l, const char *key, const char *word)
+line_word(struct json_line *l, const char *key, const char *word)
 {
 	size_t mark = begin_field(l, key);
 
@@ -90,7 +90,7 @@ line_word(struct line *l, const char *key, const char *word)
 }
 
 void
-line_bytes(struct line *l, const char *key, const char *value, size_t len)
+json_line_bytes(struct json_line *l, const char *key, const char *value, size_t len)
 {
 	size_t mark, used;
 	char one[ESCAPE_MAX];
@@ -108,22 +108,22 @@ line_bytes(struct line *l, const char *key, const char *value, size_t len)
 }
 
 void
-line_str(struct line *l, const char *key, const char *value)
+json_line_str(struct json_line *l, const char *key, const char *value)
 {
-	line_bytes(l, key, value, value != NULL ? strlen(value) : 0);
+	json_line_bytes(l, key, value, value != NULL ? strlen(value) : 0);
 }
 
 void
-line_time(struct line *l, const char *key, uint64_t wall_us)
+json_line_time(struct json_line *l, const char *key, uint64_t wall_us)
 {
-	char text[LINE_TIMESTAMP_LEN];
+	char text[BASE_TIMESTAMP_LEN];
 
-	line_timestamp_iso(wall_us, text);
-	line_str(l, key, text);
+	base_timestamp_iso(wall_us, text);
+	json_line_str(l, key, text);
 }
 
 void
-line_u64(struct line *l, const char *key, uint64_t value)
+json_line_u64(struct json_line *l, const char *key, uint64_t value)
 {
 	char text[24];
 
@@ -132,13 +132,13 @@ line_u64(struct line *l, const char *key, uint64_t value)
 }
 
 void
-line_bool(struct line *l, const char *key, bool value)
+json_line_bool(struct json_line *l, const char *key, bool value)
 {
 	line_word(l, key, value ? "true" : "false");
 }
 
 void
-line_ms(struct line *l, const char *key, uint64_t us)
+json_line_ms(struct json_line *l, const char *key, uint64_t us)
 {
 	char text[32];
 
@@ -147,16 +147,16 @@ line_ms(struct line *l, const char *key, uint64_t us)
 }
 
 void
-line_ms_short(struct line *l, const char *key, uint64_t us)
+json_line_ms_short(struct json_line *l, const char *key, uint64_t us)
 {
 	if (us % US_PER_MS == 0)
-		line_u64(l, key, us / US_PER_MS);
+		json_line_u64(l, key, us / US_PER_MS);
 	else
-		line_ms(l, key, us);
+		json_line_ms(l, key, us);
 }
 
 size_t
-line_end(struct line *l)
+json_line_end(struct json_line *l)
 {
 	memcpy(l->out + l->len, "}\n", TAIL_LEN);
 	return l->len += TAIL_LEN - 1;

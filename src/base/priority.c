@@ -33,7 +33,7 @@ priority_set_urgent(bool is_urgent)
 }
 
 void
-priority_background(void)
+priority_set_background(void)
 {
 	/* Linux keeps this value per thread, unlike POSIX. NICER_BY is relative, so systemd's Nice= still counts. */
 	id_t self = (id_t)syscall(SYS_gettid);

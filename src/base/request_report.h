@@ -48,7 +48,7 @@ struct request_report {
 };
 
 /* counters.c: returns the name of the longest phase: "wait", "server" and so on. If several phases are equally long,
- * "server" comes first, then the order of PHASES. If the longest phase is PHASE_CLIENT_WRITE and r->event is
+ * "server" comes first, then the order of PHASES. If the longest phase is PHASE_CLIENT and r->event is
  * "backend_lost", returns "backend_lost". */
 const char *request_cause(const struct request_report *r);
 

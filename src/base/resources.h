@@ -32,4 +32,4 @@ void *memory_realloc(void *p, size_t size);
  * processes that a thread creates inherit its urgency. */
 void priority_set_urgent(bool is_urgent);
 /* Gives the calling thread, whose work can wait, a smaller share of the processors, and makes it not urgent. */
-void priority_background(void);
+void priority_set_background(void);

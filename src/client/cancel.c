@@ -312,7 +312,7 @@ join(struct client_cancel *cancel, struct client *target)
 {
 	struct client_cancel **at;
 
-	if (exchange_rare(&target->x) == NULL)
+	if (exchange_get_or_create_rare(&target->x) == NULL)
 		return -1;
 	cancel->target = target;
 	cancel->answered_before = target->x.requests_done;
@@ -338,7 +338,7 @@ arrive(struct note *n, void *owner, bool is_over)
 {
 	struct client_cancel *cancel = (struct client_cancel *)n;
 	struct client_env *env = cancel->to;
-	struct client *target = is_over ? NULL : cancel_find_key(env, cancel->pid, cancel->key, cancel->key_len);
+	struct client *target = is_over ? NULL : cancel_find_client(env, cancel->pid, cancel->key, cancel->key_len);
 
 	*env->x.now_us = clock_now_us();
 	if (target == NULL)
@@ -493,13 +493,13 @@ cancel_by_pid(struct exchange *asker, uint32_t pid)
 {
 	const struct client *c = client_of(asker);
 	uint8_t key[CANCEL_SECRET_MAX];
-	size_t len = cancel_secret_of_pid(c, pid, key);
+	size_t len = cancel_copy_secret_of_pid(c, pid, key);
 	struct client_env *worker = len == 0 ? NULL : cancel_find_env(c->env, pid, key, len);
 	struct client_cancel *cancel;
 	bool is_begun = false;
 
 	if (worker == c->env)
-		is_begun = cancel_later(cancel_find_key(worker, pid, key, len), CANCELED_BY_SERVER) == 0;
+		is_begun = cancel_later(cancel_find_client(worker, pid, key, len), CANCELED_BY_SERVER) == 0;
 	else if (worker != NULL && (cancel = make_cancel(c->env, worker, CANCELED_BY_SERVER, pid, key, len)) != NULL) {
 		begin_cancel(cancel);
 		is_begun = true;

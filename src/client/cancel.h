@@ -47,14 +47,14 @@ int cancel_register(struct client *c, uint32_t pid, bool is_long);
 int cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len);
 void cancel_forget_key(struct client *c); /* does nothing if the client has no key */
 /* Copies the client's secret to out. Returns its length, CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
-size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]);
+size_t cancel_copy_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]);
 /* Returns this worker's client with this key, or NULL. len is CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
-struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
+struct client *cancel_find_client(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the env of the worker that has the client with this key, or NULL if no client has the key. */
 struct client_env *cancel_find_env(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Finds the one client, on any worker, that was sent this made-up PID and is in the asker's pool. Copies its secret to
  * out. Returns the secret's length; 0 if there is no such client, or if several clients have this PID. */
-size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
+size_t cancel_copy_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
 
 /* --- cancel_peer.c: CancelRequests for clients of other processes (the setting peers) --- */
 uint32_t cancel_peer_of(uint32_t pid); /* returns the peer_id in a PID */

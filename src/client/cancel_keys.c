@@ -118,7 +118,7 @@ take_random(struct cancel_keys *keys, uint32_t out[static 2])
 }
 
 size_t
-cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX])
+cancel_copy_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX])
 {
 	wire_set_u32(out, c->x.client_secret);
 	if (!c->has_long_key)
@@ -132,7 +132,7 @@ static bool
 has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 {
 	uint8_t own[CANCEL_SECRET_MAX];
-	bool is_same = cancel_secret(c, own) == len;
+	bool is_same = cancel_copy_secret(c, own) == len;
 
 	is_same =
 	    CRYPTO_memcmp(own, secret, is_same ? len : CANCEL_SECRET_SHORT) == 0 && is_same && c->x.client_pid == pid;
@@ -178,7 +178,7 @@ keep_if_own(struct client *c, const struct client_env *env)
 }
 
 struct client *
-cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
+cancel_find_client(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
 {
 	struct client *c;
 
@@ -202,7 +202,7 @@ cancel_find_env(const struct client_env *env, uint32_t pid, const uint8_t *secre
 }
 
 size_t
-cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX])
+cancel_copy_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX])
 {
 	struct cancel_keys *keys = asker->env->keys;
 	struct client *c;
@@ -211,7 +211,7 @@ cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[stati
 	pthread_mutex_lock(&keys->lock);
 	/* A client has its pool as long as it has its key. */
 	if (count_pid(keys, pid, &c) == 1 && pool_is_same(c->x.pool, asker->x.pool))
-		len = cancel_secret(c, out);
+		len = cancel_copy_secret(c, out);
 	pthread_mutex_unlock(&keys->lock);
 	return len;
 }

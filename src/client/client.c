@@ -382,7 +382,7 @@ on_drained(struct stream *s)
 		stream_set_reading(&c->x.srv->stream, true);
 	}
 	if (c->x.state == CL_CLOSE_AFTER_FLUSH) {
-		if (stream_queued(s) == 0)
+		if (stream_queued_len(s) == 0)
 			client_close(c, NULL);
 		return;
 	}

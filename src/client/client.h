@@ -144,7 +144,7 @@ struct client {
 			 * Set by give_long_key(), cleared by forget_secret(). */
 			bool has_long_key;
 			/* The client has come over a Unix socket. This field and those below stay valid while
-			 * `deferred` is used. Set by client_new(), cleared by login_proxy(). */
+			 * `deferred` is used. Set by client_new(), cleared by login_take_proxy_header(). */
 			bool is_unix : 1;
 			/* The client has entered the console over a Unix socket, as the system user that runs pgweir,
 			 * and so is an administrator whatever admin_users says. Set by enter_console(), never
@@ -198,7 +198,7 @@ void client_come_back(struct client *c, struct client_env *main_env);
  * asked for the close, or an error that PostgreSQL has already sent to the client. */
 void client_close_as(struct exchange *x, const struct fail *why, const struct fail *logged);
 /* Called when the client has waited in vain for a server. Counts the client for client_watch_pool(). */
-void client_timed_out(struct exchange *x, const struct fail *why);
+void client_note_timeout(struct exchange *x, const struct fail *why);
 void client_peer_text(const struct exchange *x, char *out, size_t out_cap); /* writes "10.0.0.7:51514" or "unix" */
 /* Closes the client, with a FATAL error unless why is NULL. The client's server is returned to its pool, reset or
  * closed, as its state requires. */
@@ -217,17 +217,17 @@ int client_activity(const struct client *c);
 
 /* --- log lines about a client --- */
 
-#define CLIENT_WORDS_MAX 640 /* bytes of a text by client_words() */
+#define CLIENT_WORDS_MAX 640 /* bytes of a text by client_write_words() */
 
 /* The client that a log line is about. */
 struct client_about {
 	struct log_about log; /* its texts are borrowed from the client and from this struct */
-	char peer[80], words[CLIENT_WORDS_MAX]; /* texts by client_peer_text() and client_words() */
+	char peer[80], words[CLIENT_WORDS_MAX]; /* texts by client_peer_text() and client_write_words() */
 };
 
-void client_about(const struct client *c, struct client_about *about); /* fills *about */
+void client_describe(const struct client *c, struct client_about *about); /* fills *about */
 /* Writes a text like: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
-void client_words(const struct log_about *about, char *out, size_t cap);
+void client_write_words(const struct log_about *about, char *out, size_t cap);
 #define CLIENT_USE_TEXT_MAX 240 /* bytes of a text by client_describe_use() */
 /* Writes to out how the client uses or has used srv (`use`), and the SQL without its literals, like "idle in
  * transaction: SELECT ?". Leaves the SQL out if slow_text is none. */

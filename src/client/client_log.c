@@ -18,7 +18,7 @@ put_client_name(const char *word, const char *name, char *out, size_t cap)
 }
 
 void
-client_words(const struct log_about *about, char *out, size_t cap)
+client_write_words(const struct log_about *about, char *out, size_t cap)
 {
 	snprintf(out, cap, "client %llu (%s", (unsigned long long)about->client_id, about->client);
 	put_client_name("user", about->user, out, cap);
@@ -29,7 +29,7 @@ client_words(const struct log_about *about, char *out, size_t cap)
 }
 
 void
-client_about(const struct client *c, struct client_about *about)
+client_describe(const struct client *c, struct client_about *about)
 {
 	client_peer_text(&c->x, about->peer, sizeof(about->peer));
 	about->log = (struct log_about){ .client_id = c->x.waiter.id,
@@ -37,7 +37,7 @@ client_about(const struct client *c, struct client_about *about)
 					 .user = exchange_user(&c->x),
 					 .application = exchange_application(&c->x),
 					 .database = c->x.pool != NULL ? c->x.pool->database->name : NULL };
-	client_words(&about->log, about->words, sizeof(about->words));
+	client_write_words(&about->log, about->words, sizeof(about->words));
 }
 
 void
@@ -62,7 +62,7 @@ client_log_lost(struct client_env *env)
 	if (env->lost_count > 0)
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "%s: %s; %s disconnected with such a server: %s",
 			  env->lost_why.sqlstate, env->lost_why.text,
-			  counted(env->lost_count, "client was", "clients were").text, env->lost_names);
+			  base_format_count(env->lost_count, "client was", "clients were").text, env->lost_names);
 	env->lost_count = 0;
 	env->lost_names[0] = '\0';
 }
@@ -92,7 +92,7 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 	/* A stop, a KILL and the like are intended by an operator; every other reason may need attention. */
 	enum log_level level = why != NULL && strcmp(why->sqlstate, "57P01") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
 
-	client_about(c, &about);
+	client_describe(c, &about);
 	about.log.event = why != NULL || lost != NULL ? "client_disconnect" : "client_closed";
 	about.log.duration_us = *c->env->x.now_us - c->connected_us;
 	about.log.why = why;

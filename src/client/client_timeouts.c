@@ -82,7 +82,7 @@ may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
 {
 	uint64_t since_us;
 
-	if (c->x.stream.is_reading || srv->ledger.body_left > 0 || stream_queued(&c->x.stream) > 0 ||
+	if (c->x.stream.is_reading || srv->ledger.body_left > 0 || stream_queued_len(&c->x.stream) > 0 ||
 	    !exchange_has_pending_terminate(&c->x) || !client_is_served(c, &since_us))
 		return false;
 	return is_late(now_us, since_us > srv->loan.told_us ? since_us : srv->loan.told_us, HALF_CLOSED_NOTICE_US);
@@ -259,7 +259,7 @@ probe_unread_backend(const struct client *c, struct server *srv, uint64_t now_us
 		l->silent_us = l->asked_us = now_us;
 	}
 	if (now_us - l->asked_us < (pause_us > US_PER_S ? pause_us : US_PER_S) || !exchange_is_relayed(&c->x) ||
-	    c->x.replication != 0 || !srv->is_synced || c->x.body_left > 0 || stream_queued(&srv->stream) > 0 ||
+	    c->x.replication != 0 || !srv->is_synced || c->x.body_left > 0 || stream_queued_len(&srv->stream) > 0 ||
 	    srv->role == SERVER_CONSOLE || !policy_has_waiters(c->x.pool->policy))
 		return;
 	l->asked_us = now_us;
@@ -344,7 +344,7 @@ send_wait_notice(struct client *c, uint64_t now_us)
 {
 	struct fail what, shown;
 
-	c->x.waiter.is_wait_logged = true;
+	c->x.waiter.is_notice_sent = true;
 	policy_explain_wait(c->x.pool->policy, &c->x.waiter, now_us, &what);
 	snprintf(what.sqlstate, sizeof(what.sqlstate), "01000");
 	snprintf(what.text, sizeof(what.text), "waiting for a server connection for %llu s",
@@ -362,7 +362,7 @@ check_relayed(struct client *c, uint64_t now_us)
 	struct fail why;
 	enum late late;
 
-	if (c->x.state == CL_IN_LINE && !c->x.waiter.is_wait_logged &&
+	if (c->x.state == CL_IN_LINE && !c->x.waiter.is_notice_sent &&
 	    is_late(now_us, c->x.waiter.since_us, c->env->x.config->wait_notify_us))
 		send_wait_notice(c, now_us);
 	if (c->x.state == CL_IN_LINE && query_timeout_ends_wait(&c->x, &why)) {
@@ -414,11 +414,11 @@ clients_renew_query_budget(struct client_env *env)
 	struct exchange_env *x = &env->x;
 	uint32_t workers = 0; /* all workers together have one budget */
 
-	x->queries_left = 0;
+	x->queries_before_sampling = 0;
 	if (x->config->slow_query_stats == QUERY_STATS_SAMPLED) {
 		while (env->client_envs[workers] != NULL)
 			workers++;
-		x->queries_left = QUERIES_A_TICK / workers;
+		x->queries_before_sampling = QUERIES_A_TICK / workers;
 	}
 	x->queries_one_in = x->config->slow_query_stats == QUERY_STATS_ON	 ? 1
 			    : x->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_ONE_IN

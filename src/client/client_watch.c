@@ -57,7 +57,7 @@ write_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 
 	out[0] = '\0';
 	for (unsigned i = 0; i < HOLDERS_LOGGED && srv != NULL && len < cap; i++, srv = find_next_longest(pool, srv)) {
-		client_about(srv->borrower, &about);
+		client_describe(srv->borrower, &about);
 		client_describe_use(srv->borrower, srv, pool_use_of(srv, &since_us), does);
 		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s", i == 0 ? "" : "; for ",
 					duration_format(now_us - srv->loan.lent_us).text, about.words, does);
@@ -66,7 +66,7 @@ write_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 
 /* Counts the timeout, and records the present uses of servers, which may have ended when the line is logged. */
 void
-client_timed_out(struct exchange *x, const struct fail *why)
+client_note_timeout(struct exchange *x, const struct fail *why)
 {
 	struct pool *pool = x->pool;
 	struct timeouts *t = pool->timeouts != NULL ? pool->timeouts : calloc(1, sizeof(*t));
@@ -83,7 +83,7 @@ client_timed_out(struct exchange *x, const struct fail *why)
 		return; /* if many clients time out at once, the first of these calls has recorded the uses */
 	t->last_us = now_us;
 	t->last_wall_us = clock_wall_us();
-	t->in_use = policy_busy(pool->policy);
+	t->in_use = policy_count_busy(pool->policy);
 	t->limit = pool->settings.pool_size + pool->settings.max_overflow;
 	memset(t->uses, 0, sizeof(t->uses));
 	TAILQ_FOREACH(srv, &pool->servers, all)
@@ -98,13 +98,13 @@ client_timed_out(struct exchange *x, const struct fail *why)
 static void
 write_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char *out, size_t cap)
 {
-	char time[LINE_TIMESTAMP_LEN];
+	char time[BASE_TIMESTAMP_LEN];
 
 	if (waiting > 0 || now_us - t->last_us < US_PER_S) {
 		snprintf(out, cap, "is exhausted");
 		return;
 	}
-	line_timestamp_text(t->last_wall_us, time);
+	base_timestamp_text(t->last_wall_us, time);
 	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
 }
 
@@ -169,7 +169,7 @@ watch_since(const struct client *c, const char *event, const char *word, uint64_
 
 	if (limit_us == 0 || since_us == 0 || now_us < since_us + limit_us || c->env->watched_us >= since_us + limit_us)
 		return;
-	client_about(c, &about);
+	client_describe(c, &about);
 	about.log.event = event;
 	about.log.duration_us = now_us - since_us;
 	if (srv != NULL) {

@@ -125,8 +125,8 @@ bool
 clients_are_flushed(struct client_env *const *client_envs)
 {
 	for (const struct client *c = clients_walk(client_envs, NULL); c != NULL; c = clients_walk(client_envs, c))
-		if (exchange_is_relayed(&c->x) &&
-		    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
+		if (exchange_is_relayed(&c->x) && (stream_queued_len(&c->x.stream) > 0 ||
+						   (c->x.srv != NULL && stream_queued_len(&c->x.srv->stream) > 0)))
 			return false;
 	return true;
 }

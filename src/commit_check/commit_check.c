@@ -56,7 +56,7 @@ put_named_question(struct exchange *x, struct buf *b, enum question which)
 
 	statement_special_name(x->env->statements, STATEMENT_PLACEHOLDER, name);
 	message_close_statement(b, name);
-	message_run(b, name, name, which == ASK_CLUSTER ? cluster_ask : fate_ask_mark, NULL, 0);
+	message_run(b, name, name, which == ASK_CLUSTER ? cluster_question : fate_mark_question, NULL, 0);
 	message_close_statement(b, name);
 	message_sync(b);
 	for (size_t i = 0; i < sizeof(kinds); i++)
@@ -76,7 +76,7 @@ ask_ahead(struct exchange *x, enum question which)
 	if (srv->is_synced && (x->is_session || srv->loan.must_keep_unnamed)) {
 		put_named_question(x, &b, which);
 	} else {
-		message_query(&b, which == ASK_CLUSTER ? cluster_ask : fate_ask_mark);
+		message_query(&b, which == ASK_CLUSTER ? cluster_question : fate_mark_question);
 		srv->unnamed_owner = 0;
 		ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request);
 	}
@@ -189,7 +189,7 @@ checked_kind(const struct exchange *x, const struct request *m)
 	size_t len;
 
 	if (commit_of(x)->is_on && request_has(m, 0, SCAN_HINT_ENDS) && (sql = request_sql(m, &len)) != NULL)
-		kind = known_only(&k, 0, sql, len);
+		kind = known_single_statement(&k, 0, sql, len);
 	return kind == KNOWN_COMMIT || kind == KNOWN_COMMIT_CHAIN ? kind : KNOWN_NOT;
 }
 
@@ -221,10 +221,10 @@ static bool
 query_is_read_only(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
-	struct scanned_sql *kept = scan_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+	struct scanned_sql *kept = scan_text_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
 
-	return database_code_is_repeatable(x->pool->code, *x->env->now_us, kept == NULL ? NULL : &kept->risk, sql, len,
-					   NULL, 0);
+	return database_code_is_sql_repeatable(x->pool->code, *x->env->now_us, kept == NULL ? NULL : &kept->risk, sql,
+					       len, NULL, 0);
 }
 
 /* Returns false if the SQL of m may have an effect that the transaction's number does not show, for example by a view's
@@ -240,7 +240,7 @@ has_no_hidden_effect(const struct exchange *x, const struct request *m)
 	if (v == NULL || sql == NULL)
 		return false;
 	if (is_begin(v) || (v->hints & SCAN_HINT_ENDS) != 0)
-		return known_only(&k, 0, sql, len) != KNOWN_NOT;
+		return known_single_statement(&k, 0, sql, len) != KNOWN_NOT;
 	return m->statement != NULL ? state_is_read_only(x, m->statement) : query_is_read_only(x, sql, len);
 }
 

@@ -288,7 +288,8 @@ bool
 commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_session_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
-	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_session_lost);
+	struct commit_doubt *d =
+	    exchange_get_or_create_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_session_lost);
 
 	exchange_set_block(x,
 			   c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_ORDINARY);

@@ -39,9 +39,9 @@ ask(struct fate_asker *a, struct fate_question *q)
 	struct buf sql = { 0 };
 
 	if (q->ask_count >= ASKS_BEFORE_TERMINATING && q->ask_count % 2 == 1)
-		fate_ask_end(&sql, q->mark.xid, q->pid);
+		fate_put_end(&sql, q->mark.xid, q->pid);
 	else
-		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
+		fate_put_status_question(&sql, q->mark.xid, q->cluster.timeline);
 	assert(a->asked == NULL);
 	a->asked = q;
 	a->fate = FATE_AGAIN;
@@ -132,7 +132,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	struct cluster_lives lives;
 
 	if (q == NULL || !is_whole || !fate_read_answer(body, len, &answer))
-		return; /* fate_ask_end() has no answer of that form */
+		return; /* fate_put_end() has no answer of that form */
 	pool_set_exchange_lives(a->pool->set, &answer.cluster, &lives);
 	a->fate = fate_judge(&q->cluster, &q->mark, &answer, &lives, &q->reason);
 	a->is_standby = answer.cluster.is_standby;

@@ -23,7 +23,7 @@ config_new(const char *path)
 	config->origins->file = xstrdup(path);
 	assert(config_scope_key(CONFIG_SCOPE_MAX) == NULL);
 	/* A failure would mean that a row refuses its own default, which is a bug. */
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++)
 		if (key_store(key, key_base(key, config), key->default_value, "/", &why) < 0)
 			abort();
 	return config;
@@ -50,7 +50,8 @@ free_scopes(struct config_scope *scopes, size_t count)
 }
 
 int
-config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why)
+config_apply_command_line(struct config *config, const char *section, const char *name, const char *value,
+			  struct fail *why)
 {
 	const struct config_key *key = config_key_find(section, name);
 
@@ -94,7 +95,7 @@ config_unref(struct config *config)
 			free(origins->pendings[i]);
 		}
 		free(origins);
-		for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		for (size_t i = 0; (key = config_key_at(i)) != NULL; i++)
 			key_free(key, key_base(key, config));
 		secret_free(config->single_password);
 		free(config->single_user);
@@ -189,7 +190,7 @@ config_apply_scope(const struct config_scope *scope, struct scope_settings *sett
 	const struct config_key *key;
 	uint64_t left = scope != NULL ? scope->set : 0;
 
-	for (size_t row = 0; left != 0 && (key = config_key(row)) != NULL; row++) {
+	for (size_t row = 0; left != 0 && (key = config_key_at(row)) != NULL; row++) {
 		if (key->scope_name == NULL)
 			continue;
 		if (left & 1)

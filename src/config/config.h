@@ -239,7 +239,8 @@ struct config_override {
 };
 /* Sets a setting, which must exist, to its value on the command line, in a config that no other code uses yet. A reload
  * reads only the file, and so drops the value. Returns 0, or -1 with *why set. */
-int config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why);
+int config_apply_command_line(struct config *config, const char *section, const char *name, const char *value,
+			      struct fail *why);
 struct config *config_ref(struct config *config);
 /* Gives up a reference; the last one frees the config and wipes its secrets. config may be NULL. */
 void config_unref(struct config *config);

@@ -11,7 +11,7 @@ config_keep_fixed(struct config *fresh, const struct config *in_force)
 	const struct config_key *key;
 	struct fail why;
 
-	for (size_t row = 0; (key = config_key(row)) != NULL; row++) {
+	for (size_t row = 0; (key = config_key_at(row)) != NULL; row++) {
 		struct buf old_text = { 0 }, new_text = { 0 };
 		const char *old, *new;
 

@@ -133,7 +133,7 @@ config_each(const struct config *config, void (*row)(const struct config_row *ro
 	const struct walk walk = { config, row, arg };
 	const struct config_key *key;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		struct config_row plain = row_of(key, key->section, key->name);
 
 		plain.pending = origins->pendings[config_key_row(key)];

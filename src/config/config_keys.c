@@ -364,7 +364,7 @@ enum { KEY_ROWS = sizeof(keys) / sizeof(keys[0]) };
 static_assert(KEY_ROWS <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX is too small");
 
 const struct config_key *
-config_key(size_t i)
+config_key_at(size_t i)
 {
 	return i < KEY_ROWS ? &keys[i] : NULL;
 }

@@ -57,9 +57,9 @@ struct config_key {
 #define CONFIG_SCOPE_MAX 64 /* bits of config_scope.set; at least the number of rows with a scope_name */
 #define CONFIG_LISTENS_MAX 64 /* addresses to listen on */
 
-/* Returns row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
-const struct config_key *config_key(size_t i);
-size_t config_key_row(const struct config_key *key); /* returns i, for the row that config_key(i) returns */
+/* Returns row i, or NULL after the last one: for (i = 0; (key = config_key_at(i)) != NULL; i++). */
+const struct config_key *config_key_at(size_t i);
+size_t config_key_row(const struct config_key *key); /* returns i, for the row that config_key_at(i) returns */
 /* Returns the first setting in row *row or later that names a log file, and sets *row to the row after this setting; or
  * returns NULL. */
 const struct config_key *config_next_log(size_t *row);

@@ -5,7 +5,7 @@
  * SHOW CONFIG, --dump-config and warnings show the line and the text.
  *
  * A line is an unsigned: its number in the file, from 1 on, or a LINE_... constant for a value that is in no file. For
- * a pgbouncer.ini, source_line() adds the number of the file.
+ * a pgbouncer.ini, source_pack_line() adds the number of the file.
  */
 #pragma once
 
@@ -82,7 +82,7 @@ void source_set_value(struct config_source *source, size_t row, const char *valu
 void source_free(struct config_source *source); /* source may be NULL */
 unsigned source_add_file(struct config_source *source, const char *path); /* returns the file's number */
 /* Packs a file's number and a line in that file into one number, which other functions call `line`. */
-unsigned source_line(unsigned file, unsigned line_in_file);
+unsigned source_pack_line(unsigned file, unsigned line_in_file);
 /* Notes that the setting `name` is on this line; copies the name. */
 void source_add_name(struct config_source *source, unsigned line, const char *name);
 /* Returns the setting on a line, or NULL if no known setting is there. source may be NULL. */

@@ -79,7 +79,7 @@ config_print_schema(FILE *to)
 
 	buf_printf(&b, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"title\":\"pgweir.ini\","
 		       "\"type\":\"object\",\"additionalProperties\":false,\n\"properties\":{\n");
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		if (section == NULL || strcmp(section, key->section) != 0) {
 			if (section != NULL)
 				buf_printf(&b, "}},\n");

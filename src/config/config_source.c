@@ -50,7 +50,7 @@ source_add_file(struct config_source *source, const char *path)
 }
 
 unsigned
-source_line(unsigned file, unsigned line_in_file)
+source_pack_line(unsigned file, unsigned line_in_file)
 {
 	return file << LINE_BITS | (line_in_file < LINE_MASK ? line_in_file : LINE_MASK);
 }

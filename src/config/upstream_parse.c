@@ -304,11 +304,11 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 		return fail_set(why, "08001", "there are %zu hosts, at most %d are allowed", count, HOSTS_MAX);
 	if (port_count != 1 && port_count != count)
 		return fail_set(why, "08001", "there are %zu ports for %s", port_count,
-				counted(count, "host", "hosts").text);
+				base_format_count(count, "host", "hosts").text);
 	if (zones != NULL && count_elements(zones) != count)
 		return fail_set(why, "08001", "zones has %s for %s",
-				counted(count_elements(zones), "entry", "entries").text,
-				counted(count, "host", "hosts").text);
+				base_format_count(count_elements(zones), "entry", "entries").text,
+				base_format_count(count, "host", "hosts").text);
 	up->hosts = xcalloc(count, sizeof(*up->hosts));
 	for (size_t i = 0; i < count; i++) {
 		struct upstream_host *host = &up->hosts[i];

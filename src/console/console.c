@@ -198,7 +198,7 @@ static void
 pump(struct console_client *cc)
 {
 	struct fail why;
-	int result = console_wait_result(cc, &why);
+	int result = console_check_wait(cc, &why);
 	bool is_over;
 
 	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))

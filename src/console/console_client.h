@@ -83,7 +83,7 @@ bool console_turn_is_over(const struct console *k);
 /* Handles a message, or the rest of a script from cc->script_at on. Returns true if the message is done; or false if
  * the rest must wait, for cc->wait or until the client has read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
-/* Ends the wait in cc->wait; `result` is console_wait_result()'s. Returns false if the wait has failed, which ends the
+/* Ends the wait in cc->wait; `result` is console_check_wait()'s. Returns false if the wait has failed, which ends the
  * message. */
 bool console_end_wait(struct console_client *cc, int result, const struct fail *why);
 /* Sends the contents of cc->out. */
@@ -92,18 +92,18 @@ void console_flush(struct console_client *cc);
 /* --- console_run.c --- */
 /* Parses the statement at the front of text, and sets *used to its length. Returns 0, or -1 with *why set if there is
  * no such command, or if this client may not give it. */
-int console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
-		 struct fail *why);
+int console_parse_statement(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
+			    struct fail *why);
 /* Sets *out to the columns of the command's rows, and returns their number; 0 if the command has no rows. *out may
  * point to *scratch, for a column whose name is known only at run time. */
-size_t console_columns(const struct console *k, const struct command *command, struct column *scratch,
-		       const struct column **out);
+size_t console_get_columns(const struct console *k, const struct command *command, struct column *scratch,
+			   const struct column **out);
 /* Appends the command's rows as DataRow messages, and sets *count to their number. Returns 0, or -1 with *why set if
  * the rows exceed the limit of out, a worker does not answer, or the client may not give this command any more. */
-int console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
-		 struct fail *why);
+int console_put_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
+		     struct fail *why);
 enum run_result console_run(struct run *r); /* runs a command without rows */
 /* If the command needs PostgreSQL's answer about locks, asks for it. Returns true with cc->wait set if it must wait. */
 bool console_ask_locks(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait in cc->wait is over or there is none, 0 if it goes on, or -1 with *why set if it has failed. */
-int console_wait_result(const struct console_client *cc, struct fail *why);
+int console_check_wait(const struct console_client *cc, struct fail *why);

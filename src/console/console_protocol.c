@@ -47,11 +47,11 @@ show_rows(struct console_client *cc, const struct command *command, struct fail 
 	uint64_t count;
 	char tag[40];
 
-	if (console_rows(cc, command, &rows, &count, why) < 0) {
+	if (console_put_rows(cc, command, &rows, &count, why) < 0) {
 		buf_fini(&rows);
 		return RUN_FAILED;
 	}
-	column_count = console_columns(cc->console, command, &scratch, &columns);
+	column_count = console_get_columns(cc->console, command, &scratch, &columns);
 	rows_describe(&cc->out, columns, column_count);
 	/* The rows are sent without being copied to cc->out, so the contents of cc->out must be sent first. */
 	console_flush(cc);
@@ -111,7 +111,8 @@ run_script(struct console_client *cc, const char *text, size_t len)
 			cc->wait = WAIT_TURN;
 			return false;
 		}
-		if (console_read(cc, text + cc->script_at, len - cc->script_at, &used, &command, &why) == 0) {
+		if (console_parse_statement(cc, text + cc->script_at, len - cc->script_at, &used, &command, &why) ==
+		    0) {
 			if (command.row == NULL && cc->script_at + used == len)
 				break;
 			if (console_ask_locks(cc, &command))

@@ -37,8 +37,8 @@ check_permission(const struct console_client *cc, const struct command_row *row,
 }
 
 int
-console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
-	     struct fail *why)
+console_parse_statement(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
+			struct fail *why)
 {
 	if (command_parse(text, len, used, out, why) < 0)
 		return -1;
@@ -95,8 +95,8 @@ console_ask_locks(struct console_client *cc, const struct command *command)
 }
 
 size_t
-console_columns(const struct console *k, const struct command *command, struct column *scratch,
-		const struct column **out)
+console_get_columns(const struct console *k, const struct command *command, struct column *scratch,
+		    const struct column **out)
 {
 	const struct show *show;
 
@@ -130,8 +130,8 @@ fill_rows(const struct show *show, const struct show_env *env, struct rows *rows
 }
 
 int
-console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
-	     struct fail *why)
+console_put_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
+		 struct fail *why)
 {
 	const struct show *show = show_find(env_of(cc)->x.config, command->row->id);
 	struct show_env env = show_env_of(cc->console, command);
@@ -141,7 +141,7 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 	if (check_permission(cc, command->row, why) < 0)
 		return -1;
 	env_of(cc)->x.counters->console_commands++;
-	rows.column_count = console_columns(cc->console, command, &scratch, &rows.columns);
+	rows.column_count = console_get_columns(cc->console, command, &scratch, &rows.columns);
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
 		rows_add(&rows, &(struct show_text){ command->setting->value });
@@ -156,7 +156,7 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 }
 
 bool
-console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, bool is_late, struct buf *out)
+console_put_rows_json(const struct console *k, const char *sql, uint64_t rows_max, bool is_late, struct buf *out)
 {
 	struct command command;
 	struct show_env env = show_env_of(k, &command);
@@ -272,7 +272,7 @@ is_wait_over(const struct console_client *cc, const char *database)
 }
 
 int
-console_wait_result(const struct console_client *cc, struct fail *why)
+console_check_wait(const struct console_client *cc, struct fail *why)
 {
 	const char *database = cc->has_wait_database ? cc->wait_database : NULL;
 
@@ -302,7 +302,7 @@ wait_for(struct console_client *cc, enum wait_kind kind, const struct command *c
 	cc->has_wait_database = command->has_name;
 	memcpy(cc->wait_database, command->name, sizeof(cc->wait_database));
 	cc->wait_tag = command->row->tag;
-	if (console_wait_result(cc, &why) == 0)
+	if (console_check_wait(cc, &why) == 0)
 		return RUN_WAITS;
 	cc->wait = WAIT_NONE; /* because there is nothing to wait for */
 	return RUN_DONE;
@@ -378,7 +378,7 @@ run_suspend(struct run *r)
 }
 
 static enum run_result
-run_disable(struct run *r)
+run_disable_or_enable(struct run *r)
 {
 	if (check_database(r->cc, r->command, r->why) < 0 ||
 	    (r->command->row->id == COMMAND_DISABLE && r->host->check_no_takeover(r->host->w, r->why) < 0))
@@ -430,7 +430,7 @@ end_client(const struct run *r, struct client *c, const struct fail *why)
 	struct client_about admin;
 	struct fail logged;
 
-	client_about(r->cc->c, &admin);
+	client_describe(r->cc->c, &admin);
 	fail_set(&logged, why->sqlstate, "%s; %s%s%s by %s", why->text, r->command->row->phrase,
 		 r->command->has_name ? " " : "", r->command->name, admin.words);
 	fail_pgbouncer_text(&logged, "%s", why->pgbouncer_text);

@@ -146,7 +146,7 @@ leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
 	if (p->budget == NULL)
 		return;
 	if (has_place)
-		policy_places_give(&p->member, now_us);
+		policy_places_give_back(&p->member, now_us);
 	policy_places_leave(&p->member);
 	policy_budget_put(r->commons, p->budget);
 	p->budget = NULL;
@@ -179,10 +179,10 @@ static bool
 take_place(struct hosts_place *p, struct policy_worker *r, const struct pool_target *target, uint64_t now_us,
 	   struct fail *why)
 {
-	char *hosts = pool_target_hosts(target);
+	char *hosts = pool_target_hosts_key(target);
 
 	assert(p->budget == NULL);
-	p->budget = hosts == NULL ? NULL : policy_budget_get(r->commons, 'h', hosts, strlen(hosts));
+	p->budget = hosts == NULL ? NULL : policy_budget_get_or_create(r->commons, 'h', hosts, strlen(hosts));
 	free(hosts);
 	fail_memory(why, "a server connection");
 	if (p->budget == NULL)
@@ -191,7 +191,7 @@ take_place(struct hosts_place *p, struct policy_worker *r, const struct pool_tar
 	policy_places_join(p->budget, &p->member, r);
 	if (policy_places_take(&p->member, now_us))
 		return true;
-	policy_budget_say(&p->member, why);
+	policy_budget_explain(&p->member, why);
 	leave_budget(p, false, now_us);
 	return false;
 }

@@ -113,7 +113,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	up.is_of_tenant = false;
 	target = pool_target_new_own(&up, set, tls, users, db->name, config_cluster_user(&up, set),
 				     set->budget_database, &keys, &why);
-	hosts = target == NULL ? NULL : pool_target_hosts(target);
+	hosts = target == NULL ? NULL : pool_target_hosts_key(target);
 	if (hosts != NULL)
 		s = find_or_add(f, hosts);
 	if (s == NULL) {

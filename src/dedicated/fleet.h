@@ -86,7 +86,7 @@ struct fleet_stranger {
 
 /* A budget. Counts are numbers of connections; times are in microseconds. */
 struct fleet_budget {
-	const char *hosts; /* "db1:5432,db2:5432 primary": see pool_target_hosts() */
+	const char *hosts; /* "db1:5432,db2:5432 primary": see pool_target_hosts_key() */
 	const char *database; /* the first database section of the configuration file that has these hosts */
 	enum budget_mode mode;
 	enum fleet_state state;

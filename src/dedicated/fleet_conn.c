@@ -149,7 +149,7 @@ update_limit(struct fleet_conn *s)
 static struct budget_counts
 tell_pools(struct fleet_conn *s, uint32_t granted)
 {
-	struct budget_counts count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
+	struct budget_counts count = policy_budget_get_counts(s->budget, s->fleet->main_worker, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told_news;
 
 	for (size_t i = 0; i < s->b.member_count; i++)
@@ -166,7 +166,7 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 	    n->is_pressed != told->is_pressed) {
 		policy_budget_grant(s->budget, s->fleet->main_worker, granted, n, now_of(s));
 		s->told_news = s->news;
-		count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
+		count = policy_budget_get_counts(s->budget, s->fleet->main_worker, now_of(s));
 	}
 	s->b.share = n->share;
 	s->b.used = count.used;
@@ -642,8 +642,9 @@ fleet_conn_new(struct fleet *f, char *hosts)
 {
 	struct fleet_conn *s = calloc(1, sizeof(*s));
 
-	if (s == NULL || (s->budget = policy_budget_get(f->main_worker->commons, 'h', hosts, strlen(hosts))) == NULL ||
-	    (s->host_circuit = policy_circuit_get(f->main_worker->commons, hosts)) == NULL) {
+	if (s == NULL ||
+	    (s->budget = policy_budget_get_or_create(f->main_worker->commons, 'h', hosts, strlen(hosts))) == NULL ||
+	    (s->host_circuit = policy_circuit_get_or_create(f->main_worker->commons, hosts)) == NULL) {
 		if (s != NULL)
 			policy_budget_put(f->main_worker->commons, s->budget);
 		free(s);

@@ -64,7 +64,7 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 /* If the NOTIFY has failed, calls `gap` of the subscribers that wait for its answer. Their wait ends even then, because
  * the ReadyForQuery after the error proves as much as the reply to a Sync. */
 void
-notify_caught_up(struct notify_listener *listener, const struct fail *why)
+notify_on_caught_up(struct notify_listener *listener, const struct fail *why)
 {
 	struct notify_subscriber *subscriber;
 

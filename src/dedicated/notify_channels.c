@@ -238,7 +238,7 @@ notify_listener_up(struct notify_listener *listener)
 	notify_conn_send_due(listener);
 	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %s", listener->pool->database->name,
 		 listener->pool->user, listener->conn.srv->id,
-		 counted(HASH_COUNT(listener->table), "channel", "channels").text);
+		 base_format_count(HASH_COUNT(listener->table), "channel", "channels").text);
 }
 
 void
@@ -362,7 +362,7 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 		}
 		return;
 	case NC_CATCH_UP:
-		notify_caught_up(listener, why);
+		notify_on_caught_up(listener, why);
 		return;
 	case NC_UNLISTEN:
 		listener->is_unlisten_sent = false;

@@ -129,7 +129,7 @@ void notify_set_flush_due(struct notify_subscriber *subscriber, bool is_flush_du
 
 /* --- notify_catch_up.c --- */
 /* Called when NC_CATCH_UP was answered. why: the error of a NOTIFY that has failed; else NULL. */
-void notify_caught_up(struct notify_listener *listener, const struct fail *why);
+void notify_on_caught_up(struct notify_listener *listener, const struct fail *why);
 void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */
 void notify_tell_caught_up(struct notify_listener *listener); /* calls each caught_up that is due */
 void notify_give_up_catching(struct notify_listener *listener, uint64_t now_us); /* ends all if an answer is late */

@@ -104,9 +104,10 @@ add_database(struct watch *w, const struct source *s)
 	struct scram_keys none = { 0 };
 	struct fail why = { .text = "out of memory" };
 	struct pool_target *all = make_target(s, *s->db->upstream, &none, &why);
-	char *hosts = all == NULL ? NULL : pool_target_cluster(all);
+	char *hosts = all == NULL ? NULL : pool_target_cluster_key(all);
 	uint32_t count = (uint32_t)s->db->upstream->host_count;
-	struct watch_list *d = find_or_add(w, hosts == NULL ? NULL : cluster_get(w->commons, hosts, count), count);
+	struct watch_list *d =
+	    find_or_add(w, hosts == NULL ? NULL : cluster_get_or_create(w->commons, hosts, count), count);
 
 	free(hosts);
 	pool_target_unref(all);

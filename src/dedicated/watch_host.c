@@ -449,7 +449,7 @@ take_read(struct watch_host *h)
 	r.number = h->reading.number;
 	r.begun_us = h->reading.begun_us;
 	if (!is_standby(h))
-		r.position = watch_before_header(&h->met, r.position);
+		r.position = watch_exclude_header(&h->met, r.position);
 	h->reading = h->last = r;
 	note_cost(h);
 	dedicated_forget_failures(&h->conn);

@@ -28,13 +28,13 @@ const char *const watch_settings[WATCHED_SETTINGS] = { "search_path",
 						       "xmlbinary",
 						       "transform_null_equals" };
 
-/* --- Questions. Each row of the answers begins with a letter, except the row of cluster_ask. --- */
+/* --- Questions. Each row of the answers begins with a letter, except the row of cluster_question. --- */
 
 void
 watch_put_meet(struct buf *b)
 {
 	/* A standby refuses SERIALIZABLE, which may be the default. And COMMIT must not wait for standbys. */
-	buf_printf(b, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;%s;", cluster_ask);
+	buf_printf(b, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;%s;", cluster_question);
 	buf_printf(b, "SET search_path TO pg_catalog, pg_temp;"
 		      "SELECT set_config(name, CASE name WHEN 'default_transaction_isolation' THEN 'read committed' "
 		      "WHEN 'synchronous_commit' THEN 'local' ELSE '0' END, false) FROM pg_settings WHERE name IN "
@@ -236,7 +236,7 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 }
 
 uint64_t
-watch_before_header(const struct watch_answer *a, uint64_t position)
+watch_exclude_header(const struct watch_answer *a, uint64_t position)
 {
 	uint64_t begin = a->block_len == 0 ? position : position - position % a->block_len;
 	bool is_first = a->segment_len != 0 && begin % a->segment_len == 0;

@@ -68,7 +68,7 @@ void watch_put_check(struct buf *b, const struct trial *trial);
 void watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len); /* adds the contents of a DataRow to *a */
 /* Returns `position`. If the page that ends there has only a header, returns where the header begins, because standbys
  * replay only up to there. */
-uint64_t watch_before_header(const struct watch_answer *a, uint64_t position);
+uint64_t watch_exclude_header(const struct watch_answer *a, uint64_t position);
 
 /* --- watch_host.c --- */
 

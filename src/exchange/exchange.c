@@ -82,7 +82,7 @@ exchange_send(struct exchange *x, const struct buf *b)
 }
 
 struct exchange_rare *
-exchange_rare(struct exchange *x)
+exchange_get_or_create_rare(struct exchange *x)
 {
 	if (x->rare == NULL)
 		x->rare = calloc(1, sizeof(*x->rare));
@@ -92,7 +92,7 @@ exchange_rare(struct exchange *x)
 int
 exchange_set_user(struct exchange *x, const char *user)
 {
-	struct exchange_rare *rare = exchange_rare(x);
+	struct exchange_rare *rare = exchange_get_or_create_rare(x);
 
 	assert(rare == NULL || rare->user == NULL);
 	return rare == NULL || (rare->user = strdup(user)) == NULL ? -1 : 0;

@@ -157,11 +157,11 @@ struct exchange_env {
 	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */
 	uint32_t requests_begun; /* chooses the requests whose messages are timed one by one: report.c */
 	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
-	uint64_t look_threshold_us; /* shorter requests need not be looked at for the log: report_configure() */
+	uint64_t event_threshold_us; /* shorter requests need not be looked at for the log: report_configure() */
 	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_left requests,
 	 * then one in queries_one_in. If queries_one_in is 0, none is entered. queries_skipped: how many requests were
 	 * skipped since one was last entered. clients_tick() sets the first two. */
-	uint32_t queries_left, queries_one_in, queries_skipped;
+	uint32_t queries_before_sampling, queries_one_in, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_closed; /* during SHUTDOWN, new clients may only log in to the console */
 	bool is_draining; /* clients can't begin new transactions */
@@ -323,7 +323,8 @@ void exchange_unstall(struct exchange *x);
  * detail, which says how pgweir knows of the loss. */
 void exchange_fail_rolled_back(struct fail *why, const char *reason);
 
-struct exchange_rare *exchange_rare(struct exchange *x); /* allocates it if needed; NULL if there is no memory */
+struct exchange_rare *
+exchange_get_or_create_rare(struct exchange *x); /* allocates it if needed; NULL if there is no memory */
 /* Records the client's user, if that user is not pool->user. Returns 0, or -1 if there is no memory. */
 int exchange_set_user(struct exchange *x, const char *user);
 

@@ -50,7 +50,7 @@ holder_is_stuck(const struct server *srv, uint64_t before_us, uint64_t *since_us
 }
 
 void
-holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
+holder_write_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 {
 	const struct exchange *x = srv->borrower;
 	uint64_t id = x->waiter.id, since_us;
@@ -79,7 +79,7 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 }
 
 void
-holder_remedy_outside(uint32_t pid, char *out, size_t cap)
+holder_write_remedy_outside(uint32_t pid, char *out, size_t cap)
 {
 	if (pid == 0)
 		snprintf(out, cap, "end the prepared transaction that has the lock: see pg_prepared_xacts");
@@ -112,7 +112,7 @@ find_server(const struct pool_set *set, uint32_t pid, const char *address)
 }
 
 const char *
-holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_MAX])
+holder_write_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_MAX])
 {
 	const struct server *srv = NULL, *blocked = NULL, *root;
 	uint64_t since_us;
@@ -131,9 +131,9 @@ holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_
 	root = find_server(pool->set, blocked->loan.root_pid, blocked->address);
 	if (root != NULL && pool_server_is_lent(root) && !is_blocked(root) &&
 	    (pool_use_of(root, &since_us), since_us < blocked->loan.blocked_us))
-		holder_remedy(root, now_us, out, FAIL_TEXT_MAX);
+		holder_write_remedy(root, now_us, out, FAIL_TEXT_MAX);
 	else if (root == NULL && now_us - blocked->loan.blocked_us < OUTSIDE_ANSWER_US)
-		holder_remedy_outside(blocked->loan.root_pid, out, FAIL_TEXT_MAX);
+		holder_write_remedy_outside(blocked->loan.root_pid, out, FAIL_TEXT_MAX);
 	return out;
 }
 
@@ -149,7 +149,7 @@ note_longest_queue(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting
 }
 
 const char *
-holder_self_deadlock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX])
+holder_explain_self_deadlock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX])
 {
 	uint32_t held = 0, waiting = policy_queue_length(x->pool->policy) + (x->waiter.waits == WAITS_NOT);
 	const struct server *srv = NULL;

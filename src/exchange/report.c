@@ -59,10 +59,10 @@ debtor_now(const struct exchange *x, const struct server *srv)
 	bool is_cut = x->body_left > 0 && !x->is_body_dropped && !x->is_body_data;
 
 	if (stream_is_full(&x->stream))
-		return PHASE_CLIENT_WRITE;
-	if (stream_queued(&srv->stream) > 0 || ledger_is_due(&srv->ledger, is_cut))
+		return PHASE_CLIENT;
+	if (stream_queued_len(&srv->stream) > 0 || ledger_is_due(&srv->ledger, is_cut))
 		return PHASE_SERVER;
-	return PHASE_CLIENT_WRITE;
+	return PHASE_CLIENT;
 }
 
 uint64_t
@@ -73,7 +73,7 @@ report_idle_since(const struct exchange *x)
 	if (x->state != CL_READY)
 		return 0;
 	if (c != NULL && c->since_us != 0)
-		return c->debtor == PHASE_CLIENT_WRITE && !stream_is_full(&x->stream) ? c->since_us : 0;
+		return c->debtor == PHASE_CLIENT && !stream_is_full(&x->stream) ? c->since_us : 0;
 	if (!exchange_is_in_block(x))
 		return 0;
 	return c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us;
@@ -406,7 +406,7 @@ report_configure(struct exchange_env *env)
 {
 	uint64_t sampled_us = env->config->slow_sample_threshold_us;
 
-	env->look_threshold_us = sampled_us < GUC_SHORT_LIMIT_US ? sampled_us : GUC_SHORT_LIMIT_US;
+	env->event_threshold_us = sampled_us < GUC_SHORT_LIMIT_US ? sampled_us : GUC_SHORT_LIMIT_US;
 }
 
 /* Returns how many requests this request stands for in the statistics of statements; 0 if it is not counted there. */
@@ -417,8 +417,8 @@ take_weight(struct exchange_env *env, bool is_slow)
 		return 0;
 	if (is_slow)
 		return 1;
-	if (env->queries_left > 0) {
-		env->queries_left--;
+	if (env->queries_before_sampling > 0) {
+		env->queries_before_sampling--;
 		return 1;
 	}
 	if (++env->queries_skipped < env->queries_one_in)
@@ -480,7 +480,7 @@ count_answered(struct exchange *x, struct server *srv, const struct done_request
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
 	x->pool->server_us += c->us[PHASE_SERVER];
-	if (is_slow || done->canceled_by != CANCELED_BY_NOBODY || duration_us >= x->env->look_threshold_us) {
+	if (is_slow || done->canceled_by != CANCELED_BY_NOBODY || duration_us >= x->env->event_threshold_us) {
 		d->slow_queries += is_slow;
 		d->canceled[done->canceled_by]++;
 		d->requests_failed[RF_LIMIT] += done->canceled_by == CANCELED_BY_QUERY_TIMEOUT;
@@ -596,7 +596,7 @@ take_phases(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 		memcpy(phase_us, c->us, sizeof(c->us));
 		memset(c->us, 0, sizeof(c->us));
 	} else
-		phase_us[PHASE_CLIENT_WRITE] =
+		phase_us[PHASE_CLIENT] =
 		    elapsed_us(*x->env->now_us, c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us);
 }
 

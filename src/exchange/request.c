@@ -25,7 +25,7 @@ request_known(const struct exchange *x, struct request *m)
 }
 
 const struct known_statement *
-request_only(const struct exchange *x, struct request *m)
+request_single_known(const struct exchange *x, struct request *m)
 {
 	static const struct known_statement none;
 	const struct known_text *text = request_known(x, m);

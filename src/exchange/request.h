@@ -76,7 +76,7 @@ const char *request_sql(const struct request *m, size_t *len);
  */
 const struct known_text *request_known(const struct exchange *x, struct request *m);
 /* Returns the statement in the SQL of m, or a KNOWN_NOT if the SQL has several. Valid like request_known()'s. */
-const struct known_statement *request_only(const struct exchange *x, struct request *m);
+const struct known_statement *request_single_known(const struct exchange *x, struct request *m);
 /*
  * For features that send a message of pgweir's ahead of m. The feature calls request_must_wait() first. If that returns
  * true, the feature sends nothing yet, and returns STEP_HOLD. Otherwise it sends its message, and returns the result of

@@ -155,7 +155,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
 
-	timer_keep_event(h->every_second, HTTP_EVERY_US);
+	timer_rearm_event(h->every_second, HTTP_EVERY_US);
 	if (clock_now_us() + HTTP_EVERY_US / 2 >= h->pages.due_us)
 		ask_loop(h, 0);
 }
@@ -224,7 +224,7 @@ http_take_wanted_tables(struct http *h)
 }
 
 const struct http_page *
-http_table(const struct http *h, unsigned number)
+http_page_of_table(const struct http *h, unsigned number)
 {
 	return h->pages.served[number].page;
 }

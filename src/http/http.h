@@ -52,7 +52,7 @@ void http_use_tls(struct http *h, struct tls_context *tls);
 void http_set_path_removal(struct http *h, bool is_own);
 /* Returns the set of tables that the thread wants, and empties it. */
 unsigned http_take_wanted_tables(struct http *h);
-const struct http_page *http_table(const struct http *h, unsigned number); /* returns the page of this table */
+const struct http_page *http_page_of_table(const struct http *h, unsigned number); /* returns the page of this table */
 /* Hands over the contents of a table, a JSON array. Takes the bytes of *json, which is empty afterwards. */
 void http_deliver_table(struct http *h, unsigned number, struct buf *json);
 /* Hands over a snapshot, which the thread then owns; NULL if there was no memory for a snapshot. */

@@ -83,7 +83,7 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 		return HTTP_PROVED;
 	}
 	g->none_before_us = now_us + (clock_now_us() - begin_us) * COST_FACTOR;
-	e = admission_table_get(g->addresses, key, key_len, now_us);
+	e = admission_table_find_or_add(g->addresses, key, key_len, now_us);
 	if (e != NULL)
 		admission_entry_count_failure(e, DELAY_US, DELAY_MAX_US, now_us);
 	return HTTP_UNPROVED;

@@ -27,7 +27,7 @@ listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 	struct client_listen *l = x->listen;
 
 	if (why != NULL)
-		subscription_refuse(sub, why);
+		subscription_set_refused(sub, why);
 	else if (sub->listener_state == LISTENER_ASKED)
 		sub->listener_state = LISTENER_LISTENS;
 	if (x->reading == EXCHANGE_IN_TRANSFER) {
@@ -35,7 +35,7 @@ listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 		return;
 	}
 	if (why != NULL && sub->is_active)
-		subscription_lost(x, sub);
+		subscription_close_client(x, sub);
 	if (!x->is_closing && x->state == CL_AWAITING_LISTENER && l->awaited == sub)
 		listen_resume(x);
 }
@@ -50,7 +50,7 @@ listen_cancel(struct exchange *x)
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
 	notify_leave(&l->awaited->at_listener);
-	subscription_refuse(l->awaited, &why);
+	subscription_set_refused(l->awaited, &why);
 	listen_resume(x);
 }
 
@@ -87,9 +87,9 @@ handle_unlisten_tag(struct exchange *x)
 	is_listen = e->kind == KNOWN_LISTEN;
 	sub = e->kind == KNOWN_LISTEN ? e->sub : subscription_find(l, e->name);
 	if (e->kind == KNOWN_UNLISTEN_ALL)
-		listen_unlisten_all(l);
+		listen_note_unlisten_all(l);
 	else if (sub != NULL)
-		subscription_change(l, sub, (enum known_kind)e->kind);
+		subscription_note_change(l, sub, (enum known_kind)e->kind);
 	listen_end_effect(l, e);
 	if (!is_listen)
 		return false;
@@ -135,7 +135,7 @@ listen_complete(struct exchange *x, struct tag tag)
 		listen_roll_back(l);
 		break;
 	case TAG_DISCARD_ALL:
-		listen_unlisten_all(l);
+		listen_note_unlisten_all(l);
 		break;
 	default:
 		break;

@@ -41,7 +41,7 @@ struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNL
 enum listen_gate { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
 /* Called before a Query, Parse or Execute is handled, with a server or without. After LISTEN_WAIT, the caller keeps the
  * message, and handles it again once the listener has answered. */
-enum listen_gate listen_gate(struct exchange *x, struct request *m);
+enum listen_gate listen_gate_message(struct exchange *x, struct request *m);
 /* Called before a Query, Parse or Bind is sent if a client of the pool listens, because the SQL may notify it. */
 enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m);
 /* --- rows of relay/features.c; see features_request(). They return STEP_FORWARD, STEP_HOLD or STEP_FAILED. --- */
@@ -65,7 +65,7 @@ bool listen_error(struct exchange *x, const struct error_fields *e);
 /* Called when a request has ended. Returns true if its ReadyForQuery is withheld, and will be sent later. */
 bool listen_request_done(struct exchange *x);
 /* Called before an error is sent. Sends the ReadyForQuery that was withheld, if there is one. */
-void listen_ready_now(struct exchange *x);
+void listen_send_withheld_ready(struct exchange *x);
 /* Takes a notification from the client's server. Returns true if the caller must not pass it on to the client. */
 bool listen_notification(struct exchange *x, const uint8_t *message, size_t len);
 

@@ -101,7 +101,7 @@ extern const struct notify_subscriber_ops listen_subscriber_ops;
 /* Moves messages that may be sent now from `uncommitted` to `queue`, and drops messages that no subscription wants. */
 void listen_settle_uncommitted(struct client_listen *l);
 /* Drops the channel's notifications from `queue` and `uncommitted`. */
-void listen_drop_channel(struct client_listen *l, const char *channel);
+void listen_drop_notifications(struct client_listen *l, const char *channel);
 void listen_queue_fini(struct client_listen *l);
 /* Called before ReadyForQuery is sent. Returns true if it is withheld until the listener has caught up. */
 bool listen_withhold_ready(struct exchange *x);
@@ -109,7 +109,7 @@ bool listen_withhold_ready(struct exchange *x);
 /* listen/sender_pid.c */
 /* Called when the listener has caught up. Returns true if x has waited only so that notifications get the sender's PID;
  * then the caller has nothing more to do. */
-bool listen_pid_caught_up(struct exchange *x);
+bool listen_pid_on_caught_up(struct exchange *x);
 
 /* listen/subscriptions.c */
 /* Returns x->listen, which the first call makes; NULL if there is no memory. */
@@ -118,16 +118,16 @@ void listen_detach_idle(struct client_listen *l); /* leaves the listener if the 
 struct subscription *subscription_find(const struct client_listen *l, const char *name); /* returns NULL if none */
 /* Returns the subscription to a channel. If there is none, makes one, and asks the listener to listen. Returns NULL if
  * there is no memory, or if the name is too long. */
-struct subscription *subscription_want(struct exchange *x, const char *name);
+struct subscription *subscription_get_or_create(struct exchange *x, const char *name);
 void subscription_unref(struct subscription *sub); /* drops one of sub->refs */
 /* Notes that the listener can't listen to the channel, for the reason *why. */
-void subscription_refuse(struct subscription *sub, const struct fail *why);
+void subscription_set_refused(struct subscription *sub, const struct fail *why);
 /* Notes that the transaction has run `kind`, KNOWN_LISTEN or KNOWN_UNLISTEN, for this channel. */
-void subscription_change(struct client_listen *l, struct subscription *sub, enum known_kind kind);
-void listen_unlisten_all(struct client_listen *l); /* notes that the transaction has run UNLISTEN * */
+void subscription_note_change(struct client_listen *l, struct subscription *sub, enum known_kind kind);
+void listen_note_unlisten_all(struct client_listen *l); /* notes that the transaction has run UNLISTEN * */
 void subscription_set_active(struct client_listen *l, struct subscription *sub, bool is_active);
 /* Called when the listener can no longer listen to the channel. Closes the client. */
-void subscription_lost(struct exchange *x, const struct subscription *sub);
+void subscription_close_client(struct exchange *x, const struct subscription *sub);
 MAY_CLOSE bool listen_commit(struct exchange *x); /* called when the transaction has committed */
 void listen_roll_back(struct client_listen *l); /* called when the transaction was rolled back */
 void listen_roll_back_to_savepoint(struct client_listen *l); /* called after ROLLBACK TO */
@@ -138,7 +138,7 @@ void listen_sweep(struct client_listen *l); /* frees subscriptions that are no l
 /* Returns true if a savepoint may be open in x's transaction. */
 bool listen_is_in_savepoint(const struct exchange *x);
 /* Returns true if x's LISTEN and UNLISTEN are sent unchanged, or if the server ignores x's messages, as in a COPY. */
-bool listen_is_unchanged(const struct exchange *x);
+bool listen_passes_unchanged(const struct exchange *x);
 void listen_end_effect(struct client_listen *l, struct listen_effect *e); /* removes and frees an effect */
 void listen_drop_portals(struct client_listen *l); /* forgets all portals */
 

@@ -37,7 +37,7 @@ listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg
 int
 listen_subscribe(struct exchange *x, const char *channel)
 {
-	struct subscription *sub = subscription_want(x, channel);
+	struct subscription *sub = subscription_get_or_create(x, channel);
 
 	if (sub == NULL)
 		return -1;

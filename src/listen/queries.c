@@ -23,7 +23,7 @@
 
 /* Unless the intake is INTAKE_ALL, the server ignores a message or takes it for COPY data, so no LISTEN is run. */
 bool
-listen_is_unchanged(const struct exchange *x)
+listen_passes_unchanged(const struct exchange *x)
 {
 	return !exchange_is_relayed(x) || !exchange_is_followed(x) ||
 	       (x->srv != NULL && x->srv->ledger.intake != INTAKE_ALL);
@@ -93,7 +93,7 @@ kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 
 	if (st == NULL || (!may_be_listen(m) && !may_have_effects(x, m)))
 		return KNOWN_NOT;
-	k = request_only(x, m);
+	k = request_single_known(x, m);
 	*name = k->name;
 	if (k->kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
 		return KNOWN_LISTEN;
@@ -103,7 +103,7 @@ kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 static enum listen_gate
 await_channel(struct exchange *x, const char *channel)
 {
-	struct subscription *sub = subscription_want(x, channel);
+	struct subscription *sub = subscription_get_or_create(x, channel);
 
 	if (sub == NULL)
 		return LISTEN_FAILED;
@@ -168,13 +168,13 @@ begin_catch_up_if_due(struct exchange *x, const struct request *m)
 }
 
 enum listen_gate
-listen_gate(struct exchange *x, struct request *m)
+listen_gate_message(struct exchange *x, struct request *m)
 {
 	const struct listen_portal *p;
 	struct known_reader r;
 	unsigned count;
 
-	if (listen_is_unchanged(x) || (m->type != 'E' && m->total > LISTEN_SQL_MAX) ||
+	if (listen_passes_unchanged(x) || (m->type != 'E' && m->total > LISTEN_SQL_MAX) ||
 	    (m->type == 'P' && x->srv != NULL))
 		return LISTEN_GO;
 	if (m->type == 'E' &&
@@ -204,7 +204,7 @@ queue_effect(struct exchange *x, enum known_kind kind, const char name[static KN
 	e->kind = (uint8_t)kind;
 	memcpy(e->name, name, sizeof(e->name));
 	if (kind == KNOWN_LISTEN) {
-		e->sub = subscription_want(x, name);
+		e->sub = subscription_get_or_create(x, name);
 		if (e->sub == NULL) {
 			free(e);
 			return NULL;
@@ -234,7 +234,7 @@ queue_effects(struct exchange *x, const struct request *m)
 	struct known_reader r;
 	struct known_statement k;
 
-	if (!may_have_effects(x, m) || listen_is_unchanged(x))
+	if (!may_have_effects(x, m) || listen_passes_unchanged(x))
 		return STEP_FORWARD;
 	for (known_begin(&r, gucs_scan_options(x->gucs), m->sql, m->sql_len); known_next_statement(&r, &k);)
 		if (effect_kind_of(&k) != KNOWN_NOT && queue_effect(x, effect_kind_of(&k), k.name) == NULL)
@@ -273,7 +273,7 @@ enum feature_step
 listen_query(struct exchange *x, struct request *m)
 {
 	struct known_reader reader;
-	unsigned count = listen_is_unchanged(x) ? 0 : read_listens(x, m, &reader);
+	unsigned count = listen_passes_unchanged(x) ? 0 : read_listens(x, m, &reader);
 	struct buf sql = { 0 };
 	int r;
 
@@ -300,7 +300,7 @@ use_replacement(struct request *m)
 		return false;
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
-	traits_of_all_options(&m->parse_traits, m->sql, m->sql_len);
+	traits_set_for_all_options(&m->parse_traits, m->sql, m->sql_len);
 	traits_add_parse_hints(&m->parse_traits, m->sql, m->sql_len);
 	m->traits = &m->parse_traits;
 	m->is_taken_apart = false;
@@ -314,8 +314,8 @@ listen_parse(struct exchange *x, struct request *m)
 	struct buf rest = { 0 };
 	enum feature_step step = STEP_FAILED;
 
-	if (!request_begins_with(m, WORD_LISTEN) || listen_is_unchanged(x) || m->sql_len > LISTEN_SQL_MAX ||
-	    listen_is_in_savepoint(x) || request_only(x, m)->kind != KNOWN_LISTEN ||
+	if (!request_begins_with(m, WORD_LISTEN) || listen_passes_unchanged(x) || m->sql_len > LISTEN_SQL_MAX ||
+	    listen_is_in_savepoint(x) || request_single_known(x, m)->kind != KNOWN_LISTEN ||
 	    !listen_text_substitute(m->sql, m->sql_len, &rest))
 		return STEP_FORWARD;
 	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
@@ -367,7 +367,7 @@ listen_execute(struct exchange *x, struct request *m)
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
-	if (m->have < m->total || listen_is_unchanged(x) || (p = find_executed_portal(x, m)) == NULL)
+	if (m->have < m->total || listen_passes_unchanged(x) || (p = find_executed_portal(x, m)) == NULL)
 		return STEP_FORWARD;
 	if ((e = queue_effect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STEP_FAILED;
@@ -402,16 +402,16 @@ listen_before_sql(struct exchange *x, struct request *m)
 	struct buf sql = { 0 }, message = { 0 };
 
 	srv->loan.has_savepoint = srv->loan.has_savepoint || request_has(m, SCAN_SAVEPOINT, 0);
-	if (l == NULL || l->active_count == 0 || !srv->is_synced || listen_is_unchanged(x) ||
+	if (l == NULL || l->active_count == 0 || !srv->is_synced || listen_passes_unchanged(x) ||
 	    !request_has(m, 0, SCAN_HINT_CHANNELS) || (x->pins & 1u << PIN_LISTEN) ||
-	    (srv->loan.settled & SCAN_LISTEN) != 0)
+	    (srv->loan.settled_flags & SCAN_LISTEN) != 0)
 		return STEP_FORWARD;
 	if (srv->ledger.count > 0)
 		return STEP_HOLD;
 	if (srv->tx != 'I')
 		return STEP_FORWARD;
 	srv->loan.kept.state = KEPT_IMPOSSIBLE;
-	srv->loan.settled |= SCAN_LISTEN; /* so that the server is sealed when it is returned */
+	srv->loan.settled_flags |= SCAN_LISTEN; /* so that the server is sealed when it is returned */
 	for (const struct subscription *sub = l->table; sub != NULL; sub = sub->hh.next) {
 		if (!sub->is_active)
 			continue;

@@ -110,7 +110,7 @@ is_of_channel(struct client_listen *l, const uint8_t *message, size_t len, void 
 }
 
 void
-listen_drop_channel(struct client_listen *l, const char *channel)
+listen_drop_notifications(struct client_listen *l, const char *channel)
 {
 	filter(l, &l->queue, l->queue_at, is_of_channel, (void *)(uintptr_t)channel);
 	filter(l, &l->uncommitted, 0, is_of_channel, (void *)(uintptr_t)channel);
@@ -231,7 +231,7 @@ close_after_flush(struct exchange *x, const struct fail *why)
 	struct buf b = { 0 };
 
 	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_CATCHING_UP ||
-	    x->state == CL_AWAITING_LISTENER || stream_queued(&x->stream) == 0)
+	    x->state == CL_AWAITING_LISTENER || stream_queued_len(&x->stream) == 0)
 		return false;
 	l->flush_timer = event_new(x->env->base, -1, 0, on_flush_timer, x);
 	if (l->flush_timer == NULL || event_add(l->flush_timer, &tv) < 0)
@@ -320,7 +320,7 @@ send_ready(struct exchange *x)
 }
 
 void
-listen_ready_now(struct exchange *x)
+listen_send_withheld_ready(struct exchange *x)
 {
 	if (x->state == CL_READY_WITHHELD)
 		send_ready(x);
@@ -336,7 +336,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 		x->env->ops->transfer_progress(x);
 		return;
 	}
-	if (listen_pid_caught_up(x))
+	if (listen_pid_on_caught_up(x))
 		return;
 	if (x->state == CL_AWAITING_LISTENER) {
 		/* The client's message waits because it may commit a LISTEN; see begin_catch_up_if_due(). */

@@ -25,7 +25,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	struct client_listen *l;
 
 	/* SQL of which only a part has arrived (m->traits == NULL) may notify, too. */
-	if (listen_is_unchanged(x) || !(m->traits == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
+	if (listen_passes_unchanged(x) || !(m->traits == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
 		return LISTEN_GO;
 	if ((l = listen_get_or_create(x)) == NULL)
 		return LISTEN_FAILED;
@@ -74,7 +74,7 @@ listen_hold_server(struct exchange *x)
 }
 
 bool
-listen_pid_caught_up(struct exchange *x)
+listen_pid_on_caught_up(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 

@@ -56,7 +56,7 @@ set_unsettled(struct client_listen *l, struct subscription *sub, bool is_unsettl
 }
 
 void
-subscription_refuse(struct subscription *sub, const struct fail *why)
+subscription_set_refused(struct subscription *sub, const struct fail *why)
 {
 	sub->listener_state = LISTENER_REFUSED;
 	if (sub->why != NULL || (sub->why = malloc(sizeof(*sub->why))) != NULL)
@@ -73,7 +73,7 @@ join_listener(struct exchange *x, struct subscription *sub)
 	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX) {
 		fail_set(&why, "54000", "a client may listen to at most %d channels through pgweir",
 			 LISTEN_CHANNELS_MAX);
-		subscription_refuse(sub, &why);
+		subscription_set_refused(sub, &why);
 		return 0;
 	}
 	if (l->subscriber.listener == NULL &&
@@ -99,7 +99,7 @@ subscription_free(struct subscription *sub)
 }
 
 struct subscription *
-subscription_want(struct exchange *x, const char *name)
+subscription_get_or_create(struct exchange *x, const char *name)
 {
 	struct client_listen *l = listen_get_or_create(x);
 	struct subscription *sub;
@@ -163,7 +163,7 @@ subscription_unref(struct subscription *sub)
 }
 
 void
-subscription_change(struct client_listen *l, struct subscription *sub, enum known_kind kind)
+subscription_note_change(struct client_listen *l, struct subscription *sub, enum known_kind kind)
 {
 	sub->pending_change = (uint8_t)kind;
 	if (kind == KNOWN_LISTEN || !listen_is_in_savepoint(l->x))
@@ -174,16 +174,16 @@ subscription_change(struct client_listen *l, struct subscription *sub, enum know
 }
 
 void
-listen_unlisten_all(struct client_listen *l)
+listen_note_unlisten_all(struct client_listen *l)
 {
 	for (struct subscription *sub = l->table; sub != NULL; sub = sub->hh.next)
 		if (sub->is_active || sub->pending_change != KNOWN_NOT)
-			subscription_change(l, sub, KNOWN_UNLISTEN);
+			subscription_note_change(l, sub, KNOWN_UNLISTEN);
 }
 
 /* Closes the client, because its notifications are lost, and there is no other way to report that. */
 void
-subscription_lost(struct exchange *x, const struct subscription *sub)
+subscription_close_client(struct exchange *x, const struct subscription *sub)
 {
 	struct fail why;
 
@@ -203,7 +203,7 @@ subscription_set_active(struct client_listen *l, struct subscription *sub, bool 
 	sub->is_active = is_active;
 	l->is_recheck_due = true;
 	if (!is_active)
-		listen_drop_channel(l, sub->name);
+		listen_drop_notifications(l, sub->name);
 }
 
 bool
@@ -228,7 +228,7 @@ listen_commit(struct exchange *x)
 	}
 	listen_settle_uncommitted(l);
 	if (refused != NULL)
-		subscription_lost(x, refused);
+		subscription_close_client(x, refused);
 	return refused == NULL;
 }
 

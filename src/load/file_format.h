@@ -20,7 +20,7 @@ struct file_format {
 	const char *program; /* "PgBouncer" */
 	const char *no_database; /* the error message for a file that has no database */
 	const struct problem_words *words; /* translates names in messages */
-	bool (*is)(const char *text, size_t len); /* returns true if text is in this format */
+	bool (*recognizes)(const char *text, size_t len); /* returns true if text is in this format */
 	/* Reads the file, and passes pgweir's settings to `calls`, section by section. The overrides replace values of
 	 * the file. Errors go to sink. sink->source must not be NULL; this function fills *sink->source, so that errors
 	 * name lines of the other program's files. */
@@ -58,9 +58,9 @@ extern const struct file_format *const file_formats[]; /* in modules/modules.c; 
 
 /* In load.c. Returns pgweir's setting into which another program's setting `name` is translated, and sets *format to
  * the format that has the name. If no format has the name, returns NULL and sets *format to NULL. */
-const struct config_key *load_foreign_key(const char *name, const struct file_format **format);
+const struct config_key *load_find_foreign(const char *name, const struct file_format **format);
 /* In load_set.c. Returns true if `name` is a name of the setting, with or without its section ("pool.pool_size",
  * "pool_size"), or its name in a database's section. */
 bool load_key_has_name(const struct config_key *key, const char *name);
 /* In load_set.c. Sets *why to say that the setting can't be changed without a restart. Always returns -1. */
-int load_refuse_fixed(const char *name, struct fail *why);
+int load_fail_fixed(const char *name, struct fail *why);

@@ -115,7 +115,7 @@ on_section(void *arg, unsigned line, const char *head)
 			begin_scope(l, line, place, name);
 			return;
 		}
-	while ((key = config_key(row)) != NULL && strcmp(key->section, head) != 0)
+	while ((key = config_key_at(row)) != NULL && strcmp(key->section, head) != 0)
 		row++;
 	l->place = key != NULL ? IN_SECTION : IN_UNKNOWN;
 	if (key == NULL) {
@@ -385,7 +385,7 @@ folder_of(const char *path)
 }
 
 const struct config_key *
-load_foreign_key(const char *name, const struct file_format **format)
+load_find_foreign(const char *name, const struct file_format **format)
 {
 	const struct config_key *key = NULL;
 
@@ -399,7 +399,7 @@ static void
 override_one(struct loader *l, const struct config_override *o)
 {
 	const struct file_format *format;
-	const struct config_key *ours = load_foreign_key(o->name, &format);
+	const struct config_key *ours = load_find_foreign(o->name, &format);
 	const char *dot = strchr(o->name, '.');
 	char *section = xstrndup(o->name, dot != NULL ? (size_t)(dot - o->name) : 0);
 	const struct config_key *key = dot != NULL ? config_key_find(section, dot + 1) : ours;
@@ -429,7 +429,7 @@ read_environment(struct loader *l)
 	char name[ENVIRONMENT_NAME_MAX];
 
 	l->place = IN_SECTION;
-	for (size_t row = 0; (key = config_key(row)) != NULL; row++) {
+	for (size_t row = 0; (key = config_key_at(row)) != NULL; row++) {
 		snprintf(name, sizeof(name), "PGWEIR_%s_%s", key->section, key->name);
 		for (char *at = name; *at != '\0'; at++)
 			*at = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
@@ -457,7 +457,7 @@ load_text(const char *text, size_t len, const char *path, const struct config_ov
 	l->config = config_new(path);
 	l->folder = folder_of(path);
 	for (size_t i = 0; file_formats[i] != NULL && l->format == NULL; i++)
-		if (file_formats[i]->is(text, len))
+		if (file_formats[i]->recognizes(text, len))
 			l->format = file_formats[i];
 	if (l->format != NULL)
 		sink.source = l->config->origins->source = source_new(l->format->words);

@@ -69,10 +69,10 @@ bool
 load_print_key(const char *name, FILE *to)
 {
 	const struct file_format *format;
-	const struct config_key *key, *ours = load_foreign_key(name, &format);
+	const struct config_key *key, *ours = load_find_foreign(name, &format);
 	bool is_found = false;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++)
 		if (load_key_has_name(key, name) || key == ours) {
 			struct buf text = { 0 };
 
@@ -96,7 +96,7 @@ load_print_keys(FILE *to)
 	const struct config_key *key;
 	const char *section = "";
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		const char *quote = *key->default_value != '\0' ? "`" : "";
 		struct buf row = { 0 };
 

@@ -12,7 +12,7 @@ fail_unknown(const char *name, struct fail *why)
 	struct nearest nearest = nearest_to(name);
 	const struct config_key *ours;
 
-	for (size_t i = 0; (ours = config_key(i)) != NULL; i++)
+	for (size_t i = 0; (ours = config_key_at(i)) != NULL; i++)
 		nearest_try(&nearest, ours->name, ours);
 	for (size_t i = 0; file_formats[i] != NULL; i++)
 		file_formats[i]->try_names(&nearest);
@@ -26,7 +26,7 @@ fail_unknown(const char *name, struct fail *why)
 }
 
 int
-load_refuse_fixed(const char *name, struct fail *why)
+load_fail_fixed(const char *name, struct fail *why)
 {
 	fail_set(why, "55P02", "parameter \"%.63s\" cannot be changed now", name);
 	return fail_hint(why, "It takes a restart; SHOW CONFIG shows which settings do.");
@@ -47,7 +47,7 @@ find_ours(const char *name)
 {
 	const struct config_key *key, *found = NULL;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		if (!load_key_has_name(key, name))
 			continue;
 		if (found != NULL)
@@ -61,7 +61,7 @@ static int
 take_ours(const struct config_key *key, const char *name, struct load_setting *out, struct fail *why)
 {
 	if (!key->is_reloadable || key->type == KEY_LISTENS || key->type == KEY_HTTP_LISTEN)
-		return load_refuse_fixed(name, why);
+		return load_fail_fixed(name, why);
 	snprintf(out->name, sizeof(out->name), "%s.%s", key->section, key->name);
 	out->is_of_tls = strncmp(key->section, "tls_", 4) == 0;
 	out->is_secret = key->type == KEY_SECRET;

@@ -26,7 +26,7 @@ say_renamed(const char *section, bool is_scoped_section, const char *name, char 
 {
 	const struct config_key *key;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		if (key->scope_name == NULL || strcmp(key->scope_name, key->name) == 0)
 			continue;
 		if (is_scoped_section && strcmp(key->name, name) == 0) {
@@ -57,7 +57,7 @@ is_abbreviation_here(const char *section, const char *name)
 {
 	const struct config_key *key;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++)
 		if (strcmp(key->section, section) == 0 && nearest_is_abbreviation(name, key->name))
 			return true;
 	return false;
@@ -72,7 +72,7 @@ say_joined(const char *section, const char *name, char *out, size_t out_size)
 {
 	const struct config_key *key;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		const bool is_here = strcmp(key->section, section) == 0;
 
 		if (!is_joined(name, key->section, key->name) &&
@@ -92,7 +92,7 @@ put_near(const char *section, const char *name, const struct config_key *elsewhe
 	const struct config_key *key;
 	unsigned count = 0;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		/* A single word may mean this setting if the word is short for the setting's name, or if this setting
 		 * and `elsewhere` are both paths. */
 		if (strcmp(key->section, section) != 0 || strpbrk(name, "_-") != NULL ||
@@ -117,7 +117,7 @@ say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 		snprintf(out, out_size, "\"upstream\" belongs in a [database NAME] section, not in [%s]", section);
 		return true;
 	}
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		if (strcmp(key->name, name) != 0)
 			continue;
 		if (elsewhere == NULL)
@@ -158,7 +158,7 @@ say_nearest(const char *section, bool is_scoped_section, const char *name, char 
 	const struct config_key *key;
 	int len;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		const char *known = name_here(key, section, is_scoped_section);
 
 		if (known != NULL)
@@ -231,7 +231,7 @@ suggest_section(const char *section, char *out, size_t out_size)
 		}
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(section, " \t"), section);
 	nearest = nearest_to(word);
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++)
 		nearest_try(&nearest, key->section, NULL);
 	nearest_try(&nearest, "database", " NAME");
 	nearest_try(&nearest, "tenant", " NAME");

@@ -32,7 +32,7 @@ struct log {
 	size_t recent_next[RECENT_KINDS]; /* index of the oldest line, which is overwritten next */
 	uint64_t reported_dropped; /* number of lost lines that the log has reported */
 	uint64_t failed_reports; /* how often there was no room for that report, which the writer counts as lost, too */
-	uint64_t old_dropped, old_failed; /* the numbers of log_lost_lines() for previous writers */
+	uint64_t old_dropped, old_failed; /* the numbers of log_count_lost_lines() for previous writers */
 };
 
 static const char *const level_names[] = { "ERROR", "WARNING", "INFO", "DEBUG" };
@@ -149,7 +149,7 @@ log_reconfigure(struct log *log, const struct log_settings *settings, struct fai
 }
 
 void
-log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed)
+log_count_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed)
 {
 	pthread_mutex_lock(&log->lock);
 	*dropped = log->old_dropped + dropped_now(log);
@@ -202,30 +202,30 @@ log_has_pgbouncer_format(const struct log *log)
 }
 
 static void
-put_log_word(struct line *l, const char *key, const char *value)
+put_log_word(struct json_line *l, const char *key, const char *value)
 {
 	if (value != NULL && value[0] != '\0')
-		line_str(l, key, value);
+		json_line_str(l, key, value);
 }
 
 static void
-put_number(struct line *l, const char *key, uint64_t value)
+put_number(struct json_line *l, const char *key, uint64_t value)
 {
 	if (value != 0)
-		line_u64(l, key, value);
+		json_line_u64(l, key, value);
 }
 
 static size_t
 put_json(const struct event *ev, char *out, size_t cap)
 {
 	const struct log_about *about = ev->about;
-	struct line l;
+	struct json_line l;
 
-	line_begin(&l, out, cap);
-	line_time(&l, "ts", clock_wall_us());
-	line_str(&l, "level", level_words[ev->level]);
-	line_u64(&l, "pid", (uint64_t)getpid());
-	line_str(&l, "message", ev->message);
+	json_line_begin(&l, out, cap);
+	json_line_time(&l, "ts", clock_wall_us());
+	json_line_str(&l, "level", level_words[ev->level]);
+	json_line_u64(&l, "pid", (uint64_t)getpid());
+	json_line_str(&l, "message", ev->message);
 	put_log_word(&l, "event", about->event);
 	put_log_word(&l, "database", about->database);
 	put_log_word(&l, "user", about->user);
@@ -235,19 +235,19 @@ put_json(const struct event *ev, char *out, size_t cap)
 	put_log_word(&l, "server", about->server);
 	put_number(&l, "server_id", about->server_id);
 	if (about->duration_us != 0)
-		line_ms(&l, "duration_ms", about->duration_us);
+		json_line_ms(&l, "duration_ms", about->duration_us);
 	put_log_word(&l, "reason", about->reason);
 	for (const struct log_field *f = about->more; f != NULL && f->name != NULL; f++)
 		if (f->text != NULL)
 			put_log_word(&l, f->name, f->text);
 		else
-			line_u64(&l, f->name, f->number);
+			json_line_u64(&l, f->name, f->number);
 	if (about->why != NULL) {
 		put_log_word(&l, "sqlstate", about->why->sqlstate);
 		put_log_word(&l, "detail", about->why->detail);
 		put_log_word(&l, "hint", about->why->hint);
 	}
-	return line_end(&l);
+	return json_line_end(&l);
 }
 
 /* PgBouncer's format is the text format, except that levels have other names, and no colon follows the level. */
@@ -255,12 +255,12 @@ static size_t
 make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 {
 	bool is_theirs = format == LOG_FORMAT_PGBOUNCER;
-	char ts[LINE_TIMESTAMP_LEN];
+	char ts[BASE_TIMESTAMP_LEN];
 	size_t n;
 
 	if (format == LOG_FORMAT_JSON)
 		return put_json(ev, out, cap);
-	line_timestamp_text(clock_wall_us(), ts);
+	base_timestamp_text(clock_wall_us(), ts);
 	n = (size_t)snprintf(out, cap, "%s [%ld] %s%s ", ts, (long)getpid(),
 			     is_theirs ? pgbouncer_levels[ev->level] : level_names[ev->level], is_theirs ? "" : ":");
 	n += put_text(ev, out + n, cap - n - 1);

@@ -59,7 +59,7 @@ int log_reopen(struct log *log, struct fail *why);
 
 /* Sets *dropped to the number of lines that were lost because the ring was full, and *failed to the number of errors
  * that log_writer_errors() counts (lines that could not be written, ...), both since the log was made. */
-void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
+void log_count_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 
 /* Writes a line if its level is enabled. about and log may be NULL; without a log, nothing is written. */
 void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)

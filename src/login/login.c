@@ -68,7 +68,7 @@ check_time(struct client *c, uint64_t now_us)
 	fail_set(&why, "08P01", "the login took too long (login_timeout)");
 	fail_pgbouncer_text(&why, "client_login_timeout");
 	fail_detail(&why, "The limit is %s.", duration_format(c->env->x.config->login_timeout_us).text);
-	login_note_refusal(c, &why, NULL);
+	login_log_refusal(c, &why, NULL);
 	client_close(c, &why);
 }
 
@@ -81,7 +81,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		return;
 	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME &&
 	       (!login_is_waiting(c) || login_is_token_due(c)) && !c->x.stream.is_in_handshake) {
-		used = c->x.state == CL_STARTUP ? login_startup(c, bytes + at, len - at)
+		used = c->x.state == CL_STARTUP ? login_take_startup(c, bytes + at, len - at)
 		       : login_is_token_due(c)	? login_take_token(c, bytes + at, len - at)
 						: login_take_proof(c, bytes + at, len - at);
 		at += used;

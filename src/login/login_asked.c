@@ -196,7 +196,7 @@ ask_about(struct client *c, const struct role *role, struct fail *why)
 	login_cut_name(c, l->user, user);
 	l->ask.done = on_role;
 	l->ask.arg = c;
-	return auth_query_member(all, replication_database(c), user, role->name, &l->ask, why, *c->env->x.now_us);
+	return auth_query_ask_member(all, login_database_name(c), user, role->name, &l->ask, why, *c->env->x.now_us);
 }
 
 enum hba_fit

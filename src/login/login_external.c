@@ -29,7 +29,7 @@ struct external {
 	struct job job; /* must be first */
 	struct jobs *jobs;
 	struct client *client; /* NULL if the client has left or no longer waits */
-	enum proof proof;
+	enum proof_verdict proof;
 	struct fail why; /* set if proof is PROOF_WRONG or PROOF_FAILED */
 	struct hba *hba; /* keeps alive the rule's strings, to which question points */
 	const struct auth_module *module;
@@ -87,7 +87,7 @@ external_run(struct job *job)
 {
 	struct external *e = (struct external *)job;
 
-	e->proof = e->module->prove(&e->question, &e->why);
+	e->proof = e->module->judge_proof(&e->question, &e->why);
 }
 
 static void
@@ -170,12 +170,12 @@ take_password(struct client *c, const char *password)
 
 	/* A password that looks like a stored secret is not kept, because it would later be read as a stored secret. */
 	if (secret_kind_of(password) == SECRET_PLAIN && (l->secret_text = strdup(password)) == NULL) {
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	l->secret.kind = SECRET_PLAIN;
 	l->secret.text = l->secret_text;
-	login_authenticated(c);
+	login_on_authenticated(c);
 }
 
 /* Checks whether the name that the tokens have proved may log in as the user that the client asked for. */
@@ -187,7 +187,7 @@ check_system_user(struct client *c, void *unused)
 	struct fail why;
 
 	if (fit == HBA_YES)
-		login_authenticated(c);
+		login_on_authenticated(c);
 	else if (fit == HBA_NO) {
 		fail_set(&why, "28000", "%s: \"%.100s\" may not log in as \"%.63s\"%s%.63s", external_name(l),
 			 l->system_user, l->user, l->rule.map != NULL ? " by map " : "",
@@ -213,7 +213,7 @@ put_reply(struct client *c, struct external *e)
 	}
 	if (buf_ok(reply) && (c->login->system_user != NULL || e->proof != PROOF_RIGHT || e->question.tokens == NULL))
 		return true;
-	login_out_of_memory(c);
+	login_refuse_out_of_memory(c);
 	return false;
 }
 
@@ -332,7 +332,7 @@ login_external_check(struct client *c, const char *password)
 
 	if (e == NULL || !copy_sent(e, password, strlen(password))) {
 		external_free(e);
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	e->question.password = e->sent;
@@ -356,11 +356,11 @@ login_external_begin(struct client *c)
 		return;
 	e = external_new(c);
 	if (e == NULL) {
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	e->question.tokens = &e->tokens;
-	config_compute_settings(config, config_find_database(config, replication_database(c)), NULL, &settings);
+	config_compute_settings(config, config_find_database(config, login_database_name(c)), NULL, &settings);
 	if (settings.delegation == DELEGATION_ON)
 		e->tokens.delegated = &e->delegated;
 	external_wait(c, e);
@@ -394,7 +394,7 @@ login_take_token(struct client *c, const uint8_t *bytes, size_t len)
 	if (len < FRAME_HEAD_LEN + (size_t)f.body_len)
 		return 0;
 	if (!copy_sent(e, bytes + FRAME_HEAD_LEN, f.body_len)) {
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return len;
 	}
 	e->tokens.token = (const uint8_t *)e->sent;

@@ -46,12 +46,12 @@ check_password(struct client *c, void *arg)
 	const struct attempt *a = arg;
 
 	if (!is_right(c->login, a)) {
-		login_wrong_password(c);
+		login_refuse_wrong_password(c);
 		return;
 	}
 	if (c->login->secret.kind == SECRET_SCRAM)
 		c->login->keys = a->keys;
-	login_authenticated(c);
+	login_on_authenticated(c);
 }
 
 /* On a thread. */
@@ -139,7 +139,7 @@ login_md5_check(struct client *c, const uint8_t *body, size_t len)
 	OPENSSL_cleanse(secret, sizeof(secret));
 	OPENSSL_cleanse(want, sizeof(want));
 	if (matches)
-		login_authenticated(c);
+		login_on_authenticated(c);
 	else
-		login_wrong_password(c);
+		login_refuse_wrong_password(c);
 }

@@ -52,7 +52,7 @@ decide(struct client *c, void *unused)
 	struct fail why;
 
 	if (fit == HBA_YES) {
-		login_authenticated(c);
+		login_on_authenticated(c);
 		return;
 	}
 	if (fit == HBA_NO) {

@@ -57,7 +57,7 @@ enter_console(struct client *c)
 	message_ready(&l->out, 'I');
 	c->env->x.counters->logins[LR_OK][l->method]++;
 	if (exchange_set_user(&c->x, l->user) < 0) {
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	login_flush(c);
@@ -102,7 +102,7 @@ find_pool(struct client *c)
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
 	struct fail why;
-	struct pool *pool = pool_set_get(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
+	struct pool *pool = pool_set_get_or_create(env->x.pools, login_database_name(c), l->user, *env->x.now_us, &why);
 
 	if (pool == NULL) {
 		refuse_pool(c, &why);
@@ -147,7 +147,7 @@ enter_pool(struct client *c, struct pool *pool)
 	const struct scope_settings *settings = pool_adopt_user(pool, l->user, *c->env->x.now_us);
 
 	if (settings == NULL) {
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	c->x.pool = pool;
@@ -162,7 +162,7 @@ enter_pool(struct client *c, struct pool *pool)
 	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
 		pool_learn_secret(c->x.pool, l->user, l->secret_text);
 	if (read_settings(l, gucs_empty(c->env->x.guc_store)) < 0) {
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	c->x.startup = gucs_ref(l->raw);
@@ -191,7 +191,7 @@ find_worker(struct client *c, struct fail *why)
 {
 	struct client_env *env = c->env;
 
-	return pool_workers_choose(env->pool_workers, env->x.config, replication_database(c), c->login->user,
+	return pool_workers_choose(env->pool_workers, env->x.config, login_database_name(c), c->login->user,
 				   env->pool_client_count, why);
 }
 
@@ -211,7 +211,7 @@ login_go_to_worker(struct client *c, void *unused)
 }
 
 void
-login_authenticated(struct client *c)
+login_on_authenticated(struct client *c)
 {
 	struct client_login *l = c->login;
 	struct fail why;
@@ -237,20 +237,20 @@ login_authenticated(struct client *c)
 			return;
 		if (find_worker(c, &why) == POOL_NO_WORKER)
 			refuse_pool(c, &why);
-		else if (admission_admit(c->env->admission, &c->admission, c->login->user, replication_database(c)))
+		else if (admission_admit(c->env->admission, &c->admission, c->login->user, login_database_name(c)))
 			login_go_to_worker(c, NULL);
 	}
 }
 
 void
-login_wrong_password(struct client *c)
+login_refuse_wrong_password(struct client *c)
 {
 	struct client_login *l = c->login;
 	struct user_secret secret;
 	struct fail why;
 
 	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
-		auth_query_expire(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
+		auth_query_expire(c->env->x.auth_queries, login_database_name(c), l->user, *c->env->x.now_us);
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", l->user);
 	/* With method = md5, PgBouncer's text would tell which proof the user was asked for, and so whether the user
 	 * exists. */

@@ -33,7 +33,7 @@ refuse_proxy(struct client *c, const struct fail *why)
 }
 
 size_t
-login_proxy(struct client *c, const uint8_t *bytes, size_t len)
+login_take_proxy_header(struct client *c, const uint8_t *bytes, size_t len)
 {
 	struct proxy_header header;
 	struct fail why;
@@ -62,7 +62,7 @@ login_proxy(struct client *c, const uint8_t *bytes, size_t len)
 }
 
 bool
-login_refuse_proxy(struct client *c, const uint8_t *bytes, size_t len)
+login_refuse_if_proxy(struct client *c, const uint8_t *bytes, size_t len)
 {
 	struct fail why;
 

@@ -72,7 +72,7 @@ login_wait_for_recount(struct client *c, enum reject_reason reason)
 	c->login->recount = RECOUNT_UNDER_WAY;
 	r->client = c;
 	/* repeats the step that has reached the limit */
-	r->again = is_proved ? login_authenticated : login_authenticate;
+	r->again = is_proved ? login_on_authenticated : login_authenticate;
 	r->at = c->env->client_envs + 1;
 	r->note.read = visit;
 	login_wait(c, login_set_null, &r->client);

@@ -21,20 +21,20 @@ log_refusal(const struct client *c, enum log_level level, const struct fail *why
 {
 	struct client_about about;
 
-	client_about(c, &about);
+	client_describe(c, &about);
 	about.log.user = c->login->user;
 	about.log.database = c->login->database;
 	about.log.duration_us = *c->env->x.now_us - c->connected_us;
 	about.log.event = "login_refused";
 	about.log.why = why;
 	about.log.reason = reason;
-	client_words(&about.log, about.words, sizeof(about.words));
+	client_write_words(&about.log, about.words, sizeof(about.words));
 	log_event(c->env->x.log, level, &about.log, "%s: login refused: %s%s%s%s", about.words, why->text,
 		  in_text != NULL ? " (" : "", in_text != NULL ? in_text : "", in_text != NULL ? ")" : "");
 }
 
 void
-login_note_refusal(struct client *c, const struct fail *why, const char *reason)
+login_log_refusal(struct client *c, const struct fail *why, const char *reason)
 {
 	client_note_end_logged(c);
 	/* PgBouncer logs just one line, when it closes the connection. */
@@ -51,10 +51,10 @@ count_and_log_refusal(struct client *c, const struct fail *why, enum login_resul
 	const char *wrong = module != NULL && module->wrong_reason != NULL ? module->wrong_reason : "wrong password";
 
 	c->env->x.counters->logins[result][method]++;
-	login_note_refusal(c, why,
-			   result == LR_BAD_PASSWORD   ? wrong
-			   : result == LR_NO_SUCH_USER ? "there is no such user"
-						       : NULL);
+	login_log_refusal(c, why,
+			  result == LR_BAD_PASSWORD   ? wrong
+			  : result == LR_NO_SUCH_USER ? "there is no such user"
+						      : NULL);
 }
 
 void
@@ -73,7 +73,7 @@ login_refuse(struct client *c, const struct fail *why, enum login_result result)
 }
 
 void
-login_out_of_memory(struct client *c)
+login_refuse_out_of_memory(struct client *c)
 {
 	struct fail why;
 
@@ -138,7 +138,7 @@ on_refuse(struct admission_place *t, const struct fail *why, enum reject_reason 
 static void
 on_out_of_memory(struct admission_place *t)
 {
-	login_out_of_memory(client_of_place(t));
+	login_refuse_out_of_memory(client_of_place(t));
 }
 
 static void

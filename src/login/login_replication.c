@@ -17,7 +17,7 @@
  * clients name no database: tools based on libpq send "replication"; other clients send nothing, and then the user's
  * name is taken. If only one cluster is configured, that cluster is meant. */
 const char *
-replication_database(const struct client *c)
+login_database_name(const struct client *c)
 {
 	const struct client_login *l = c->login;
 	const struct config *config = c->env->x.config;

@@ -23,7 +23,7 @@ offer(struct client *c, const struct scram_verifier *v, struct fail *why)
 	char mechanisms[SCRAM_OFFER_MAX];
 
 	if (channel.is_tls)
-		channel.end_point_len = tls_end_point(stream_tls(&c->x.stream), channel.end_point);
+		channel.end_point_len = tls_get_end_point(stream_tls(&c->x.stream), channel.end_point);
 	l->scram = scram_server_new(v, l->found != USER_KNOWN, &channel, NULL);
 	if (l->scram == NULL)
 		return fail_memory(why, "a login");
@@ -66,7 +66,7 @@ login_scram_begin(struct client *c, struct fail *why)
 		l->verifier.arg = c;
 		if (verifier_cache_derive(cache, l->user, l->secret.text, iterations, &l->verifier, why) < 0)
 			return -1;
-		login_wait(c, verifier_cache_forget, &l->verifier);
+		login_wait(c, verifier_cache_abandon, &l->verifier);
 		return 0;
 	}
 	if (l->secret.kind == SECRET_SCRAM)
@@ -128,11 +128,11 @@ login_scram_check(struct client *c, const uint8_t *body, size_t len)
 	}
 	if (scram_server_final(l->scram, (const char *)body, len, out, &l->keys, &why) < 0) {
 		if (strcmp(why.sqlstate, "28P01") == 0)
-			login_wrong_password(c);
+			login_refuse_wrong_password(c);
 		else
 			login_refuse(c, &why, LR_ERROR);
 		return;
 	}
 	message_authentication(&l->out, 12, out, strlen(out));
-	login_authenticated(c);
+	login_on_authenticated(c);
 }

@@ -74,7 +74,7 @@ login_find_secret(struct client *c)
 
 		l->ask.done = on_looked_up;
 		l->ask.arg = c;
-		verdict = auth_query_find(c->env->x.auth_queries, replication_database(c), l->user, &l->ask, &secret,
+		verdict = auth_query_find(c->env->x.auth_queries, login_database_name(c), l->user, &l->ask, &secret,
 					  &why, *c->env->x.now_us);
 		if (verdict == AUTH_LATER)
 			login_wait(c, auth_query_abandon, &l->ask);

@@ -158,15 +158,15 @@ is_http(const uint8_t bytes[4])
 }
 
 size_t
-login_startup(struct client *c, const uint8_t *bytes, size_t len)
+login_take_startup(struct client *c, const uint8_t *bytes, size_t len)
 {
 	struct startup s;
 	struct fail why;
 	size_t used;
 
 	if (c->login->is_proxy_due)
-		return login_proxy(c, bytes, len);
-	if (login_refuse_proxy(c, bytes, len))
+		return login_take_proxy_header(c, bytes, len);
+	if (login_refuse_if_proxy(c, bytes, len))
 		return len;
 	if (bytes[0] == STARTUP_DIRECT_TLS && login_may_use_tls(c) && stream_tls(&c->x.stream) == NULL &&
 	    !c->login->has_ssl_asked && !c->login->has_gss_asked) {

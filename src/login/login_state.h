@@ -133,10 +133,10 @@ bool login_wait_for_recount(struct client *c, enum reject_reason reason);
 /* login_refuse.c */
 void login_flush(struct client *c); /* sends l->out */
 /* Logs a refusal, unless too many were logged lately. `reason`, which may be NULL, is added to the log line. */
-void login_note_refusal(struct client *c, const struct fail *why, const char *reason);
+void login_log_refusal(struct client *c, const struct fail *why, const char *reason);
 /* Counts and logs a failed login, sends the client the error and closes the client. */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result);
-void login_out_of_memory(struct client *c); /* calls login_refuse() with 53200 */
+void login_refuse_out_of_memory(struct client *c); /* calls login_refuse() with 53200 */
 /* Like login_refuse(), but logs the error `logged`, and sends the client the error `told`, or nothing if told is
  * NULL. */
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
@@ -159,6 +159,6 @@ void login_finish(struct client *c, struct gucs *gucs, const struct gucs *login_
 /* login_replication.c */
 /* Returns the name of the client's database. A client of physical replication names no database: if there is only one
  * cluster, returns the name of a configured database there, else the name that the client sent. */
-const char *replication_database(const struct client *c);
+const char *login_database_name(const struct client *c);
 void replication_welcome(struct client *c); /* does what login_welcome() does, for a replication client */
 void replication_tick(struct client *c, uint64_t now_us); /* called about every 100 ms while c has no server */

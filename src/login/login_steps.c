@@ -18,7 +18,7 @@ static void
 admit(struct client *c, enum login_method method)
 {
 	c->login->method = method;
-	login_authenticated(c);
+	login_on_authenticated(c);
 }
 
 static void
@@ -34,7 +34,7 @@ check_trust(struct client *c)
 		admit(c, LM_TRUST);
 		return;
 	}
-	if (auth_query_is_on(c->env->x.auth_queries, replication_database(c))) {
+	if (auth_query_is_on(c->env->x.auth_queries, login_database_name(c))) {
 		exchange_step(&c->x, CE_ASK_PROOF);
 		login_find_secret(c);
 		return;
@@ -107,7 +107,7 @@ login_authenticate(struct client *c)
 		fail_pgbouncer_text(&why, "pooler is shutting down");
 		login_refuse(c, &why, LR_ERROR);
 	} else if (!admission_check_startup(env->admission, &c->admission, l->user,
-					    login_is_console(l) ? NULL : replication_database(c)))
+					    login_is_console(l) ? NULL : login_database_name(c)))
 		return;
 	else if (login_is_own_user(c))
 		admit(c, LM_PEER);

@@ -10,16 +10,16 @@
 
 /* login_startup.c */
 /* Takes one packet. Returns the number of bytes used, or 0 if the packet is not complete. */
-size_t login_startup(struct client *c, const uint8_t *bytes, size_t len);
+size_t login_take_startup(struct client *c, const uint8_t *bytes, size_t len);
 
 /* login_proxy.c */
 #define APPLICATION_NAME_MAX 63 /* bytes of application_name, as PostgreSQL's NAMEDATALEN - 1 */
 /* Returns true if connections from the client's address begin with a PROXY header. */
 bool login_is_proxy_expected(const struct client *c);
 /* Takes the PROXY header. Returns the number of bytes used, or 0 if the header is not complete. May close c. */
-size_t login_proxy(struct client *c, const uint8_t *bytes, size_t len);
+size_t login_take_proxy_header(struct client *c, const uint8_t *bytes, size_t len);
 /* Called if no PROXY header is expected. Refuses the client and returns true if the bytes begin like one. */
-bool login_refuse_proxy(struct client *c, const uint8_t *bytes, size_t len);
+bool login_refuse_if_proxy(struct client *c, const uint8_t *bytes, size_t len);
 /* Writes to out the application_name with the client's address, for application_name_add_host. `name` is the client's
  * own application_name, or NULL. */
 void login_write_application_name(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1]);
@@ -76,8 +76,8 @@ void login_begin_proof(struct client *c);
 /* login_proof.c */
 /* Called when the proof is right, or no proof is needed. The client enters the console or goes to its pool, or a limit
  * refuses it. */
-void login_authenticated(struct client *c);
-void login_wrong_password(struct client *c); /* called when the proof is wrong; calls login_refuse_late() */
+void login_on_authenticated(struct client *c);
+void login_refuse_wrong_password(struct client *c); /* called when the proof is wrong; calls login_refuse_late() */
 /* Returns true if, with compat = pgbouncer, the client logs in to the console as "pgbouncer" over a Unix socket, and is
  * run by the same system user as this process. Such a client needs no password. */
 bool login_is_own_user(const struct client *c);
@@ -117,6 +117,6 @@ void login_external_check(struct client *c, const char *password); /* passes the
 void login_external_tick(struct client *c, uint64_t now_us);
 
 /* login_peer.c */
-/* Makes the login wait for a lookup of the operating system's user, after which login_authenticated() is called or the
- * client is refused. Returns 0, or -1 with *why set. */
+/* Makes the login wait for a lookup of the operating system's user, after which login_on_authenticated() is called or
+ * the client is refused. Returns 0, or -1 with *why set. */
 int login_peer_begin(struct client *c, struct fail *why);

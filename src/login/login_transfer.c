@@ -59,7 +59,7 @@ depart(struct deferred_entry *g)
 		return;
 	}
 	l = c->login;
-	if (!pool_workers_check_shard(c->env->pool_workers, c->env->x.config, replication_database(c), c->login->user,
+	if (!pool_workers_check_shard(c->env->pool_workers, c->env->x.config, login_database_name(c), c->login->user,
 				      transfer->to->number)) {
 		pool_workers_client_ended(c->env->pool_workers, transfer->to->number);
 		free(transfer);
@@ -104,7 +104,7 @@ worker_deadline(const struct client *c)
 		 login_until_us = c->connected_us + c->x.waiter.waited_us + config->login_timeout_us;
 	struct scope_settings s;
 
-	config_compute_settings(config, config_find_database(config, replication_database(c)),
+	config_compute_settings(config, config_find_database(config, login_database_name(c)),
 				config_find_user(config, c->login->user), &s);
 	if (s.pool_timeout_us > 0)
 		until_us = *c->env->x.now_us + (s.pool_timeout_us > US_PER_S ? s.pool_timeout_us : US_PER_S);
@@ -117,7 +117,7 @@ login_transfer(struct client *c, struct client_env *to)
 	struct transfer *transfer = calloc(1, sizeof(*transfer));
 
 	if (transfer == NULL) {
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	transfer->client = c;

@@ -46,7 +46,7 @@ login_log(struct client *c)
 
 	if (!c->env->x.config->log_connections || log_has_pgbouncer_format(c->env->x.log))
 		return;
-	client_about(c, &about);
+	client_describe(c, &about);
 	about.log.event = "login";
 	log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s logged in%s", about.words,
 		  c->x.state == CL_CONSOLE ? " to the console" : "");
@@ -57,7 +57,7 @@ put_greeting(struct client *c, const struct gucs *gucs, const struct gucs *login
 {
 	struct buf *out = &c->login->out;
 	uint8_t key[CANCEL_SECRET_MAX];
-	size_t key_len = cancel_secret(c, key);
+	size_t key_len = cancel_copy_secret(c, key);
 	char number[16];
 
 	put_reports(out, login_parameters, gucs);
@@ -86,7 +86,7 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *login_param
 	gucs_move(&c->x.startup, gucs_ref(gucs));
 	if (cancel_register(c, c->x.srv != NULL ? c->x.srv->pid : 0, l->minor >= 2) < 0 ||
 	    (strcmp(l->user, c->x.pool->user) != 0 && exchange_set_user(&c->x, l->user) < 0)) {
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	put_greeting(c, gucs, login_parameters);
@@ -324,7 +324,7 @@ try_settings(struct client *c, struct server *srv)
 	gucs_unref(wanted);
 	if (r < 0) {
 		server_condemn(srv, SERVER_IN_DOUBT);
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 	} else if (srv->ledger.count == 0)
 		login_server_done(&c->x);
 }
@@ -456,7 +456,7 @@ login_server_done(struct exchange *x)
 	if (gucs == NULL || (known == NULL && pool_startups_learn(&c->x.pool->startups, l->raw, gucs) < 0)) {
 		gucs_unref(gucs);
 		server_condemn(srv, SERVER_IN_DOUBT);
-		login_out_of_memory(c);
+		login_refuse_out_of_memory(c);
 		return;
 	}
 	if (known != NULL && l->valid == NULL)

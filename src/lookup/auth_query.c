@@ -139,7 +139,7 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 	const struct auth_cached *kept = auth_cache_find(all->cache, key);
 
 	*secret = NULL;
-	if (kept != NULL && auth_kept_is_usable(kept, now_us)) {
+	if (kept != NULL && auth_cached_is_usable(kept, now_us)) {
 		all->counters->auth_queries[AQ_STALE]++;
 		return kept_verdict(kept, secret);
 	}
@@ -299,7 +299,7 @@ find_answer(struct auth_queries *all, const char *database, const struct auth_ke
 	*secret = NULL;
 	if (auth_check_database(all, database, why) < 0)
 		return AUTH_REFUSED;
-	source = auth_source_of(all, database, now_us, why);
+	source = auth_source_get_or_create(all, database, now_us, why);
 	if (source == NULL)
 		return AUTH_REFUSED;
 	key = lookup_key(source, what->user, what->role);
@@ -307,7 +307,7 @@ find_answer(struct auth_queries *all, const char *database, const struct auth_ke
 		auth_cache_clear(all->cache);
 	all->cached_roles_epoch = roles_epoch;
 	kept = auth_cache_find(all->cache, &key);
-	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
+	if (kept != NULL && auth_cached_is_fresh(kept, now_us)) {
 		all->counters->auth_queries[AQ_HIT]++;
 		return kept_verdict(kept, secret);
 	}
@@ -343,8 +343,8 @@ any_database(const struct auth_queries *all)
 }
 
 enum auth_verdict
-auth_query_member(struct auth_queries *all, const char *database, const char *user, const char *role,
-		  struct auth_ask *ask, struct fail *why, uint64_t now_us)
+auth_query_ask_member(struct auth_queries *all, const char *database, const char *user, const char *role,
+		      struct auth_ask *ask, struct fail *why, uint64_t now_us)
 {
 	struct auth_key what = { 0 };
 	const char *secret;
@@ -387,7 +387,7 @@ auth_query_expire(struct auth_queries *all, const char *database, const char *us
 	char role[CONFIG_NAME_MAX + 1];
 
 	if (!auth_query_is_on(all, database) || !write_role(all, database, user, role) ||
-	    (source = auth_source_of(all, database, now_us, NULL)) == NULL)
+	    (source = auth_source_get_or_create(all, database, now_us, NULL)) == NULL)
 		return;
 	key = lookup_key(source, role, "");
 	auth_cache_expire_answer(all->cache, &key, now_us);

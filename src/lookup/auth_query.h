@@ -35,9 +35,9 @@ struct tls_store; /* pool/pool_target.h */
 /* The answer to a question about a user. */
 enum auth_verdict {
 	AUTH_LATER, /* not known yet; done() will be called */
-	AUTH_KNOWN, /* the user has a secret; in auth_query_member(), the user is a member */
+	AUTH_KNOWN, /* the user has a secret; in auth_query_ask_member(), the user is a member */
 	AUTH_WITHOUT_SECRET, /* the user's secret is missing or expired */
-	AUTH_UNKNOWN, /* there is no such user; in auth_query_member(), the user is not a member */
+	AUTH_UNKNOWN, /* there is no such user; in auth_query_ask_member(), the user is not a member */
 	AUTH_FAILED, /* PostgreSQL has reported an error, which was logged */
 	AUTH_REFUSED /* PostgreSQL can't be asked; *why is set, and does not reveal whether the user exists */
 };
@@ -73,8 +73,8 @@ enum auth_verdict auth_query_find(struct auth_queries *all, const char *database
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
 /* Asks whether a user is a member of a role, directly or through other roles, as PostgreSQL does for its HBA rules. If
  * the database is not configured, asks in another one, so the answer does not reveal which databases are configured. */
-enum auth_verdict auth_query_member(struct auth_queries *all, const char *database, const char *user, const char *role,
-				    struct auth_ask *ask, struct fail *why, uint64_t now_us);
+enum auth_verdict auth_query_ask_member(struct auth_queries *all, const char *database, const char *user,
+					const char *role, struct auth_ask *ask, struct fail *why, uint64_t now_us);
 /* Withdraws a question, so that done() is not called. `ask` is a struct auth_ask, which need not be waiting. */
 void auth_query_abandon(void *ask);
 /* Called after a wrong proof, because the cached secret may be outdated. The next login asks PostgreSQL again, but at

@@ -153,18 +153,18 @@ auth_cache_sweep(struct auth_cache *cache, uint64_t now_us)
 	struct entry *e, *next;
 
 	HASH_ITER(hh, cache->table, e, next)
-		if (!auth_kept_is_usable(&e->kept, now_us))
+		if (!auth_cached_is_usable(&e->kept, now_us))
 			cache_entry_drop(cache, e);
 }
 
 bool
-auth_kept_is_fresh(const struct auth_cached *kept, uint64_t now_us)
+auth_cached_is_fresh(const struct auth_cached *kept, uint64_t now_us)
 {
 	return now_us < kept->expires_us;
 }
 
 bool
-auth_kept_is_usable(const struct auth_cached *kept, uint64_t now_us)
+auth_cached_is_usable(const struct auth_cached *kept, uint64_t now_us)
 {
 	return now_us < kept->expires_us + AUTH_STALE_US;
 }

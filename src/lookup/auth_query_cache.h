@@ -73,6 +73,6 @@ void auth_cache_clear(struct auth_cache *cache);
 void auth_cache_forget(struct auth_cache *cache, uint64_t source); /* drops all answers of a source */
 void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops answers that are no longer usable */
 
-bool auth_kept_is_fresh(const struct auth_cached *kept, uint64_t now_us);
+bool auth_cached_is_fresh(const struct auth_cached *kept, uint64_t now_us);
 /* Returns true if the answer may be used while PostgreSQL can't be asked. */
-bool auth_kept_is_usable(const struct auth_cached *kept, uint64_t now_us);
+bool auth_cached_is_usable(const struct auth_cached *kept, uint64_t now_us);

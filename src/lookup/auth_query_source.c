@@ -236,7 +236,7 @@ add_route(struct auth_queries *all, const char *database, struct auth_source *so
 }
 
 struct auth_source *
-auth_source_of(struct auth_queries *all, const char *database, uint64_t now_us, struct fail *why)
+auth_source_get_or_create(struct auth_queries *all, const char *database, uint64_t now_us, struct fail *why)
 {
 	struct auth_source *source;
 	struct auth_route *route;
@@ -267,7 +267,7 @@ auth_sources_review(struct auth_queries *all, uint64_t now_us)
 		struct scope_settings s;
 
 		if (auth_settings_of(all, route->database, &s))
-			auth_source_of(all, route->database, now_us, &why);
+			auth_source_get_or_create(all, route->database, now_us, &why);
 		HASH_DELETE(hh, old, route);
 		free(route);
 	}

@@ -47,7 +47,7 @@ struct auth_source {
 	struct auth_conns conns;
 	struct auth_lookups waiting; /* lookups that wait for a connection */
 	uint32_t conn_count, lookup_count; /* lookup_count includes lookups that were sent */
-	uint64_t used_us; /* when auth_source_of() last returned this source */
+	uint64_t used_us; /* when auth_source_get_or_create() last returned this source */
 	bool is_builtin; /* auth_query is builtin */
 	/* the last attempt to open a connection failed at a limit on connections, or for lack of memory */
 	bool is_short;
@@ -106,7 +106,8 @@ void auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, co
 
 /* auth_query_source.c */
 /* Returns the source for a database, which must have auth_query on; or NULL with *why set (53300, 53200, F0000). */
-struct auth_source *auth_source_of(struct auth_queries *all, const char *database, uint64_t now_us, struct fail *why);
+struct auth_source *auth_source_get_or_create(struct auth_queries *all, const char *database, uint64_t now_us,
+					      struct fail *why);
 /* Called after a reload. Retires sources that no database uses any more. */
 void auth_sources_review(struct auth_queries *all, uint64_t now_us);
 void auth_sources_collect(struct auth_queries *all); /* frees retired sources without connections and lookups */

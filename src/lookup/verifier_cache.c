@@ -251,7 +251,7 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 }
 
 void
-verifier_cache_forget(void *arg)
+verifier_cache_abandon(void *arg)
 {
 	struct verifier_waiter *waiter = arg;
 

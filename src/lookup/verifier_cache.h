@@ -46,4 +46,4 @@ const struct scram_verifier *verifier_cache_find(const struct verifier_cache *ca
 int verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 			  struct verifier_waiter *waiter, struct fail *why);
 /* Ends a wait, so that done() is not called. `waiter` is a struct verifier_waiter, which need not be waiting. */
-void verifier_cache_forget(void *waiter);
+void verifier_cache_abandon(void *waiter);

@@ -42,7 +42,7 @@ deferred_frees_new(struct event_base *base, struct inbox *inbox)
 }
 
 void
-deferred_frees_between(struct deferred_frees *y, struct inbox *inbox)
+loop_run_between_events_slowly(struct deferred_frees *y, struct inbox *inbox)
 {
 	deferred_frees_run(y);
 	inbox_read(inbox, false);

@@ -304,7 +304,7 @@ dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_
 }
 
 void
-dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed)
+dialer_get_lookup_counts(const struct dialer *d, uint64_t *ok, uint64_t *failed)
 {
 	*ok = d->lookups_ok;
 	*failed = d->lookups_failed;

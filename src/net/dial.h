@@ -41,7 +41,7 @@ struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, so
 void dial_cancel(struct dial *d); /* does nothing if d is NULL */
 struct resolver *dialer_resolver(struct dialer *dialer); /* returns the dialer's own resolver */
 /* Sets *ok and *failed to the numbers of lookups that have succeeded and failed so far. */
-void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed);
+void dialer_get_lookup_counts(const struct dialer *d, uint64_t *ok, uint64_t *failed);
 
 /*
  * --- lookup.c: looks up the addresses of a host, or the name of an address, without blocking. c-ares reads the hosts

@@ -178,7 +178,7 @@ step_done(struct work *w)
 }
 
 void
-handshake_event(struct stream *s)
+handshake_on_readable(struct stream *s)
 {
 	struct handshake *h = s->handshake;
 	struct buf *in = h->is_working ? &h->next : &h->in;

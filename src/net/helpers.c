@@ -64,7 +64,7 @@ thread_main(void *arg)
 {
 	struct helpers *hs = arg;
 
-	priority_background();
+	priority_set_background();
 	pthread_mutex_lock(&hs->lock);
 	for (;;) {
 		struct work *w = hs->is_ending ? NULL : helpers_take(hs);
@@ -155,7 +155,7 @@ helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_q
 }
 
 size_t
-helpers_waiting(struct helpers *hs)
+helpers_count_waiting(struct helpers *hs)
 {
 	size_t sum;
 

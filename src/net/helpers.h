@@ -45,6 +45,6 @@ void helpers_free(struct helpers *hs);
 /* Submits w. Returns 0; w->done() will then be called on the loop of the inbox `to`. Returns -1 if the queue is full or
  * the helpers have ended; w->done() will then not be called. */
 int helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_queue queue);
-size_t helpers_waiting(struct helpers *hs); /* returns how many pieces of work are in the queues */
+size_t helpers_count_waiting(struct helpers *hs); /* returns how many pieces of work are in the queues */
 /* Returns true if any work waits or is running. Work that waits in an inbox for its done() does not count. */
 bool helpers_are_busy(const struct helpers *hs);

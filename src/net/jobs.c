@@ -117,7 +117,7 @@ jobs_main(void *arg)
 	struct job *e;
 	bool is_last;
 
-	priority_background();
+	priority_set_background();
 	pthread_mutex_lock(&es->lock);
 	while ((e = job_take(queue)) != NULL) {
 		pthread_mutex_unlock(&es->lock);
@@ -265,7 +265,7 @@ jobs_drop(struct jobs *es, struct job *e)
 }
 
 struct jobs_count
-jobs_count(struct jobs *es)
+jobs_sum_counts(struct jobs *es)
 {
 	struct jobs_count sum = { 0 };
 	struct job_queue *queue;

@@ -49,4 +49,4 @@ int jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *
 /* Called when the owner of e no longer needs the result. Returns true if e had not begun to run; the caller then owns e
  * again. Returns false if done() will still be called. */
 bool jobs_drop(struct jobs *es, struct job *e);
-struct jobs_count jobs_count(struct jobs *es);
+struct jobs_count jobs_sum_counts(struct jobs *es);

@@ -179,7 +179,7 @@ bind_and_listen(struct listener *l, struct fail *why)
 	if (s->is_unix)
 		listener_remove_stale(un);
 	else
-		tcp_options_listen(&s->tcp, l->fd);
+		tcp_options_set_listening(&s->tcp, l->fd);
 	if (addr.ss_family == AF_INET6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	r = s->is_unix ? bind_unix(l, un) : bind(l->fd, (struct sockaddr *)&addr, len);
@@ -262,8 +262,8 @@ renew_inherited(struct listener *l, struct fail *why)
 			return fail_set(why, "58000", "could not set the mode and the group of %s: %s", l->path,
 					strerror(errno));
 	} else {
-		tcp_options_clear(l->fd);
-		tcp_options_listen(&l->s.tcp, l->fd);
+		tcp_options_set_defaults(l->fd);
+		tcp_options_set_listening(&l->s.tcp, l->fd);
 	}
 	if (listen(l->fd, l->s.backlog) < 0)
 		return fail_set(why, "58000", "could not set the backlog of a listener: %s", strerror(errno));
@@ -301,7 +301,7 @@ listener_fd(const struct listener *l)
 }
 
 void
-listener_give_away(struct listener *l)
+listener_free_keeping_file(struct listener *l)
 {
 	l->owns_path = false;
 	listener_free(l);

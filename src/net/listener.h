@@ -52,7 +52,7 @@ void listener_suspend(struct listener *l); /* stops accepting until listener_beg
 bool listener_is_unix(const struct listener *l);
 int listener_fd(const struct listener *l); /* returns the socket, to be sent to the next process; l still owns it */
 /* Closes the socket and frees l, but leaves a Unix socket's file, which another process owns now. */
-void listener_give_away(struct listener *l);
+void listener_free_keeping_file(struct listener *l);
 
 /* Binds fd like bind(2), and creates the file with this mode. Does not call chmod(2) after bind(2), because chmod(2)
  * would follow a symbolic link that another user has put in place of the file. */

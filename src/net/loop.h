@@ -71,7 +71,7 @@ timer_start(struct timer *t, uint64_t in_us)
 /* Restarts an event that repeats (EV_PERSIST) if libevent has stopped it for lack of memory. Called by the event's
  * callback. */
 static inline void
-timer_keep_event(struct event *event, uint64_t every_us)
+timer_rearm_event(struct event *event, uint64_t every_us)
 {
 	struct timeval tv = timer_interval(every_us);
 
@@ -105,12 +105,12 @@ void deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*fr
 /* --- Work between two events of one turn of the loop, if there are several workers. A turn may have dozens of events,
  * so objects that move from worker to worker should not wait for the turn's end. */
 /* Runs the deferred frees, some of which move objects to other workers, and reads the inbox. */
-void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
+void loop_run_between_events_slowly(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
 /* Called at the very end of a libevent callback, when no other function of pgweir is on the stack. May free the object
  * that the callback was called for. */
 static inline void
 loop_run_between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
 {
 	if (inbox_has_work(inbox))
-		deferred_frees_between(deferred_frees, inbox);
+		loop_run_between_events_slowly(deferred_frees, inbox);
 }

@@ -276,7 +276,7 @@ handle_other_event(struct stream *s, short what)
 	if ((what & EV_READ) == 0 || s->fd < 0 || !may_read(s))
 		return;
 	if (s->is_in_handshake)
-		handshake_event(s);
+		handshake_on_readable(s);
 	else
 		s->ops->on_readable(s);
 }

@@ -153,7 +153,7 @@ stream_set_reading(struct stream *s, bool on)
 void stream_suspend(struct stream *s, bool on);
 
 static inline size_t
-stream_queued(const struct stream *s)
+stream_queued_len(const struct stream *s)
 {
 	return s->queue_len;
 }
@@ -215,7 +215,7 @@ struct tcp_options {
 /* Sets the options of a connection. Linux also lets connections inherit these options from a listening socket. */
 void tcp_options_set(const struct tcp_options *options, int fd);
 /* Does what tcp_options_set() does, and sets the options that only listening sockets have. Called before bind(2). */
-void tcp_options_listen(const struct tcp_options *options, int fd);
+void tcp_options_set_listening(const struct tcp_options *options, int fd);
 /* Sets all these options of a listening socket to the system's own values, because another process has made the socket
- * and may have set its options. Called before tcp_options_listen(). */
-void tcp_options_clear(int fd);
+ * and may have set its options. Called before tcp_options_set_listening(). */
+void tcp_options_set_defaults(int fd);

@@ -30,7 +30,7 @@ tcp_options_set(const struct tcp_options *options, int fd)
 /* Clients send first, so with TCP_DEFER_ACCEPT the kernel can delay the accept until the first packet has come. The
  * packet is then read at once, without another turn of the loop. */
 void
-tcp_options_listen(const struct tcp_options *options, int fd)
+tcp_options_set_listening(const struct tcp_options *options, int fd)
 {
 	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	set(fd, SOL_SOCKET, SO_REUSEPORT, options->is_port_shared ? 1 : 0);
@@ -39,7 +39,7 @@ tcp_options_listen(const struct tcp_options *options, int fd)
 }
 
 void
-tcp_options_clear(int fd)
+tcp_options_set_defaults(int fd)
 {
 	static const int names[] = { TCP_USER_TIMEOUT, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_DEFER_ACCEPT };
 	int fresh = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), n = 0;

@@ -70,7 +70,7 @@ void tls_session_free(struct tls_session *s);
 #define TLS_END_POINT_MAX 64
 /* Writes the hash of the server's certificate that RFC 5929 calls tls-server-end-point, for channel binding. Returns
  * its length, or 0 if RFC 5929 defines no hash for this certificate. */
-size_t tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
+size_t tls_get_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
 /* Ends the wiping of OpenSSL's input buffer after each read, which costs half a microsecond. Called after the login,
  * when no more passwords come. */
 void tls_stop_wiping(struct tls_session *s);

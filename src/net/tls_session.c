@@ -126,7 +126,7 @@ set_why(const struct tls_session *s, struct fail *why)
 			 s->ctx->is_accepting ? "client" : "server", reason);
 		return;
 	}
-	tls_reason(reason, sizeof(reason));
+	tls_take_reason(reason, sizeof(reason));
 	fail_set(why, "08006", "TLS handshake failed: %s", reason);
 }
 
@@ -176,7 +176,7 @@ tls_shake_hands(struct tls_session *s, struct fail *why)
 /* --- facts after the handshake --- */
 
 size_t
-tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX])
+tls_get_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX])
 {
 	memcpy(out, s->end_point, s->end_point_len);
 	return s->end_point_len;

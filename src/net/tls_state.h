@@ -48,7 +48,7 @@ struct tls_session {
 	/* bytes that OpenSSL has sent of its own accord since the stream's queue was last empty, such as new keys that
 	 * the peer asked for */
 	size_t answers_len;
-	uint8_t end_point[TLS_END_POINT_MAX]; /* see tls_end_point() */
+	uint8_t end_point[TLS_END_POINT_MAX]; /* see tls_get_end_point() */
 	size_t end_point_len;
 	bool has_plain; /* true if OpenSSL holds decrypted bytes that were not read yet */
 	bool is_ended; /* true if the peer's close_notify has come */
@@ -61,7 +61,7 @@ enum tls_step { TLS_GOES_ON, TLS_ESTABLISHED, TLS_FAILED };
  * TLS_ESTABLISHED if the session is established, or TLS_FAILED with *why set. Unused input stays in s->in. */
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
 /* Writes OpenSSL's reasons for this thread's last failure as text, and clears them. */
-void tls_reason(char *out, size_t out_cap);
+void tls_take_reason(char *out, size_t out_cap);
 
 /* --- Declarations that only stream.c, stream_tls.c and handshake.c share. --- */
 
@@ -78,5 +78,5 @@ void stream_tls_close(struct stream *s);
 bool stream_tls_has_input(const struct stream *s);
 
 /* In handshake.c. */
-void handshake_event(struct stream *s); /* called when the socket is readable while a handshake is under way */
+void handshake_on_readable(struct stream *s); /* called when the socket is readable while a handshake is under way */
 void handshake_abandon(struct stream *s); /* called when the stream is closed while a handshake is under way */

@@ -65,7 +65,7 @@ void os_unblock_signals(void); /* called once the process has handlers for SIGHU
 
 /* Returns how many processors this process may use, at least 1: the smaller of sched_getaffinity(2) and
  * os_cpu_quota(). */
-unsigned os_processors(void);
+unsigned os_count_processors(void);
 /* Returns the CPU quota of this process's cgroups as a number of processors, rounded up; UINT_MAX if there is no quota.
  * groups is the path of the file with the names of the cgroups (/proc/self/cgroup), and mount is the directory where
  * cgroups are mounted: cpu.max is read below mount, and version 1's cpu.cfs_quota_us below mount/cpu (cgroups(7)). */

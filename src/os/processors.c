@@ -120,7 +120,7 @@ os_cpu_quota(const char *groups, const char *mount)
 }
 
 unsigned
-os_processors(void)
+os_count_processors(void)
 {
 	cpu_set_t set;
 	unsigned quota = os_cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup"),

@@ -43,7 +43,7 @@ leaves_no_transaction(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
-	scan_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+	scan_text_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
 	return traits_are_plannable(scan.first) && (scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0 && scan.hints == 0 &&
 	       is_one_statement(sql, len);
 }
@@ -75,13 +75,13 @@ static bool
 may_query_go(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
-	struct scanned_sql *kept = scan_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+	struct scanned_sql *kept = scan_text_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
 	struct sql_risk *risk = kept == NULL ? NULL : &kept->risk;
 
 	return len > 0 &&
 	       leaves_nothing(scan.flags, scan.hints,
 			      database_code_risk(x->pool->code, *x->env->now_us, risk, sql, len, NULL, 0)) &&
-	       database_code_is_repeatable(x->pool->code, *x->env->now_us, risk, sql, len, NULL, 0) &&
+	       database_code_is_sql_repeatable(x->pool->code, *x->env->now_us, risk, sql, len, NULL, 0) &&
 	       is_expected_short(x, sql, len, kept == NULL ? 0 : report_fingerprint_of(kept, sql, len));
 }
 
@@ -124,9 +124,10 @@ static bool
 is_plain_loan(const struct loan *l)
 {
 	return l->end == LOAN_GOES_ON && l->standby == 0 && l->begun_for == 0 && l->risk == 0 && l->suspected == 0 &&
-	       l->settled == 0 && l->followed.by == FOLLOWED_BY_NOTHING && l->held_behind_ours == NOTHING_BEHIND &&
-	       !l->has_foreign_plans && !l->announces_ready && !l->commit.is_on && l->ddl == DDL_NONE &&
-	       l->code == CODE_AS_BEFORE && l->sqlstate[0] == '\0' && l->late_since_us == 0;
+	       l->settled_flags == 0 && l->followed.by == FOLLOWED_BY_NOTHING &&
+	       l->held_behind_ours == NOTHING_BEHIND && !l->has_foreign_plans && !l->announces_ready &&
+	       !l->commit.is_on && l->ddl == DDL_NONE && l->code == CODE_AS_BEFORE && l->sqlstate[0] == '\0' &&
+	       l->late_since_us == 0;
 }
 
 /* Returns true if srv's session has the settings of x, so nothing need be replayed. */
@@ -166,9 +167,10 @@ may_be_followed(const struct server *srv, uint64_t now_us)
 	       srv->tx == 'I' && srv->is_synced && srv->cancel == NULL && !srv->is_lingering &&
 	       !srv->is_discarding_sequences && srv->conn->ahead_count < POLICY_AHEAD_MAX &&
 	       srv->conn->ahead_count + 1 < x->settings->max_pipeline && !srv->stream.is_broken &&
-	       stream_queued(&srv->stream) == 0 && now_us - srv->loan.lent_us <= x->settings->max_pipeline_wait_us &&
-	       has_one_request(&srv->ledger) && is_plain_borrower(x) && is_plain_loan(&srv->loan) &&
-	       has_plain_session(x, srv) && is_short_request(x, srv);
+	       stream_queued_len(&srv->stream) == 0 &&
+	       now_us - srv->loan.lent_us <= x->settings->max_pipeline_wait_us && has_one_request(&srv->ledger) &&
+	       is_plain_borrower(x) && is_plain_loan(&srv->loan) && has_plain_session(x, srv) &&
+	       is_short_request(x, srv);
 }
 
 /* --- clients whose requests may go ahead --- */
@@ -223,7 +225,7 @@ put_request(struct exchange *x, struct server *srv, struct plain_request *b, str
 	buf_put(out, x->pending, x->pending_len);
 	if (b->bind == NULL)
 		return may_query_go(x, b->sql, b->sql_len);
-	st = statements_plain_unnamed(x, x->pending + FRAME_HEAD_LEN, b->first_len - FRAME_HEAD_LEN);
+	st = statements_get_plain_unnamed(x, x->pending + FRAME_HEAD_LEN, b->first_len - FRAME_HEAD_LEN);
 	may = st != NULL && may_statement_go(x, st);
 	if (may && x->settings->keep_plans)
 		may = put_kept(x, srv, b, st, out);
@@ -296,7 +298,7 @@ pipeline_fill(struct server *srv)
 }
 
 void
-pipeline_wait(struct exchange *x)
+pipeline_send_ahead(struct exchange *x)
 {
 	struct server *srv, *best = NULL;
 
@@ -322,7 +324,7 @@ pipeline_hold_request(struct exchange *x)
 	if (srv->ledger.count > 0 && x->state == CL_READY)
 		return true;
 	if (srv->ledger.count == 0 && srv->conn->ahead[0].t == &x->waiter)
-		ledger_end_ahead(&srv->ledger); /* pipeline_take() follows */
+		ledger_end_ahead(&srv->ledger); /* pipeline_drop_if_sent() follows */
 	else
 		server_disown_ahead(srv);
 	return false;
@@ -365,7 +367,7 @@ is_as_sent(const struct exchange *x, const struct server *srv, const struct poli
 }
 
 void
-pipeline_take(struct exchange *x, struct server *srv)
+pipeline_drop_if_sent(struct exchange *x, struct server *srv)
 {
 	struct policy_conn *conn = srv->conn;
 

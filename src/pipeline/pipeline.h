@@ -12,17 +12,17 @@
 
 /* Called when x has joined the queue. Sends its request ahead if possible, but only if the requests of all clients
  * before x were sent ahead. */
-void pipeline_wait(struct exchange *x);
+void pipeline_send_ahead(struct exchange *x);
 /* Called when the request for which srv was lent is sent. Sends other requests after it. srv may have ended. */
 void pipeline_fill(struct server *srv);
 
 /* Called before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the
  * server back first. Returns false in two cases: x is about to send the first of the requests that were sent ahead, so
- * pipeline_take() must follow; or all these requests have become OWED_TO_NOBODY. */
+ * pipeline_drop_if_sent() must follow; or all these requests have become OWED_TO_NOBODY. */
 bool pipeline_hold_request(struct exchange *x);
 /* Called when x was lent srv, to which its request was sent ahead. If the reply to that copy can't be x's answer any
  * more, makes all requests that were sent ahead there OWED_TO_NOBODY. */
 void pipeline_check_lent(struct exchange *x, struct server *srv);
 /* Called when x's request is in the outbox and the ledger. If the request equals the copy that was sent ahead, it is
  * not sent again. Otherwise all requests sent ahead become OWED_TO_NOBODY, and x's request is sent. */
-void pipeline_take(struct exchange *x, struct server *srv);
+void pipeline_drop_if_sent(struct exchange *x, struct server *srv);

@@ -70,7 +70,7 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 	if ((o->what & ORDER_GIVE_UP) != 0) {
 		while (caps_begin_giving_up(&p->caps)) {
 			if (!policy_give_up_idle(p, now_us))
-				caps_withdraw(&p->caps);
+				caps_note_none_idle(&p->caps);
 		}
 		caps_review(&p->caps, now_us); /* not yet done if policy_replenish() is running already */
 	}
@@ -217,7 +217,7 @@ tell_queue(struct policy *p)
 	if (!p->is_observed)
 		return;
 	if (p->caps.is_watched || first == NULL ||
-	    !shard_publish_queue(&p->shard, p->waiting, policy_own_coming(p), first->since_us))
+	    !shard_publish_queue(&p->shard, p->waiting, policy_count_own_coming(p), first->since_us))
 		tell_now(p);
 }
 
@@ -290,7 +290,7 @@ join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	t->waits = WAITS_IN_QUEUE;
 	t->since_us = now_us;
 	t->connect_us = 0;
-	t->is_wait_logged = false;
+	t->is_notice_sent = false;
 	t->number = ++p->last_number;
 	TAILQ_INSERT_TAIL(&p->queue, t, link);
 	p->waiting++;
@@ -424,7 +424,7 @@ policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	}
 	lend(p, conn, t);
 	if (p->count[PC_IDLE] < p->settings.min_idle)
-		policy_arm(p, policy_next_due(p, now_us));
+		policy_arm(p, policy_next_due_us(p, now_us));
 	return conn;
 }
 
@@ -519,7 +519,7 @@ is_to_close(const struct policy *p, const struct policy_conn *conn, uint64_t now
 		*reason = RR_KILL;
 	else if (conn->is_recycle_due)
 		*reason = p->close_reason;
-	else if (policy_live(p) > p->limit)
+	else if (policy_count_live(p) > p->limit)
 		*reason = RR_OVERFLOW;
 	else if (is_spent(p, conn, now_us))
 		*reason = RR_AGE;
@@ -531,13 +531,13 @@ is_to_close(const struct policy *p, const struct policy_conn *conn, uint64_t now
 __attribute__((noinline)) static void
 arm_for_idle(struct policy *p, uint64_t now_us)
 {
-	policy_arm(p, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p, now_us)));
+	policy_arm(p, clock_lesser_us(policy_idle_due_us(p, now_us), policy_stuck_at(p, now_us)));
 }
 
 static void
 go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	bool is_crowded = policy_live(p) > p->settings.pool_size, is_due_sooner;
+	bool is_crowded = policy_count_live(p) > p->settings.pool_size, is_due_sooner;
 
 	policy_move(p, conn, PC_IDLE);
 	is_due_sooner = policy_note_idle_deadlines(p, conn) || is_crowded; /* conn may be freed by the calls below */
@@ -566,9 +566,9 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	struct policy_waiter *t = ahead > 0 ? conn->ahead[0].t : policy_next_waiter(p, now_us);
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
-	uint64_t asked_us = p->asked_since_us;
+	uint64_t asked_us = p->query_asked_us;
 
-	p->asked_since_us = 0;
+	p->query_asked_us = 0;
 	end_washing(p, conn);
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back || (ahead > 0 && t == NULL)) {
 		policy_close_conn(p, conn, reason);
@@ -597,7 +597,7 @@ static inline bool
 may_all_stay(const struct policy *p, bool is_observed)
 {
 	if (!is_observed)
-		return policy_own_live(p) <= p->settings.pool_size;
+		return policy_count_own_live(p) <= p->settings.pool_size;
 	return !p->caps.is_watched && p->shard.shared != NULL && !shard_has_waiters_elsewhere(&p->shard) &&
 	       policy_load_count(&p->shard.shared->live) <= p->settings.pool_size;
 }
@@ -666,9 +666,9 @@ policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 void
 policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
-	p->asked_since_us = asked_us;
+	p->query_asked_us = asked_us;
 	policy_return(p, conn, now_us);
-	p->asked_since_us = 0;
+	p->query_asked_us = 0;
 }
 
 /* Call when conn was opened or pinged; asked_us: when that was begun. The longest waiter gets conn, even if conn was
@@ -790,7 +790,7 @@ void
 policy_distrust(struct policy *p, uint64_t now_us)
 {
 	policy_raise_epoch(p, now_us);
-	policy_arm(p, policy_next_due(p, now_us));
+	policy_arm(p, policy_next_due_us(p, now_us));
 }
 
 void
@@ -833,7 +833,7 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 	policy_end_trial(p, conn, now_us);
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;
-	if (was == PC_LENT && p->waiting > 0 && !policy_has_any(p)) {
+	if (was == PC_LENT && p->waiting > 0 && !policy_has_verified(p)) {
 		p->patient_to = p->last_number; /* waiters in the queue keep waiting: policy_outage.c */
 		p->has_patient = true;
 	}
@@ -904,7 +904,7 @@ policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t 
 
 	if (is_to_close(p, conn, now_us, &reason))
 		return 0;
-	if (policy_live(p) > p->settings.pool_size)
+	if (policy_count_live(p) > p->settings.pool_size)
 		return p->settings.overflow_linger_us;
 	return p->settings.idle_timeout_us > 0 ? p->settings.idle_timeout_us : NEVER_US;
 }
@@ -927,14 +927,14 @@ void
 policy_add_counts(const struct policy *p, struct policy_counts *to)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
-	uint32_t live = shard_is_first(&p->shard) ? policy_live(p) : 0, size = p->settings.pool_size;
+	uint32_t live = shard_is_first(&p->shard) ? policy_count_live(p) : 0, size = p->settings.pool_size;
 
 	to->is_paused |= p->is_paused;
 	to->opening += p->count[PC_OPENING] + p->count[PC_CHECKING];
 	to->idle += p->count[PC_IDLE];
 	to->pinging += p->count[PC_PINGING];
 	to->washing += p->washing;
-	to->in_transfer += shard_coming(&p->shard);
+	to->in_transfer += shard_count_coming(&p->shard);
 	to->lent += p->count[PC_LENT];
 	to->closing += p->count[PC_CLOSING];
 	to->waiting += p->waiting;

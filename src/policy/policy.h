@@ -169,7 +169,7 @@ struct policy_waiter {
 	};
 	uint64_t connect_us; /* set when the wait ends: how much of the wait was for a login or a ping */
 	uint8_t waits; /* enum waiting */
-	bool is_wait_logged; /* for the borrower's use; the policy sets false when the wait begins */
+	bool is_notice_sent; /* for the borrower's use; the policy sets false when the wait begins */
 	uint32_t number; /* the order of arrival: each waiter gets the next number, which may wrap around */
 	union {
 		TAILQ_ENTRY(policy_waiter) link; /* while it waits */

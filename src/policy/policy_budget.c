@@ -44,9 +44,9 @@ policy_budget_free(struct policy_budget *b)
 }
 
 struct policy_budget *
-policy_budget_get(struct policy_commons *commons, char kind, const char *name, size_t len)
+policy_budget_get_or_create(struct policy_commons *commons, char kind, const char *name, size_t len)
 {
-	return policy_named_get(commons, kind, name, len, sizeof(struct policy_budget), init_budget);
+	return policy_named_get_or_create(commons, kind, name, len, sizeof(struct policy_budget), init_budget);
 }
 
 void
@@ -204,7 +204,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 /* --- Counts of places. --- */
 
 void
-budget_take(struct budget_member *m)
+budget_take_place(struct budget_member *m)
 {
 	m->budget->kept.granted -= m->budget->kept.granted > 0;
 	m->budget->kept.taken++;
@@ -725,7 +725,7 @@ take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 {
 	struct budget_member *idlest;
 
-	budget_take(m);
+	budget_take_place(m);
 	budget_update_watched(b, m->worker);
 	if (!is_within_limit(b) && ((idlest = find_idlest(b, IDLEST_HERE, m->worker, now_us)) != NULL ||
 				    (b->used - leaving_count(b, NULL) > b->limit &&
@@ -747,14 +747,14 @@ policy_places_take(struct budget_member *m, uint64_t now_us)
 	if (b->kept.keeper == NULL || !b->kept.is_binding)
 		is_taken = take_or_ask(b, m, now_us);
 	else if ((is_taken = budget_take_held(b, now_us)))
-		budget_take(m);
+		budget_take_place(m);
 	budget_update_watched(b, m->worker);
 	policy_worker_unlock_and_act(m->worker, now_us);
 	return is_taken;
 }
 
 void
-policy_places_give(struct budget_member *m, uint64_t now_us)
+policy_places_give_back(struct budget_member *m, uint64_t now_us)
 {
 	policy_worker_lock(m->worker);
 	budget_change_opening(m, -m->opening);
@@ -807,7 +807,7 @@ is_among_first(const struct budget_member *m)
 }
 
 uint64_t
-budget_due(const struct budget_member *m, uint64_t now_us)
+budget_due_us(const struct budget_member *m, uint64_t now_us)
 {
 	uint64_t due_us = m->armed_us > now_us ? m->armed_us : UINT64_MAX;
 	const struct budget_group *g;
@@ -898,7 +898,7 @@ static void
 arm_first(struct policy_budget *b, const struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_member *first = first_hungry(b);
-	uint64_t at_us = first != NULL ? budget_due(first, now_us) : UINT64_MAX;
+	uint64_t at_us = first != NULL ? budget_due_us(first, now_us) : UINT64_MAX;
 
 	if (first == NULL || at_us >= first->orders->arm_at_us)
 		return;

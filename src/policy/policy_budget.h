@@ -116,7 +116,7 @@ void policy_places_leave(struct budget_member *m); /* m must have no place */
  * again later. If a keeper grants places (policy_keeper.h), only the keeper is asked, and the place that it grants is
  * held for two seconds for the next caller. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
-void policy_places_give(struct budget_member *m, uint64_t now_us); /* gives one place back */
+void policy_places_give_back(struct budget_member *m, uint64_t now_us); /* gives one place back */
 /* Returns true if all places are taken while some pool would open a connection. */
 bool policy_places_is_contended(const struct budget_member *m);
 
@@ -139,7 +139,7 @@ void budget_update_watched(struct policy_budget *b, const struct policy_worker *
 /* Orders all pools with waiters to look again; policy_worker_unlock_and_act() must follow. */
 void budget_order_look_again(struct policy_budget *b);
 
-void budget_take(struct budget_member *m); /* takes a place for a connection that is about to be opened */
+void budget_take_place(struct budget_member *m); /* takes a place for a connection that is about to be opened */
 /* Call when a connection that has a place is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
 void budget_note_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Call when a connection has moved from m to another shard of g (has_left), or from there to m. m->budget may be
@@ -167,4 +167,4 @@ void budget_clear_asked(struct budget_member *m);
 bool budget_is_contended(const struct policy_budget *b);
 void budget_review(struct budget_member *m, uint64_t now_us); /* does the review that is described at the top */
 /* Returns when a review is due for m even if nothing happens before; UINT64_MAX if never. */
-uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
+uint64_t budget_due_us(const struct budget_member *m, uint64_t now_us);

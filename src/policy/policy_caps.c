@@ -119,7 +119,7 @@ caps_publish(struct policy_caps *caps, const struct budget_view *v)
 }
 
 bool
-caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
+caps_take_places(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 {
 	bool may_take = true;
 
@@ -130,7 +130,7 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 	}
 	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++)
 		if (caps->by_kind[i].budget != NULL)
-			budget_take(&caps->by_kind[i]);
+			budget_take_place(&caps->by_kind[i]);
 	return may_take;
 }
 
@@ -206,7 +206,7 @@ caps_begin_giving_up(struct policy_caps *caps)
 }
 
 void
-caps_withdraw(struct policy_caps *caps)
+caps_note_none_idle(struct policy_caps *caps)
 {
 	policy_worker_lock(caps->orders->worker);
 	caps->orders->ops->publish(caps->orders->pool); /* first, so that no idle connection is asked for again */
@@ -251,7 +251,7 @@ caps_review(struct policy_caps *caps, uint64_t now_us)
 }
 
 uint64_t
-caps_due(const struct policy_caps *caps, uint64_t now_us)
+caps_due_us(const struct policy_caps *caps, uint64_t now_us)
 {
 	uint64_t due_us = UINT64_MAX;
 
@@ -262,7 +262,7 @@ caps_due(const struct policy_caps *caps, uint64_t now_us)
 		if (m->short_count == 0)
 			continue;
 		policy_worker_lock(m->worker);
-		at_us = budget_due(m, now_us);
+		at_us = budget_due_us(m, now_us);
 		policy_worker_unlock(m->worker);
 		due_us = at_us < due_us ? at_us : due_us;
 	}
@@ -285,7 +285,7 @@ caps_is_short(const struct policy_caps *caps)
 }
 
 bool
-caps_share_short(const struct policy_caps *caps, const struct policy_caps *other, bool is_last)
+caps_may_get_place_of(const struct policy_caps *caps, const struct policy_caps *other, bool is_last)
 {
 	const struct budget_member *m = find_short(caps),
 				   *theirs = m == NULL ? NULL : &other->by_kind[m - caps->by_kind];
@@ -313,7 +313,7 @@ count_kept_from(const struct budget_member *m)
 }
 
 uint32_t
-caps_say_short(const struct policy_caps *caps, const char **setting, struct fail *why)
+caps_explain_short(const struct policy_caps *caps, const char **setting, struct fail *why)
 {
 	static const char *const settings[POLICY_CAPS] = { "max_user_connections", "max_db_connections",
 							   "max_server_connections" };
@@ -322,7 +322,7 @@ caps_say_short(const struct policy_caps *caps, const char **setting, struct fail
 
 	*setting = settings[m - caps->by_kind];
 	if (m == &caps->by_kind[CAP_HOST])
-		return policy_budget_say(m, why);
+		return policy_budget_explain(m, why);
 	policy_worker_lock(m->worker);
 	used = m->budget->used;
 	kept = count_kept_from(m);

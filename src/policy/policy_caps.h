@@ -32,7 +32,7 @@ void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved
 void caps_publish(struct policy_caps *caps, const struct budget_view *v);
 /* Call this under the lock. Takes a place under each cap for a connection that is to be opened, and returns true; or
  * takes no place, and returns false. is_for_waiter: false if the connection is for min_idle. */
-bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
+bool caps_take_places(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
 /* Call when a connection has left for another shard of the pool (has_left), or has come from another shard. The
  * connection keeps its places. */
 void caps_transferred(struct policy_caps *caps, bool has_left);
@@ -53,7 +53,7 @@ bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us
  * as given up under each of these caps. */
 bool caps_begin_giving_up(struct policy_caps *caps);
 /* Tells the caps that the pool has no idle connection left to give up. The caller then calls caps_review(). */
-void caps_withdraw(struct policy_caps *caps);
+void caps_note_none_idle(struct policy_caps *caps);
 /* Returns true if all places of some cap are taken while some pool would open a connection. */
 bool caps_is_contended(const struct policy_caps *caps);
 /* Returns true if, under some cap, the pool's shards lack more places than their leaving connections will free. */
@@ -61,17 +61,17 @@ bool caps_lacks_places(const struct policy_caps *caps);
 /* Gives free places to other pools, and makes this pool give up idle connections that other pools should have. */
 void caps_review(struct policy_caps *caps, uint64_t now_us);
 /* Returns when a review is due even if nothing happens before; UINT64_MAX if never. */
-uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
+uint64_t caps_due_us(const struct policy_caps *caps, uint64_t now_us);
 /* Returns true if some cap keeps the pool from opening connections that it needs. Takes no lock. */
 bool caps_is_short(const struct policy_caps *caps);
 /* Sets *why; its detail names the cap that keeps the pool short. Sets *setting to the name of the setting to raise, or
  * to NULL if *why has a hint instead. Returns how many places of that cap are taken, without places that other pools
  * keep as their shares; 0 if the pool can't open a connection even if places become free. */
-uint32_t caps_say_short(const struct policy_caps *caps, const char **setting, struct fail *why);
+uint32_t caps_explain_short(const struct policy_caps *caps, const char **setting, struct fail *why);
 /* Returns true if the pool of `caps` may get a place when a borrower of the pool of `other` ends: the cap that keeps
  * `caps` short is also a cap of `other`, and either the pool of `other` has more than its share, or that borrower is
  * its last (is_last). */
-bool caps_share_short(const struct policy_caps *caps, const struct policy_caps *other, bool is_last);
+bool caps_may_get_place_of(const struct policy_caps *caps, const struct policy_caps *other, bool is_last);
 
 /* Call this when a connection is returned. Takes no lock. If caps->is_watched, which is rare, the caller also calls
  * caps_ask_back() and caps_review(). */

@@ -86,7 +86,7 @@ next_trial_us(const struct policy_circuit *c)
 }
 
 uint64_t
-circuit_due(const struct circuit_member *m)
+circuit_due_us(const struct circuit_member *m)
 {
 	uint64_t due_us;
 
@@ -235,7 +235,7 @@ circuit_end_backoff(const struct circuit_member *m)
 }
 
 bool
-circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news)
+circuit_get_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news)
 {
 	const struct policy_circuit *c = m->circuit;
 
@@ -260,9 +260,10 @@ init_circuit(struct policy_commons *commons, void *made)
 }
 
 struct policy_circuit *
-policy_circuit_get(struct policy_commons *commons, const char *name)
+policy_circuit_get_or_create(struct policy_commons *commons, const char *name)
 {
-	return policy_named_get(commons, 'c', name, strlen(name), sizeof(struct policy_circuit), init_circuit);
+	return policy_named_get_or_create(commons, 'c', name, strlen(name), sizeof(struct policy_circuit),
+					  init_circuit);
 }
 
 void

@@ -56,7 +56,7 @@ void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct pol
 void circuit_leave(struct circuit_member *m); /* m need not have a circuit, and must not have a trial */
 bool circuit_is_closed(const struct circuit_member *m); /* false if m has no circuit */
 /* Returns when the next attempt may begin; UINT64_MAX if not before a trial ends; 0 while the circuit is closed. */
-uint64_t circuit_due(const struct circuit_member *m);
+uint64_t circuit_due_us(const struct circuit_member *m);
 /* Call before an attempt. Returns false if the attempt must not begin, because a pool of another policy worker has just
  * begun a trial. If *is_trial becomes true, circuit_note_trial_end() must be called when the attempt has ended. */
 bool circuit_begin_attempt(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
@@ -76,7 +76,7 @@ bool circuit_note_failure(const struct circuit_member *m, enum connect_failure k
 void circuit_end_backoff(const struct circuit_member *m);
 /* Returns true and sets *news if there is news that m has not taken over yet. is_waiting: true if clients wait in the
  * pool of m. If it is false, failures are no news. */
-bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
+bool circuit_get_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
 
 /* --- The pool's side: policy.c. --- */
 /* Returns true if clients wait in the queue of p. */
@@ -99,6 +99,6 @@ void policy_health_check_failed(struct policy *p, const struct policy_conn *conn
 /* --- All circuits. --- */
 
 /* Returns the circuit of this name, which stays valid until policy_circuit_put; NULL if out of memory. */
-struct policy_circuit *policy_circuit_get(struct policy_commons *commons, const char *name);
+struct policy_circuit *policy_circuit_get_or_create(struct policy_commons *commons, const char *name);
 /* Releases the caller's reference, after the caller's pool has left the circuit. NULL is fine. */
 void policy_circuit_put(struct policy_commons *commons, struct policy_circuit *c);

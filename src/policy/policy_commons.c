@@ -95,8 +95,8 @@ make_named(struct policy_commons *commons, char kind, const void *key, size_t le
 }
 
 void *
-policy_named_get(struct policy_commons *commons, char kind, const void *key, size_t len, size_t size,
-		 void (*init)(struct policy_commons *commons, void *made))
+policy_named_get_or_create(struct policy_commons *commons, char kind, const void *key, size_t len, size_t size,
+			   void (*init)(struct policy_commons *commons, void *made))
 {
 	struct policy_named *n;
 

@@ -104,8 +104,8 @@ struct policy_named {
 /* Returns the object of this kind (a letter) and key, which stays valid until policy_named_put. If there is no such
  * object, makes one of `size` bytes, zeroed except for its struct policy_named, and calls init. Returns NULL if out
  * of memory, or if there is no such object and `size` is 0. May be called on any thread. */
-void *policy_named_get(struct policy_commons *commons, char kind, const void *key, size_t len, size_t size,
-		       void (*init)(struct policy_commons *commons, void *made));
+void *policy_named_get_or_create(struct policy_commons *commons, char kind, const void *key, size_t len, size_t size,
+				 void (*init)(struct policy_commons *commons, void *made));
 void policy_named_ref(struct policy_commons *commons, struct policy_named *n); /* takes one more reference */
 /* Releases a reference. Returns true if that was the last reference: the caller then frees the object. */
 bool policy_named_put(struct policy_commons *commons, struct policy_named *n);
@@ -114,7 +114,8 @@ bool policy_named_put(struct policy_commons *commons, struct policy_named *n);
 
 /* Returns the budget that all pools of the database ('d'), tenant ('t'), user ('u') or host ('h') of this name share. A
  * new budget has no limit. The budget stays valid until policy_budget_put. Returns NULL if out of memory. */
-struct policy_budget *policy_budget_get(struct policy_commons *commons, char kind, const char *name, size_t len);
+struct policy_budget *policy_budget_get_or_create(struct policy_commons *commons, char kind, const char *name,
+						  size_t len);
 /* Releases the caller's reference, after the caller's pool or connection has left the budget. NULL is fine. */
 void policy_budget_put(struct policy_commons *commons, struct policy_budget *b);
 

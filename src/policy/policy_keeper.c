@@ -95,7 +95,7 @@ policy_budget_abandon(struct policy_budget *b, struct policy_worker *worker, uin
 }
 
 struct budget_counts
-policy_budget_count(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
+policy_budget_get_counts(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_counts count;
 
@@ -147,7 +147,7 @@ policy_budget_end_login(struct budget_member *m)
 }
 
 uint32_t
-policy_budget_say(const struct budget_member *m, struct fail *why)
+policy_budget_explain(const struct budget_member *m, struct fail *why)
 {
 	struct budget_news news;
 	char share[64] = "";

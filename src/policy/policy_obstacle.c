@@ -30,7 +30,7 @@ lower_until(uint64_t *until_us, uint64_t at_us, uint64_t now_us)
 static inline uint32_t
 coming_count(const struct policy *p)
 {
-	return policy_own_coming(p) + shard_coming(&p->shard);
+	return policy_count_own_coming(p) + shard_count_coming(&p->shard);
 }
 
 uint32_t
@@ -55,7 +55,7 @@ paused_explain(const struct policy *p, const struct policy_waiter *t, uint64_t n
 	if (!p->is_paused)
 		return false;
 	fail_detail(why, "The pool is paused, and %s waiting.",
-		    counted(policy_queue_length(p), "client is", "clients are").text);
+		    base_format_count(policy_queue_length(p), "client is", "clients are").text);
 	fail_hint(why, "RESUME it in the pgweir console.");
 	return true;
 }
@@ -65,7 +65,7 @@ paused_explain(const struct policy *p, const struct policy_waiter *t, uint64_t n
 static uint32_t
 failed_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
-	uint64_t retry_at_us = circuit_due(&p->circuit);
+	uint64_t retry_at_us = circuit_due_us(&p->circuit);
 
 	lower_until(until_us, p->backoff_until_us, now_us);
 	lower_until(until_us, retry_at_us, now_us);
@@ -79,8 +79,9 @@ say_busy(const struct policy *p, const char *more, struct fail *why)
 	fail_detail(why,
 		    "The pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
 		    " overflow), and %s waiting.%s%s",
-		    policy_busy(p), p->limit, p->settings.pool_size, p->settings.max_overflow,
-		    counted(policy_queue_length(p), "client is", "clients are").text, more[0] != '\0' ? " " : "", more);
+		    policy_count_busy(p), p->limit, p->settings.pool_size, p->settings.max_overflow,
+		    base_format_count(policy_queue_length(p), "client is", "clients are").text,
+		    more[0] != '\0' ? " " : "", more);
 }
 
 /* Returns true if an attempt has failed since t came, and no attempt has succeeded after that failure. */
@@ -205,12 +206,12 @@ say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 
 /* --- A cap over several pools is used up. --- */
 
-/* Allows any number, because caps_take() finds out, under the lock, if the cap has a place. */
+/* Allows any number, because caps_take_places() finds out, under the lock, if the cap has a place. */
 static uint32_t
 cap_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	if (until_us != NULL)
-		lower_until(until_us, caps_due(&p->caps, now_us), now_us);
+		lower_until(until_us, caps_due_us(&p->caps, now_us), now_us);
 	return UINT32_MAX;
 }
 
@@ -223,7 +224,7 @@ cap_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 
 	if (!caps_is_short(&p->caps))
 		return false;
-	places = caps_say_short(&p->caps, &setting, &cap);
+	places = caps_explain_short(&p->caps, &setting, &cap);
 	say_busy(p, cap.detail, why);
 	fail_hint(why, "%s", cap.hint);
 	if (places > 0)
@@ -241,7 +242,7 @@ bool
 policy_may_get_place_of(const struct policy *p, const struct policy *of)
 {
 	return p == of || (p->shard.shared != NULL && p->shard.shared == of->shard.shared) ||
-	       caps_share_short(&p->caps, &of->caps, of->count[PC_LENT] <= 1 && TAILQ_EMPTY(&of->queue));
+	       caps_may_get_place_of(&p->caps, &of->caps, of->count[PC_LENT] <= 1 && TAILQ_EMPTY(&of->queue));
 }
 
 /* --- Another shard of the pool was asked for its idle connections. --- */
@@ -249,7 +250,7 @@ policy_may_get_place_of(const struct policy *p, const struct policy *of)
 static uint32_t
 shards_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
-	uint32_t expected = shard_expected(&p->shard, now_us), unserved = policy_count_unserved(p);
+	uint32_t expected = shard_count_expected_now(&p->shard, now_us), unserved = policy_count_unserved(p);
 
 	if (expected == 0 || unserved == 0)
 		return UINT32_MAX;
@@ -267,7 +268,8 @@ shards_explain(const struct policy *p, const struct policy_waiter *t, uint64_t n
 		return false;
 	fail_detail(why,
 		    "Worker %u does not answer, and keeps its part of the pool's %" PRIu32 " connections; %s waiting.",
-		    shard_first_of(silent), p->limit, counted(policy_queue_length(p), "client is", "clients are").text);
+		    shard_first_of(silent), p->limit,
+		    base_format_count(policy_queue_length(p), "client is", "clients are").text);
 	fail_hint(why, "pgweir's log and SHOW WORKERS in its console say since when; if it persists, restart pgweir.");
 	return true;
 }
@@ -300,7 +302,7 @@ overflow_limit_now(const struct policy *p, uint32_t limit, uint64_t now_us, uint
 static uint32_t
 full_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
-	uint64_t left_until_us = shard_left_until_us(&p->shard);
+	uint64_t left_until_us = shard_place_left_until_us(&p->shard);
 	uint32_t limit = overflow_limit_now(p, policy_limit_now(p, now_us), now_us, until_us);
 	uint32_t total = policy_total(p) + (now_us < left_until_us);
 

@@ -39,7 +39,7 @@ hope_ends_us(const struct policy *p)
 {
 	uint64_t from_us = later_of(TAILQ_FIRST(&p->queue)->since_us, p->outage.since_us);
 
-	if (p->outage.since_us == 0 || p->outlook == HOST_ANSWERS || policy_has_any(p))
+	if (p->outage.since_us == 0 || p->outlook == HOST_ANSWERS || policy_has_verified(p))
 		return NEVER_US;
 	return p->outlook == HOST_SILENT
 		   ? 0
@@ -55,7 +55,7 @@ policy_hopeless_us(const struct policy *p, uint64_t now_us)
 
 	if (last == NULL || p->is_paused)
 		return NEVER_US;
-	at_us = now_us < p->backoff_until_us && policy_live(p) == 0 ? now_us : hope_ends_us(p);
+	at_us = now_us < p->backoff_until_us && policy_count_live(p) == 0 ? now_us : hope_ends_us(p);
 	if (at_us == NEVER_US || policy_is_patient(p, last)) /* patient waiters are at the front */
 		return NEVER_US;
 	return later_of(at_us, now_us);
@@ -82,7 +82,7 @@ void
 policy_forget_outdated_failure(struct policy *p, uint64_t now_us)
 {
 	if (p->failed_count == 0 || p->heard_us <= p->fail_began_us || p->is_fail_fatal || p->outage.since_us > 0 ||
-	    policy_has_any(p) || !circuit_is_failure_of_host(p->last_fail_kind, &p->last_fail))
+	    policy_has_verified(p) || !circuit_is_failure_of_host(p->last_fail_kind, &p->last_fail))
 		return;
 	circuit_note_heard(&p->circuit, p->heard_us, now_us);
 	policy_forget_failures(p);
@@ -97,11 +97,11 @@ policy_update_outage(struct policy *p, uint64_t now_us)
 	policy_forget_outdated_failure(p, now_us);
 	/* If another shard has a connection, but no client waits here, no attempt here would show that the outage is
 	 * over. */
-	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p)) {
+	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_verified(p)) {
 		policy_forget_failures(p);
 		policy_end_outage(p, now_us);
 	}
-	if (p->failed_count == 0 || p->settings.lends_idle_only || p->outage.since_us > 0 || policy_has_any(p) ||
+	if (p->failed_count == 0 || p->settings.lends_idle_only || p->outage.since_us > 0 || policy_has_verified(p) ||
 	    p->is_fail_fatal || p->last_fail_kind == CF_TOO_MANY || server_lacks_memory(p))
 		return;
 	p->outage = (struct policy_outage){ .since_us = now_us };

@@ -12,10 +12,10 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 	if (p->shard.shared == w)
 		return;
 	shard_outage_ends(&p->shard, &p->outage, false, now_us);
-	shard_leave(&p->shard, p->total, policy_own_live(p), policy_own_verified(p), now_us);
+	shard_leave(&p->shard, p->total, policy_count_own_live(p), policy_count_own_verified(p), now_us);
 	if (w != NULL)
-		shard_join(&p->shard, w, p->total, policy_own_live(p), policy_own_verified(p));
-	caps_set_groups(&p->caps, w == NULL ? NULL : w->caps, p->count, now_us);
+		shard_join(&p->shard, w, p->total, policy_count_own_live(p), policy_count_own_verified(p));
+	caps_set_groups(&p->caps, w == NULL ? NULL : w->cap_groups, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
 		shard_outage_begins(&p->shard,
 				    p->outage.since_us); /* the beginning of the outage was reported already */
@@ -36,7 +36,7 @@ policy_tell_shards(struct policy *p)
 	if (p->is_paused)
 		shard_publish(&p->shard, 0, 0, 0, NEVER_US);
 	else
-		shard_publish(&p->shard, p->count[PC_IDLE], p->waiting, p->waiting > 0 ? policy_own_coming(p) : 0,
+		shard_publish(&p->shard, p->count[PC_IDLE], p->waiting, p->waiting > 0 ? policy_count_own_coming(p) : 0,
 			      first != NULL ? first->since_us : NEVER_US);
 }
 
@@ -47,7 +47,7 @@ policy_queue_length(const struct policy *p)
 }
 
 uint32_t
-policy_busy(const struct policy *p)
+policy_count_busy(const struct policy *p)
 {
 	uint32_t verified, idle;
 
@@ -114,7 +114,7 @@ transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us
 static bool
 is_full(const struct policy *p, uint64_t now_us)
 {
-	return policy_live(p) >= policy_limit_now(p, now_us);
+	return policy_count_live(p) >= policy_limit_now(p, now_us);
 }
 
 /* Returns true if no other connection can be opened for waiters in another shard. */
@@ -190,8 +190,8 @@ policy_ask_shards(struct policy *p, uint64_t now_us)
 	bool had_no_place = m->has_no_place;
 
 	m->has_no_place = is_full(p, now_us) || caps_is_short(&p->caps);
-	m->live_asked = policy_own_live(p);
-	if (p->waiting <= shard_coming(m))
+	m->live_asked = policy_count_own_live(p);
+	if (p->waiting <= shard_count_coming(m))
 		m->asked_us = 0;
 	else if (m->is_to_ask || (m->has_no_place && !had_no_place))
 		shard_ask(m, now_us);
@@ -200,7 +200,7 @@ policy_ask_shards(struct policy *p, uint64_t now_us)
 void
 policy_share_with_shards(struct policy *p, uint64_t now_us)
 {
-	if (p->shard.is_to_ask || p->shard.live_asked != policy_own_live(p))
+	if (p->shard.is_to_ask || p->shard.live_asked != policy_count_own_live(p))
 		policy_ask_shards(p, now_us); /* once more, because a new connection may have filled the pool */
 	policy_give_idle(p, now_us);
 	shard_report(&p->shard, p->is_in_use && !p->is_paused, now_us);

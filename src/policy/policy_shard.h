@@ -62,7 +62,7 @@ struct policy_shared {
 	_Atomic uint64_t out_since_us; /* when the outage of the whole pool began; 0 if there is none */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
 	uint32_t held, refused; /* the counts of struct policy_outage, summed over shards that have left the outage */
-	struct budget_group caps[POLICY_CAPS]; /* the pool's places under each cap */
+	struct budget_group cap_groups[POLICY_CAPS]; /* the pool's places under each cap */
 	bool is_orphan; /* true after the last policy_shared_put(); then freed once no connection is in transfer */
 
 	_Alignas(64) _Atomic uint64_t presence_bits; /* IDLE_BIT and WAITING_BIT of each shard */
@@ -150,14 +150,14 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t total)
 /* If this shard has made a place for clients of other shards that still wait, returns the time until which it leaves
  * the place to them; else 0. */
 static inline uint64_t
-shard_left_until_us(const struct policy_shard *m)
+shard_place_left_until_us(const struct policy_shard *m)
 {
 	return m->place_made_us != 0 && shard_get_waiting_others(m) != 0 ? m->place_made_us + SHARD_PLACE_KEPT_US : 0;
 }
 
 /* Returns how many connections are in transfer to this shard. */
 static inline uint32_t
-shard_coming(const struct policy_shard *m)
+shard_count_coming(const struct policy_shard *m)
 {
 	return m->shared == NULL ? 0 : atomic_load_explicit(&m->shared->coming[m->number], memory_order_relaxed);
 }
@@ -171,7 +171,7 @@ void shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t
 /* Call this under the lock. Returns true if the pool has a place left. limit: policy_limit_now(). */
 bool shard_pool_has_place(const struct policy_shard *m, uint32_t limit);
 /* Call this under the lock. Takes a place for a connection that will be opened. state: PC_OPENING or PC_CHECKING. */
-void shard_take(struct policy_shard *m, enum policy_conn_state state);
+void shard_take_place(struct policy_shard *m, enum policy_conn_state state);
 /* Call when a connection that has a place becomes PC_CLOSING or PC_NONE (it is gone), or has logged in. */
 void shard_note_state(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Writes the shard's row, for the others to read. m->shared is not NULL. */
@@ -301,7 +301,7 @@ uint32_t shard_share(const struct policy_shard *m, uint32_t total);
 void shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t
-shard_expected(const struct policy_shard *m, uint64_t now_us)
+shard_count_expected_now(const struct policy_shard *m, uint64_t now_us)
 {
 	return m->asked_us == 0 || now_us >= m->asked_us + SHARD_ASK_US ? 0 : shard_count_expected(m);
 }

@@ -45,7 +45,7 @@ init_shared(struct policy_commons *all, void *made)
 struct policy_shared *
 policy_shared_get(struct policy_commons *all, const void *key, size_t len, bool may_make)
 {
-	return policy_named_get(all, 'w', key, len, may_make ? sizeof(struct policy_shared) : 0, init_shared);
+	return policy_named_get_or_create(all, 'w', key, len, may_make ? sizeof(struct policy_shared) : 0, init_shared);
 }
 
 /* Call this under the lock. */
@@ -176,7 +176,7 @@ shard_pool_has_place(const struct policy_shard *m, uint32_t limit)
 }
 
 void
-shard_take(struct policy_shard *m, enum policy_conn_state state)
+shard_take_place(struct policy_shard *m, enum policy_conn_state state)
 {
 	if (m->shared == NULL)
 		return;
@@ -509,7 +509,7 @@ policy_shared_lost(struct policy_conn *conn, struct policy_worker *worker, uint6
 	add(&w->live, -1u);
 	add(&w->verified, -1u);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_transfer_lost(&w->caps[i]);
+		budget_transfer_lost(&w->cap_groups[i]);
 	order_shards(w, (uint32_t)get_us(&w->presence_bits), ORDER_WAKE_IF_WAITING);
 	is_unused = is_freeable(w);
 	policy_worker_unlock_and_act(worker, now_us);

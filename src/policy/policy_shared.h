@@ -53,7 +53,7 @@ uint32_t policy_queue_length(const struct policy *p); /* returns how many client
 /* policy.c. Adds the counts of p to *to, but leaves backoff_until_us and outage as they are. */
 void policy_add_counts(const struct policy *p, struct policy_counts *to);
 /* Returns how many connections are lent; for a shard, how many connections of all shards are not idle. */
-uint32_t policy_busy(const struct policy *p);
+uint32_t policy_count_busy(const struct policy *p);
 
 /* --- policy_obstacle.c --- */
 /* Returns true if clients in p's queue may get the place of a connection of the pool `of`, because `of` is a shard of

@@ -106,7 +106,7 @@ struct policy {
 	uint64_t swept_us, sweep_us;
 	uint64_t due_us; /* when the owner will call policy_tick */
 	bool is_granting; /* true while an on_grant is running */
-	uint64_t asked_since_us; /* while policy_return_after_query() runs: its argument asked_us; else 0 */
+	uint64_t query_asked_us; /* while policy_return_after_query() runs: its argument asked_us; else 0 */
 	struct policy_conn *returned; /* the connection that was returned while an on_grant was running; else NULL */
 	bool is_replenish_held; /* true while policy_replenish runs, or while a function runs that ends with it */
 };
@@ -133,20 +133,20 @@ later_of(uint64_t a_us, uint64_t b_us)
 /* --- Connections of this shard, and of the whole pool, which differ only if the pool lives on several workers. --- */
 
 static inline uint32_t
-policy_own_live(const struct policy *p)
+policy_count_own_live(const struct policy *p)
 {
 	return p->total - p->count[PC_CLOSING] - p->count[PC_CHECKING];
 }
 
 /* Returns how many connections will soon be free in this shard, without those in transfer. */
 static inline uint32_t
-policy_own_coming(const struct policy *p)
+policy_count_own_coming(const struct policy *p)
 {
 	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL);
 }
 
 static inline uint32_t
-policy_own_verified(const struct policy *p)
+policy_count_own_verified(const struct policy *p)
 {
 	return p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_LENT];
 }
@@ -166,9 +166,9 @@ policy_total(const struct policy *p)
 
 /* Returns the number of connections except CLOSING and CHECKING ones. */
 static inline uint32_t
-policy_live(const struct policy *p)
+policy_count_live(const struct policy *p)
 {
-	return p->shard.shared == NULL ? policy_own_live(p) : policy_load_count(&p->shard.shared->live);
+	return p->shard.shared == NULL ? policy_count_own_live(p) : policy_load_count(&p->shard.shared->live);
 }
 
 static inline uint64_t
@@ -193,9 +193,10 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 
 /* Returns true if the pool has a connection that has logged in, and is not being closed. */
 static inline bool
-policy_has_any(const struct policy *p)
+policy_has_verified(const struct policy *p)
 {
-	return (p->shard.shared == NULL ? policy_own_verified(p) : policy_load_count(&p->shard.shared->verified)) > 0;
+	return (p->shard.shared == NULL ? policy_count_own_verified(p)
+					: policy_load_count(&p->shard.shared->verified)) > 0;
 }
 
 /* policy.c */
@@ -231,7 +232,7 @@ void policy_note_demand(struct policy *p, uint64_t now_us); /* shortens a long b
 /* Ends the circuit's trial. Does nothing if conn is not a trial. */
 void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 uint32_t policy_min_idle(const struct policy *p); /* returns how many idle connections to keep ready */
-uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
+uint64_t policy_supply_due_us(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
 /* Makes t, whose request was sent ahead, wait like any other waiter. */
@@ -269,7 +270,7 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
-/* Call when conn has become idle. Returns true if conn may make policy_idle_due() earlier. (This is rare, because
+/* Call when conn has become idle. Returns true if conn may make policy_idle_due_us() earlier. (This is rare, because
  * connections that have been idle longer reach the same deadlines first.) Does not check if the pool is larger than
  * pool_size. */
 static inline bool
@@ -282,6 +283,6 @@ policy_note_idle_deadlines(struct policy *p, const struct policy_conn *conn)
 	       (p->settings.idle_timeout_us > 0 && p->count[PC_IDLE] - 1 <= p->settings.min_idle);
 }
 
-uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
-/* Returns the part of policy_next_due() that concerns idle connections. */
-uint64_t policy_idle_due(const struct policy *p, uint64_t now_us);
+uint64_t policy_next_due_us(const struct policy *p, uint64_t now_us);
+/* Returns the part of policy_next_due_us() that concerns idle connections. */
+uint64_t policy_idle_due_us(const struct policy *p, uint64_t now_us);

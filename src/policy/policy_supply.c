@@ -49,7 +49,7 @@ apply_circuit(struct policy *p, uint64_t now_us)
 {
 	struct circuit_news news;
 
-	if (!circuit_news(&p->circuit, p->waiting > 0, &news))
+	if (!circuit_get_news(&p->circuit, p->waiting > 0, &news))
 		return;
 	p->circuit.round = news.round;
 	if (news.failed_count == 0) {
@@ -95,10 +95,10 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 	if (is_fatal)
 		policy_end_outage(p, now_us); /* PostgreSQL has answered */
 	if (kind == CF_TOO_MANY) {
-		p->lowered_limit = policy_live(p) > 0 ? policy_live(p) : 1;
+		p->lowered_limit = policy_count_live(p) > 0 ? policy_count_live(p) : 1;
 		p->lowered_until_us = policy_add_us(now_us, LOWERED_FOR_US);
 		shard_lower_pool_limit(&p->shard, p->lowered_limit, p->lowered_until_us);
-		if (policy_live(p) > 0)
+		if (policy_count_live(p) > 0)
 			return;
 	}
 	if (p->failed_count == 0 || started_us > p->backed_off_us || started_us >= p->backoff_until_us) {
@@ -161,9 +161,9 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 
 	policy_worker_lock(worker);
 	is_taken = shard_pool_has_place(&p->shard, policy_limit_now(p, now_us)) &&
-		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);
+		   caps_take_places(&p->caps, what_for == FOR_WAITER, now_us);
 	if (is_taken)
-		shard_take(&p->shard, state_of(what_for));
+		shard_take_place(&p->shard, state_of(what_for));
 	policy_worker_tell_others(worker);
 	policy_worker_unlock(worker);
 	return is_taken;
@@ -223,7 +223,7 @@ policy_health_check(struct policy *p, uint64_t now_us)
 	if (p->is_paused || policy_total(p) >= policy_limit_now(p, now_us))
 		return;
 	open_without_waiter(p, FOR_HEALTH_CHECK, now_us);
-	policy_arm(p, policy_next_due(p, now_us));
+	policy_arm(p, policy_next_due_us(p, now_us));
 }
 
 void
@@ -293,14 +293,14 @@ policy_stock_up(struct policy *p, uint64_t now_us)
 {
 	struct policy_conn *idle = find_to_ping(p, true);
 
-	if (p->is_replenish_held || policy_own_coming(p) > 0)
+	if (p->is_replenish_held || policy_count_own_coming(p) > 0)
 		return;
 	apply_circuit(p, now_us);
 	if (idle != NULL)
 		policy_start_ping(p, idle, now_us);
 	else if (policy_total(p) < p->settings.pool_size && policy_count_openable(p, now_us, NULL) > 0)
 		open_without_waiter(p, FOR_STOCK, now_us);
-	policy_arm(p, policy_next_due(p, now_us));
+	policy_arm(p, policy_next_due_us(p, now_us));
 }
 
 uint32_t
@@ -318,7 +318,7 @@ is_short_of_idle(const struct policy *p)
 {
 	uint32_t coming = p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_OPENING] + (p->returned != NULL);
 
-	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
+	return coming < policy_min_idle(p) + p->waiting && policy_count_live(p) < p->settings.pool_size;
 }
 
 /* Asserts that each connection is counted once, in its state, and that the lists agree with the counts. */
@@ -366,12 +366,12 @@ policy_replenish(struct policy *p, uint64_t now_us)
 		policy_ask_shards(p, now_us); /* the other shards can see now that a cap is full */
 	policy_update_outage(p, now_us);
 	p->is_replenish_held = false;
-	policy_arm(p, policy_next_due(p, now_us));
+	policy_arm(p, policy_next_due_us(p, now_us));
 }
 
 /* Returns when something that can't be done now can be tried again, if no report comes before. */
 uint64_t
-policy_supply_due(const struct policy *p, uint64_t now_us)
+policy_supply_due_us(const struct policy *p, uint64_t now_us)
 {
 	uint64_t due_us = p->cap_has_room ? now_us : policy_hopeless_us(p, now_us);
 

@@ -2,10 +2,10 @@
  * src/policy/policy_upkeep.c - limits on time (in the queue, idle, age), and the operator's commands: new settings,
  * pause, close.
  *
- * This file has no timer. policy_next_due derives the next deadline from the ends of ordered lists: the first waiter,
- * the connection that was pinged first, the coldest idle connection. No list has the order of the deadlines for age and
- * background pings; for these, all idle connections are checked, at most once per second and not before a connection is
- * due.
+ * This file has no timer. policy_next_due_us derives the next deadline from the ends of ordered lists: the first
+ * waiter, the connection that was pinged first, the coldest idle connection. No list has the order of the deadlines for
+ * age and background pings; for these, all idle connections are checked, at most once per second and not before a
+ * connection is due.
  */
 #include "policy/policy_upkeep.h"
 #include "policy/policy_ahead.h"
@@ -20,7 +20,7 @@ static uint64_t
 too_cold_at_us(const struct policy *p, const struct policy_conn *coldest, enum recycle_reason *reason)
 {
 	const struct policy_settings *s = &p->settings;
-	uint64_t linger_us = policy_live(p) > s->pool_size ? s->overflow_linger_us : NEVER_US;
+	uint64_t linger_us = policy_count_live(p) > s->pool_size ? s->overflow_linger_us : NEVER_US;
 	uint64_t timeout_us = NEVER_US;
 
 	if (s->idle_timeout_us > 0 && p->count[PC_IDLE] > policy_min_idle(p))
@@ -38,7 +38,7 @@ sweep_due_us(const struct policy *p)
 }
 
 uint64_t
-policy_idle_due(const struct policy *p, uint64_t now_us)
+policy_idle_due_us(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns);
 	enum recycle_reason reason;
@@ -57,17 +57,17 @@ ping_deadline_us(const struct policy *p, const struct policy_conn *conn)
 }
 
 uint64_t
-policy_next_due(const struct policy *p, uint64_t now_us)
+policy_next_due_us(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 	const struct policy_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
-	uint64_t due_us = policy_supply_due(p, now_us);
+	uint64_t due_us = policy_supply_due_us(p, now_us);
 
 	if (first != NULL)
 		due_us = clock_lesser_us(due_us, policy_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
 		due_us = clock_lesser_us(due_us, ping_deadline_us(p, pinging));
-	due_us = clock_lesser_us(due_us, clock_lesser_us(policy_idle_due(p, now_us), policy_stuck_at(p, now_us)));
+	due_us = clock_lesser_us(due_us, clock_lesser_us(policy_idle_due_us(p, now_us), policy_stuck_at(p, now_us)));
 	return due_us > now_us ? due_us : now_us;
 }
 
@@ -131,7 +131,7 @@ policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (conn == NULL && (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) == NULL)
 		return false;
 	policy_start_ping(p, conn, now_us);
-	policy_arm(p, policy_next_due(p, now_us));
+	policy_arm(p, policy_next_due_us(p, now_us));
 	return true;
 }
 
@@ -159,7 +159,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 	if (p->waiting > p->sent_ahead && p->count[PC_IDLE] > 0)
 		policy_serve(p, now_us);
 	policy_replenish(p, now_us);
-	p->due_us = policy_next_due(p, now_us);
+	p->due_us = policy_next_due_us(p, now_us);
 	return p->due_us == NEVER_US ? 0 : p->due_us;
 }
 
@@ -220,7 +220,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	circuit_end_backoff(&p->circuit);
 	p->is_replenish_held = true;
 	allowed = p->settings.pool_size < old.pool_size ? p->settings.pool_size : p->limit;
-	while (policy_live(p) > allowed && (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL)
+	while (policy_count_live(p) > allowed && (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL)
 		policy_close_conn(p, conn, RR_OVERFLOW);
 	p->is_replenish_held = false;
 	policy_replenish(p, now_us);

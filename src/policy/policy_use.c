@@ -17,7 +17,7 @@ begin_span(struct policy_use *u, const struct policy_use_sample *sample, uint64_
 	spans[1] = keeps_previous ? spans[0] : (struct policy_use_span){ 0 };
 	spans[0] = (struct policy_use_span){ 0 };
 	if (!keeps_previous)
-		spans[0] = (struct policy_use_span){ .had = sample->in_use,
+		spans[0] = (struct policy_use_span){ .loans_in_span = sample->in_use,
 						     .waits = sample->waiting,
 						     .arrived = sample->waiting };
 	u->clients[1] = keeps_previous ? u->clients[0] : 0;
@@ -38,7 +38,7 @@ note_loans(struct policy_use *u, const struct policy_use_sample *sample)
 	struct policy_use_level *l = u->sums.levels;
 
 	s->loans += loans;
-	s->had += loans;
+	s->loans_in_span += loans;
 	s->waits += sample->waits - u->last.waits;
 	s->timeouts += timeouts;
 	s->waited_us += sample->waited_us - u->last.waited_us;
@@ -114,12 +114,12 @@ find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_
 static void
 find_enough(const struct policy_use_span *all, double waiting, double clients, struct policy_sizing *s)
 {
-	double timed_out = ratio_of(s->in_use * (double)all->timeouts, (double)all->had);
+	double timed_out = ratio_of(s->in_use * (double)all->timeouts, (double)all->loans_in_span);
 	double full_share = ratio_of((double)all->at_us[POLICY_USE_PARTS], (double)all->time_us);
-	double arrived = (double)(int64_t)(all->arrived + all->had - all->loans);
+	double arrived = (double)(int64_t)(all->arrived + all->loans_in_span - all->loans);
 
 	s->unlimited_most = lesser(s->in_use + waiting + timed_out, clients);
-	s->unlimited = lesser(ratio_of(s->in_use * arrived, (double)all->had), s->unlimited_most);
+	s->unlimited = lesser(ratio_of(s->in_use * arrived, (double)all->loans_in_span), s->unlimited_most);
 	s->enough = lesser((s->unlimited > s->limit ? s->unlimited : s->limit) * HEADROOM, clients);
 	s->enough_most = lesser(s->limit + ratio_of(waiting + timed_out, full_share), clients);
 }
@@ -139,7 +139,7 @@ compare_levels(const struct policy_use_level *levels, struct policy_sizing *s)
 }
 
 struct policy_sizing
-policy_use_size(const struct policy_use *u, uint32_t shards)
+policy_use_compute_sizing(const struct policy_use *u, uint32_t shards)
 {
 	struct policy_use_span all = u->sums.spans[0];
 	struct policy_sizing s = { .limit = u->last.limit };
@@ -153,7 +153,7 @@ policy_use_size(const struct policy_use *u, uint32_t shards)
 	s.timeouts = all.timeouts;
 	for (int i = 0; i < SERVER_USES; i++)
 		s.in_use += s.in_use_by_party[i] = ratio_of((double)all.uses_us[i], us);
-	s.hold_us = ratio_of(s.in_use * us, (double)all.had);
+	s.hold_us = ratio_of(s.in_use * us, (double)all.loans_in_span);
 	s.wait_us = ratio_of((double)all.waited_us, (double)(int64_t)(all.waits - u->last.waiting));
 	s.per_second = ratio_of((double)(int64_t)all.arrived * 1e6, us);
 	find_most(&all, 1, s.limit, &s.peak);

@@ -48,7 +48,7 @@ struct policy_use_sums {
 		uint64_t at_us[POLICY_USE_PARTS + 1];
 		uint64_t loans, timeouts, waited_us;
 		/* loans, waits and arrivals in the span; these counts include loans and waits that began before it */
-		uint64_t had, waits, arrived;
+		uint64_t loans_in_span, waits, arrived;
 	} spans[2]; /* the present span, and the previous one if it had the same limit */
 	/* levels[i]: loans that ended while the number of connections in use was in level i (POLICY_USE_LEVELS). busy:
 	 * the sum, over these loans, of the exact number of connections in use. All counts are halved when a span
@@ -94,7 +94,7 @@ void policy_use_record_sample(struct policy_use *u, const struct policy_use_samp
 /* Adds the use of one shard to *to. The caller has zeroed *to before it adds the first shard. */
 void policy_use_add(struct policy_use *to, const struct policy_use *shard);
 /* Returns the sizing for *u. shards: how many shards were added to *u. */
-struct policy_sizing policy_use_size(const struct policy_use *u, uint32_t shards);
+struct policy_sizing policy_use_compute_sizing(const struct policy_use *u, uint32_t shards);
 /* Returns true if PostgreSQL's time for a loan grows nearly in proportion to the connections in use, so that more
  * connections would do no more work. */
 bool policy_use_is_slowed(const struct policy_sizing *s);

@@ -61,9 +61,10 @@ init_cluster(struct policy_commons *all, void *made)
 }
 
 struct cluster *
-cluster_get(struct policy_commons *all, const char *hosts, uint32_t count)
+cluster_get_or_create(struct policy_commons *all, const char *hosts, uint32_t count)
 {
-	struct cluster *c = policy_named_get(all, 'k', hosts, strlen(hosts), sizeof(struct cluster), init_cluster);
+	struct cluster *c =
+	    policy_named_get_or_create(all, 'k', hosts, strlen(hosts), sizeof(struct cluster), init_cluster);
 
 	if (c == NULL)
 		return NULL;
@@ -129,7 +130,7 @@ cluster_last_begun_reading(const struct cluster *c)
 }
 
 unsigned
-cluster_silences(const struct cluster *c)
+cluster_count_silences(const struct cluster *c)
 {
 	return atomic_load(&c->silences);
 }

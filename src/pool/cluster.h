@@ -1,7 +1,7 @@
 /*
  * src/pool/cluster.h - records which host of an upstream is the primary, and what is known of the standbys. There is
- * one struct cluster for each list of hosts (pool_target_cluster()). The pools of all workers share the struct with the
- * watch (dedicated/watch.h), which asks the hosts and writes their answers here. policy/cluster_view.h explains the
+ * one struct cluster for each list of hosts (pool_target_cluster_key()). The pools of all workers share the struct with
+ * the watch (dedicated/watch.h), which asks the hosts and writes their answers here. policy/cluster_view.h explains the
  * words reading, life and history.
  *
  * Owns:   the view, under a lock; the last readings of the primary, from which a standby's lag is computed.
@@ -20,8 +20,8 @@
 struct cluster; /* opaque: cluster.c */
 
 /* Returns a reference to the cluster of these hosts, which is made if needed; NULL if out of memory. hosts: from
- * pool_target_cluster(). count: the number of hosts. */
-struct cluster *cluster_get(struct policy_commons *all, const char *hosts, uint32_t count);
+ * pool_target_cluster_key(). count: the number of hosts. */
+struct cluster *cluster_get_or_create(struct policy_commons *all, const char *hosts, uint32_t count);
 struct cluster *cluster_ref(struct cluster *c);
 void cluster_put(struct cluster *c); /* NULL is fine */
 
@@ -52,7 +52,7 @@ bool cluster_note_replayed(struct cluster *c, unsigned host, uint64_t life, uint
 void cluster_note_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t now_us);
 
 /* Returns how often a standby has fallen silent so far. Takes no lock. */
-unsigned cluster_silences(const struct cluster *c);
+unsigned cluster_count_silences(const struct cluster *c);
 
 /* --- Callers that wait for readings. --- */
 

@@ -84,7 +84,7 @@ pool_free(struct pool *pool)
 	assert(set->pool_count > 0 && database->pools > 0);
 	code_store_forget_pool(pool->code, pool);
 	due_remove(&set->due, &pool->due);
-	pool_use_end(pool);
+	pool_use_remove_pool(pool);
 	set->pool_count--;
 	parts = swap_parts(pool, &none);
 	put_parts(set, &parts);
@@ -106,7 +106,7 @@ pool_free(struct pool *pool)
 	free(pool->timeouts);
 	free(pool);
 	database->pools--;
-	pool_set_forget_database(set, database);
+	pool_set_forget_database_if_unneeded(set, database);
 }
 
 static void
@@ -248,7 +248,7 @@ static int
 get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_budget **out)
 {
 	if (limit > 0)
-		*out = policy_budget_get(set->s.worker->commons, kind, name, len);
+		*out = policy_budget_get_or_create(set->s.worker->commons, kind, name, len);
 	return limit > 0 && *out == NULL ? -1 : 0;
 }
 
@@ -281,7 +281,7 @@ get_code(struct pool_set *set, const char *home, const char *harmless, const cha
 		(void)value_read_harmless_code(harmless, &key, &why);
 	buf_put_u8(&key, '\0');
 	if (buf_ok(&key))
-		code = code_store_get(&set->codes, key.bytes, key.len, database);
+		code = code_store_get_or_create(&set->codes, key.bytes, key.len, database);
 	buf_fini(&key);
 	return code;
 }
@@ -294,13 +294,13 @@ get_common_parts(struct pool *pool, bool has_budget, struct parts *out)
 {
 	struct pool_set *set = pool->set;
 	char *home = pool_target_database_key(pool->main != NULL ? pool->main->target : out->target);
-	char *hosts = pool_target_hosts(out->target);
+	char *hosts = pool_target_hosts_key(out->target);
 
-	out->home = home == NULL ? NULL : statement_home_get(set->s.statements, home);
+	out->home = home == NULL ? NULL : statement_home_get_or_create(set->s.statements, home);
 	out->code = home == NULL ? NULL : get_code(set, home, pool->settings.harmless_code, out->target->database);
-	out->circuit = hosts == NULL ? NULL : policy_circuit_get(set->s.worker->commons, hosts);
+	out->circuit = hosts == NULL ? NULL : policy_circuit_get_or_create(set->s.worker->commons, hosts);
 	if (has_budget && hosts != NULL)
-		out->limits[CAP_HOST] = policy_budget_get(set->s.worker->commons, 'h', hosts, strlen(hosts));
+		out->limits[CAP_HOST] = policy_budget_get_or_create(set->s.worker->commons, 'h', hosts, strlen(hosts));
 	free(home);
 	free(hosts);
 	return out->home == NULL || out->code == NULL || out->circuit == NULL ||
@@ -320,7 +320,7 @@ get_shared_policy(struct pool *pool, struct parts *out)
 	out->shared = policy_shared_get(set->s.worker->commons, pool->key, pool->key_len, is_split);
 	if (out->shared == NULL)
 		return is_split ? -1 : 0;
-	out->fresh = pool_fresh_get(set->s.worker->commons, pool->key, pool->key_len);
+	out->fresh = pool_fresh_get_or_create(set->s.worker->commons, pool->key, pool->key_len);
 	return out->fresh == NULL ? -1 : 0;
 }
 
@@ -453,7 +453,7 @@ pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 
 	if (pool == NULL) {
 		if (d != NULL)
-			pool_set_forget_database(set, d);
+			pool_set_forget_database_if_unneeded(set, d);
 		return NULL;
 	}
 	pool->database = d;
@@ -461,7 +461,7 @@ pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 	pool->startups.seed = set->s.seed;
 	snprintf(pool->user, sizeof(pool->user), "%s", user);
 	TAILQ_INIT(&pool->servers);
-	pool_use_begin(pool);
+	pool_use_add_pool(pool);
 	return pool;
 }
 
@@ -480,8 +480,8 @@ add_pool(struct pool *pool, uint64_t now_us, struct fail *why)
 		if (pool->hh.tbl != NULL)
 			HASH_DELETE(hh, set->table, pool);
 		due_remove(&set->due, &pool->due);
-		pool_use_end(pool);
-		pool_set_forget_database(set, pool->database);
+		pool_use_remove_pool(pool);
+		pool_set_forget_database_if_unneeded(set, pool->database);
 		free(pool);
 		return NULL;
 	}
@@ -581,7 +581,7 @@ pool_take_fresh(struct pool *pool)
 }
 
 struct pool *
-pool_set_get(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+pool_set_get_or_create(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	size_t key_len = pool_key(set->config, database, user, key, server_user, why);
@@ -592,7 +592,7 @@ pool_set_get(struct pool_set *set, const char *database, const char *user, uint6
 	pool = pool_set_find(set, key, key_len);
 	if (pool == NULL) {
 		compat_log_database(set, database);
-		pool = pool_new(set, pool_database_get(&set->databases, set->config, database), server_user);
+		pool = pool_new(set, pool_database_get_or_create(&set->databases, set->config, database), server_user);
 		if (pool != NULL)
 			memcpy(pool->key, key, pool->key_len = key_len);
 		pool = add_pool(pool, now_us, why);
@@ -676,7 +676,7 @@ pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, str
 }
 
 const struct scram_keys *
-pool_secrets(const struct pool *pool, const char **secret)
+pool_get_secrets(const struct pool *pool, const char **secret)
 {
 	*secret = pool->target->learnt;
 	return &pool->keys;

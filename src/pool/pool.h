@@ -204,7 +204,7 @@ struct pool *pool_set_shard(const struct pool_set *set, const struct pool *of);
 
 /* --- pool_conns.c: lends servers and takes them back, as policy.h does with policy_conns --- */
 /* Returns how many times the pool has lent a connection so far. */
-uint64_t pool_checkouts(const struct pool *pool);
+uint64_t pool_count_checkouts(const struct pool *pool);
 /* Returns a server, lent to borrower; or NULL if the waiter has to wait (policy_borrow()). */
 struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uint64_t now_us);
 /* Call this when the policy has granted conn to a waiter (on_grant). Returns conn's server, lent to borrower. */
@@ -224,12 +224,12 @@ void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t n
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* Call when a server of this pool has run DDL, and again when the DDL is committed. risk: as for
  * database_code_note_ddl(). */
-void pool_code_changed(struct pool *pool, unsigned risk);
+void pool_code_note_ddl(struct pool *pool, unsigned risk);
 /* Call at the end of a request if srv will be closed for state that the request's SQL may have left. Finds the code of
  * the database that may have left the state, sets srv->loan.blame, and logs the code, at most once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);
 /* Returns the function, or other code, that has caused most servers to be closed. */
-const struct code_blame *pool_code_blamed(const struct database_code *code);
+const struct code_blame *pool_code_most_blamed(const struct database_code *code);
 /* Call when a database's name may now stand for another database of PostgreSQL. */
 void pool_set_databases_changed(struct pool_set *set);
 
@@ -237,15 +237,16 @@ void pool_set_databases_changed(struct pool_set *set);
  * servers, or with something to log, are active: pool_set_tick() visits all of them each time. All others are inactive
  * and visited in turn, a few at a time. --- */
 
-void pool_use_begin(struct pool *pool); /* adds a new pool to the list of inactive pools */
-void pool_use_end(struct pool *pool); /* removes the pool from its list */
+void pool_use_add_pool(struct pool *pool); /* adds a new pool to the list of inactive pools */
+void pool_use_remove_pool(struct pool *pool); /* removes the pool from its list */
 /* Makes the pool active. Call this when the pool gets a server, or when is_watched is set. */
 void pool_use_activate(struct pool *pool);
 /* Makes an active pool inactive if it has no servers and is not watched. Returns true if the pool is inactive now. */
 bool pool_use_try_rest(struct pool *pool);
 /* Returns the active pool after `before`; the first active pool if `before` is NULL. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
-struct policy_use_sample pool_use_now(const struct pool *pool); /* returns how the pool is used at this moment */
+struct policy_use_sample
+pool_use_take_sample(const struct pool *pool); /* returns how the pool is used at this moment */
 /* Returns how the borrower of srv, which is lent, uses srv. *since_us is set to when that use began. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
 /* Returns true if srv is lent. After PostgreSQL has ended the session, srv does not count as lent, even if its client
@@ -287,6 +288,6 @@ int pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us,
 
 /* For a restart: returns the keys with which this pool's servers log in, and sets *secret to the secret that a client
  * has proved, or to NULL. Both are borrowed. */
-const struct scram_keys *pool_secrets(const struct pool *pool, const char **secret);
-/* Takes over, in the next process, copies of what pool_secrets() has returned. Both may be NULL. */
+const struct scram_keys *pool_get_secrets(const struct pool *pool, const char **secret);
+/* Takes over, in the next process, copies of what pool_get_secrets() has returned. Both may be NULL. */
 void pool_take_secrets(struct pool *pool, const struct scram_keys *keys, const char *secret);

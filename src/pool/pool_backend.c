@@ -13,7 +13,7 @@ pool_backend_find(const struct pool_backends *all, const char *address)
 }
 
 struct pool_backend *
-pool_backend_get(struct pool_backends *all, const char *address)
+pool_backend_get_or_create(struct pool_backends *all, const char *address)
 {
 	struct pool_backend *b = pool_backend_find(all, address);
 

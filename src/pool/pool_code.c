@@ -19,7 +19,7 @@ pool_code_begin_question(struct server *srv)
 }
 
 enum code_decision
-pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps)
+pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl)
 {
 	const struct pool *pool = srv->owner;
 	bool is_free = !srv->loan.has_run || (parts & STATE_BACKEND) != 0;
@@ -27,7 +27,7 @@ pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps
 	return pool->main != NULL || !pool->is_sealed || pool->code != pooled_of(srv->conn)->code ||
 		       srv->role == SERVER_CONSOLE
 		   ? CODE_GO
-		   : database_code_decide(pool->code, ddl_at_keeps, is_free, pool_set_now(pool->set));
+		   : database_code_decide(pool->code, last_keeping_ddl, is_free, pool_set_now(pool->set));
 }
 
 static void
@@ -47,13 +47,13 @@ pool_code_hold_if_due(struct server *srv, const char **question)
 	enum code_decision decision;
 
 	if (srv->reset.asked_us == 0)
-		p->ddl_at_keeps = p->code->ddl_at_keeps;
-	decision = pool_code_decide(srv, srv->reset.todo.parts, p->ddl_at_keeps);
+		p->last_keeping_ddl = p->code->last_keeping_ddl;
+	decision = pool_code_decide(srv, srv->reset.todo.parts, p->last_keeping_ddl);
 	if (decision == CODE_ASK)
 		*question = pool_code_begin_question(srv);
 	if (decision != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->ddl_at_keeps))
+	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->last_keeping_ddl))
 		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of the SQL are unknown */
 	return decision != CODE_GO;
 }
@@ -62,7 +62,7 @@ bool
 pool_code_may_end_hold(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.step == RESET_STEP_HELD && srv->ledger.count == 0 &&
-	       pool_code_decide(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_keeps) != CODE_WAIT;
+	       pool_code_decide(srv, srv->reset.todo.parts, pooled_of(srv->conn)->last_keeping_ddl) != CODE_WAIT;
 }
 
 /* --- the answer --- */
@@ -79,7 +79,7 @@ void
 pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
 	if (is_asked_about_code(srv))
-		database_code_row(pooled_of(srv->conn)->code, body, len, is_whole);
+		database_code_take_row(pooled_of(srv->conn)->code, body, len, is_whole);
 }
 
 /* Makes the set look at once at servers that are held. */
@@ -116,16 +116,17 @@ log_code(const struct pool *pool, unsigned known_before)
 	char parts[SEAL_STATE_TEXT_MAX];
 
 	risk_names_each(risks, count_risky_name, &count);
-	if ((risk_names_of_opaque(risks) & (STATE_WASHABLE | STATE_BACKEND)) == 0)
+	if ((risk_of_opaque_sql(risks) & (STATE_WASHABLE | STATE_BACKEND)) == 0)
 		log_info(pool->set->log, "database %s: none of its functions can change session state; nothing to wash",
 			 pool->database->name);
 	else
 		log_info(pool->set->log,
 			 "database %s: %s code that could change session state (%s), which is "
 			 "washed off after SQL with these; see SHOW DATABASE_CODE",
-			 pool->database->name, counted(count, "of its names reaches", "of its names reach").text,
-			 seal_state_text(risk_names_of_opaque(risks), parts));
-	if (risk_names_of_opaque(risks) & ~known_before & STATE_BACKEND)
+			 pool->database->name,
+			 base_format_count(count, "of its names reaches", "of its names reach").text,
+			 seal_state_text(risk_of_opaque_sql(risks), parts));
+	if (risk_of_opaque_sql(risks) & ~known_before & STATE_BACKEND)
 		log_warning(pool->set->log,
 			    "database %s: some of its code keeps state in the backend that nothing resets: a server "
 			    "connection that ran it is closed after use; see SHOW DATABASE_CODE",
@@ -143,7 +144,7 @@ log_missing(const char *name, enum risk_name_kind kind, struct risk risk, const 
 }
 
 const struct code_blame *
-pool_code_blamed(const struct database_code *code)
+pool_code_most_blamed(const struct database_code *code)
 {
 	const struct code_blame *most = &code->blamed[0];
 
@@ -175,13 +176,14 @@ pool_code_blame(struct server *srv, struct database_code *code)
 	b->closes++;
 	if (code->blame_logged_us != 0 && now_us - code->blame_logged_us < BLAMED_EVERY_US)
 		return;
-	most = pool_code_blamed(code);
-	log_warning(pool->set->log,
-		    "database %s: %s since this was last told, as code may leave something there, %" PRIu32
-		    " for %s; if it leaves nothing behind, declare it in harmless_code",
-		    pool->database->name,
-		    counted(code->closes, "server connection is closed", "server connections were closed").text,
-		    most->closes, most->why);
+	most = pool_code_most_blamed(code);
+	log_warning(
+	    pool->set->log,
+	    "database %s: %s since this was last told, as code may leave something there, %" PRIu32
+	    " for %s; if it leaves nothing behind, declare it in harmless_code",
+	    pool->database->name,
+	    base_format_count(code->closes, "server connection is closed", "server connections were closed").text,
+	    most->closes, most->why);
 	code->blame_logged_us = now_us;
 	code->closes = 0;
 }
@@ -191,7 +193,7 @@ pool_code_known_leftovers(const struct pool *pool)
 {
 	if (pool->code->answer == NULL)
 		return RISK_CONTEXT; /* this is assumed before the first answer */
-	return risk_names_of_opaque(pool->code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
+	return risk_of_opaque_sql(pool->code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
 }
 
 bool
@@ -282,7 +284,7 @@ pool_has_sequences(const struct pool *pool, uint64_t now_us)
 /* Notes the change in all structs database_code whose database has this name in PostgreSQL, because one database may be
  * configured under several names, and be used by other workers, too. */
 void
-pool_code_changed(struct pool *pool, unsigned risk)
+pool_code_note_ddl(struct pool *pool, unsigned risk)
 {
 	struct database_code *code = pool->code;
 

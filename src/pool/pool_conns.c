@@ -136,7 +136,7 @@ static void
 on_ready(struct server *srv)
 {
 	struct pool *pool = srv->owner;
-	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
+	struct pool_backend *b = pool_backend_get_or_create(&pool->set->backends, srv->address);
 	uint64_t now = pool_set_now(pool->set);
 	struct gucs *login_parameters;
 	bool is_new;
@@ -166,7 +166,7 @@ on_ready(struct server *srv)
 static void
 count_failure(const struct pool *pool, const struct server *srv, enum connect_failure kind)
 {
-	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
+	struct pool_backend *b = pool_backend_get_or_create(&pool->set->backends, srv->address);
 
 	if (b == NULL)
 		return;
@@ -247,10 +247,11 @@ static void
 note_unseen_code_change(struct server *srv)
 {
 	const struct loan *l = &srv->loan;
-	bool may_make = (l->risk & (RISK_CODE | RISK_OPAQUE)) != 0 || ((l->suspected | l->settled) & SCAN_CREATE) != 0;
+	bool may_make =
+	    (l->risk & (RISK_CODE | RISK_OPAQUE)) != 0 || ((l->suspected | l->settled_flags) & SCAN_CREATE) != 0;
 
 	if (l->code != CODE_AS_BEFORE || (srv->was_owing && may_make))
-		pool_code_changed(srv->owner, l->risk);
+		pool_code_note_ddl(srv->owner, l->risk);
 	srv->loan.code = CODE_AS_BEFORE;
 }
 
@@ -351,7 +352,7 @@ const struct server_owner_ops pool_set_owner_ops = {
 /* --- borrowing --- */
 
 uint64_t
-pool_checkouts(const struct pool *pool)
+pool_count_checkouts(const struct pool *pool)
 {
 	uint64_t sum = 0;
 
@@ -428,7 +429,7 @@ may_keep_unread_code_state(const struct server *srv)
 	const struct database_code *code = pool->code;
 	bool is_refused = code->refused_until_us != 0;
 
-	return !database_code_has_answer(code, code->ddl_at_keeps) && !(is_refused && code->answer == NULL) &&
+	return !database_code_has_answer(code, code->last_keeping_ddl) && !(is_refused && code->answer == NULL) &&
 	       (pool->main != NULL || (is_refused && srv->loan.has_run));
 }
 
@@ -447,7 +448,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	code_store_note_use(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_side_effects(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
-		decision = pool_code_decide(srv, parts, code->ddl_at_keeps);
+		decision = pool_code_decide(srv, parts, code->last_keeping_ddl);
 		if (may_keep_unread_code_state(srv))
 			parts |= STATE_BACKEND;
 	}

@@ -24,7 +24,7 @@ pool_database_find(const struct pool_databases *all, const char *name)
 }
 
 struct pool_database *
-pool_database_get(struct pool_databases *all, const struct config *config, const char *name)
+pool_database_get_or_create(struct pool_databases *all, const struct config *config, const char *name)
 {
 	bool is_of_tenant = config_tenant_len(config, name) > 0;
 	struct pool_database *d = find(all, is_of_tenant, name);
@@ -56,7 +56,7 @@ free_one(struct pool_databases *all, struct pool_database *d)
 }
 
 void
-pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d)
+pool_database_forget_if_unneeded(struct pool_databases *all, const struct config *config, struct pool_database *d)
 {
 	const struct config_scope *scope = config_find_database(config, d->name);
 

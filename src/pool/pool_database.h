@@ -19,12 +19,13 @@ struct pool_databases {
 };
 
 /* Returns the database of this name, which is made if needed; NULL if out of memory. */
-struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
+struct pool_database *pool_database_get_or_create(struct pool_databases *all, const struct config *config,
+						  const char *name);
 /* Does what pool_set_find_database() does. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
 /* d: has no pool. Frees d, except if d is paused or disabled, or has a section of its own in the configuration. Without
  * this, the list would grow without limit, because clients may ask for any name. */
-void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
+void pool_database_forget_if_unneeded(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
 
 /* The most backends that are listed. Without a limit, clients could make the list grow: an address in the configuration
@@ -40,6 +41,6 @@ struct pool_backends {
 
 /* pool_backend.c. Returns the backend at this address, which is made if needed; NULL if out of memory, or if there are
  * BACKENDS_MAX backends. */
-struct pool_backend *pool_backend_get(struct pool_backends *all, const char *address);
+struct pool_backend *pool_backend_get_or_create(struct pool_backends *all, const char *address);
 struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* may be NULL */
 void pool_backends_fini(struct pool_backends *all);

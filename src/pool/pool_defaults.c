@@ -121,7 +121,8 @@ log_replaced(const struct pool *pool, unsigned count)
 		log_info(pool->set->log,
 			 "database %s: ALTER ROLE or ALTER DATABASE has changed the settings that sessions begin with: "
 			 "%s replaced when free",
-			 pool->database->name, counted(count, "server connection is", "server connections are").text);
+			 pool->database->name,
+			 base_format_count(count, "server connection is", "server connections are").text);
 }
 
 /* Returns for how long a host is taken to have had the settings of its first answer: FIRST_ANSWER_US, but no longer

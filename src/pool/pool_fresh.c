@@ -21,9 +21,9 @@ init_fresh(struct policy_commons *all, void *made)
 }
 
 struct pool_fresh *
-pool_fresh_get(struct policy_commons *all, const void *key, size_t len)
+pool_fresh_get_or_create(struct policy_commons *all, const void *key, size_t len)
 {
-	return policy_named_get(all, 'f', key, len, sizeof(struct pool_fresh), init_fresh);
+	return policy_named_get_or_create(all, 'f', key, len, sizeof(struct pool_fresh), init_fresh);
 }
 
 void

@@ -12,7 +12,7 @@ void
 pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {
 	const struct log_about about = server_about(srv, "server_login_failed", why);
-	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
+	struct pool_backend *b = pool_backend_get_or_create(&pool->set->backends, srv->address);
 	uint64_t now_us = pool_set_now(pool->set);
 
 	if (log_has_pgbouncer_format(pool->set->log)) {

@@ -58,10 +58,10 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 }
 
 void
-pool_set_forget_database(struct pool_set *set, struct pool_database *d)
+pool_set_forget_database_if_unneeded(struct pool_set *set, struct pool_database *d)
 {
 	if (d->pools == 0)
-		pool_database_forget(&set->databases, set->config, d);
+		pool_database_forget_if_unneeded(&set->databases, set->config, d);
 }
 
 void
@@ -100,7 +100,7 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 		     !pool_workers_check_shard(set->s.pool_workers, set->config, db->name, db->upstream->user,
 					       set->s.number)))
 			continue;
-		e = pool_set_get(set, db->name, db->upstream->user, now_us, &why);
+		e = pool_set_get_or_create(set, db->name, db->upstream->user, now_us, &why);
 		if (e != NULL)
 			policy_warm(e->policy, now_us);
 	}
@@ -224,7 +224,7 @@ void
 pool_set_give_place(struct pool_set *set, uint64_t now_us)
 {
 	assert(set->places.used > 0);
-	policy_places_give(&set->places, now_us);
+	policy_places_give_back(&set->places, now_us);
 }
 
 bool
@@ -349,7 +349,7 @@ tick_pool(struct pool *pool, uint64_t now_us)
 static void
 sample_use(struct pool *pool, uint64_t now_us)
 {
-	const struct policy_use_sample sample = pool_use_now(pool);
+	const struct policy_use_sample sample = pool_use_take_sample(pool);
 
 	policy_use_record_sample(&pool->use, &sample, now_us);
 }
@@ -418,7 +418,7 @@ set_paused(struct pool_set *set, const char *database, bool is_paused)
 		if (database != NULL && strcmp(d->name, database) != 0)
 			continue;
 		d->is_paused = is_paused;
-		pool_set_forget_database(set, d);
+		pool_set_forget_database_if_unneeded(set, d);
 	}
 }
 
@@ -427,7 +427,7 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 {
 	if (database == NULL)
 		set->is_paused = true;
-	else if (pool_database_get(&set->databases, set->config, database) ==
+	else if (pool_database_get_or_create(&set->databases, set->config, database) ==
 		 NULL) /* made now if no client has asked for it yet */
 		return -1;
 	set_paused(set, database, true);
@@ -455,12 +455,12 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 int
 pool_set_disable(struct pool_set *set, const char *database, bool is_disabled)
 {
-	struct pool_database *d = pool_database_get(&set->databases, set->config, database);
+	struct pool_database *d = pool_database_get_or_create(&set->databases, set->config, database);
 
 	if (d == NULL)
 		return -1;
 	d->is_disabled = is_disabled;
-	pool_set_forget_database(set, d);
+	pool_set_forget_database_if_unneeded(set, d);
 	return 0;
 }
 

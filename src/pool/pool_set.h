@@ -68,8 +68,8 @@ void pool_set_configure(struct pool_set *set, struct config *config, struct user
 /* pool.c. Returns the pool of a client, which is made at first use. database and user are as login_tenant.c makes them.
  * Returns NULL with *why set, such as 3D000 for an unknown database, or 53200 if out of memory. The caller counts its
  * client in pool->clients. */
-struct pool *pool_set_get(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
-			  struct fail *why);
+struct pool *pool_set_get_or_create(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
+				    struct fail *why);
 struct pool *pool_set_first(const struct pool_set *set); /* returns the first pool; pool->next is the next one */
 struct pool_database *pool_set_databases(const struct pool_set *set); /* returns the first database, or NULL */
 /* Returns the database of this name, or NULL if no such database is in use. After a reload, a tenant's database and a

@@ -47,7 +47,7 @@ struct pooled {
 	bool is_kept;
 	/* the number of the question about code (database_code.question_number) that the server is to answer; or 0 */
 	uint32_t code_question_number;
-	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when the wash began */
+	uint64_t last_keeping_ddl; /* database_code.last_keeping_ddl when the wash began */
 	/* database_code.ddl_count + 1 at the start of a wash that looks for dblink; 0 for other washes */
 	uint64_t ddl_at_wash_plus_1;
 	bool is_code_late; /* true if the server's last answer about code took CODE_ANSWER_US or longer */
@@ -143,8 +143,8 @@ void pool_log_outage(void *owner, const struct policy_outage *outage, const stru
 
 /* pool_set.c */
 void pool_schedule_tick(struct pool *pool, uint64_t at_us); /* makes the next tick of pool's policy due by at_us */
-/* Frees d if d has no pool any more, and is not needed for another reason: see pool_database_forget(). */
-void pool_set_forget_database(struct pool_set *set, struct pool_database *d);
+/* Frees d if d has no pool any more, and is not needed for another reason: see pool_database_forget_if_unneeded(). */
+void pool_set_forget_database_if_unneeded(struct pool_set *set, struct pool_database *d);
 
 /* pool.c */
 /* Writes to `key` the key of this user's pool, which is the same in all pool sets. Writes to server_user the name with
@@ -182,7 +182,7 @@ const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
 /* Returns what to do with srv before the session state `parts` (a set of STATE_...) is washed off it: see
  * database_code_decide(). */
-enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps);
+enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl);
 /* Returns true if srv, which is held until an answer about code comes, need not be held any longer. */
 bool pool_code_may_end_hold(const struct server *srv);
 void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */

@@ -233,15 +233,15 @@ format_hosts(const struct pool_target *t, const char *sep, const char *last)
 }
 
 char *
-pool_target_hosts(const struct pool_target *t)
+pool_target_hosts_key(const struct pool_target *t)
 {
 	if (t->upstream->target == TARGET_ANY)
-		return pool_target_cluster(t);
+		return pool_target_cluster_key(t);
 	return format_hosts(t, " ", upstream_target_names[t->upstream->target]);
 }
 
 char *
-pool_target_cluster(const struct pool_target *t)
+pool_target_cluster_key(const struct pool_target *t)
 {
 	return format_hosts(t, "", "");
 }

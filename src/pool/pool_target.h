@@ -69,6 +69,6 @@ bool pool_target_is_same(const struct pool_target *a, const struct pool_target *
 char *pool_target_database_key(const struct pool_target *t);
 /* Returns a string that is equal for two targets if they have the same hosts, in the same order, and the same
  * target_session_attrs. The caller frees the string. Returns NULL if out of memory. */
-char *pool_target_hosts(const struct pool_target *t);
-/* Does the same as pool_target_hosts(), but leaves out target_session_attrs: for cluster_get(). */
-char *pool_target_cluster(const struct pool_target *t);
+char *pool_target_hosts_key(const struct pool_target *t);
+/* Does the same as pool_target_hosts_key(), but leaves out target_session_attrs: for cluster_get_or_create(). */
+char *pool_target_cluster_key(const struct pool_target *t);

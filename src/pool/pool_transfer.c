@@ -10,7 +10,7 @@
  *   struct pooled
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, defaults
  *   re-pointed  pool, target, code
- *   reset       code_question_number, ddl_at_keeps, ddl_at_wash_plus_1: the server was not asked on the new worker
+ *   reset       code_question_number, last_keeping_ddl, ddl_at_wash_plus_1: the server was not asked on the new worker
  *   not set     is_end_reported, is_logged; nor, as may_give() makes sure, checked_backend and is_code_late
  */
 #include "pool/pool_set_state.h"
@@ -66,7 +66,7 @@ join(struct pool *pool, struct pooled *p)
 	p->code = code_store_ref(pool->code);
 	pool_target_unref(old);
 	p->code_question_number = 0;
-	p->ddl_at_keeps = p->ddl_at_wash_plus_1 = 0;
+	p->last_keeping_ddl = p->ddl_at_wash_plus_1 = 0;
 	p->conn.is_recycle_due |= pool_defaults_check_old(pool, p);
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;

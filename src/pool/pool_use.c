@@ -4,14 +4,14 @@
 #include <assert.h>
 
 void
-pool_use_begin(struct pool *pool)
+pool_use_add_pool(struct pool *pool)
 {
 	TAILQ_INSERT_TAIL(&pool->set->inactive, pool, activity_link);
 	pool->set->inactive_count++;
 }
 
 void
-pool_use_end(struct pool *pool)
+pool_use_remove_pool(struct pool *pool)
 {
 	struct pool_set *set = pool->set;
 
@@ -31,7 +31,7 @@ pool_use_activate(struct pool *pool)
 
 	if (pool->is_active)
 		return;
-	pool_use_end(pool);
+	pool_use_remove_pool(pool);
 	pool->is_active = true;
 	TAILQ_INSERT_TAIL(&set->active, pool, activity_link);
 }
@@ -41,9 +41,9 @@ pool_use_try_rest(struct pool *pool)
 {
 	if (!TAILQ_EMPTY(&pool->servers) || pool->is_watched)
 		return false;
-	pool_use_end(pool);
+	pool_use_remove_pool(pool);
 	pool->is_active = false;
-	pool_use_begin(pool);
+	pool_use_add_pool(pool);
 	return true;
 }
 
@@ -54,9 +54,9 @@ pool_use_next_active(const struct pool_set *set, const struct pool *before)
 }
 
 struct policy_use_sample
-pool_use_now(const struct pool *pool)
+pool_use_take_sample(const struct pool *pool)
 {
-	struct policy_use_sample sample = { .loans = pool_checkouts(pool),
+	struct policy_use_sample sample = { .loans = pool_count_checkouts(pool),
 					    .waits = pool->counters.waits,
 					    .timeouts = pool->counters.pool_timeouts,
 					    .server_us = pool->server_us,
@@ -74,7 +74,7 @@ pool_use_now(const struct pool *pool)
 			sample.in_use++;
 			sample.uses[pool_use_of(srv, &since_us)]++;
 		}
-	sample.busy = policy_is_split(pool->policy) ? policy_busy(pool->policy) : sample.in_use;
+	sample.busy = policy_is_split(pool->policy) ? policy_count_busy(pool->policy) : sample.in_use;
 	return sample;
 }
 
@@ -84,7 +84,7 @@ pool_use_of(const struct server *srv, uint64_t *since_us)
 	const struct loan *loan = &srv->loan;
 	uint64_t rests_us = loan_rests_since(loan);
 
-	if (loan->clock.since_us != 0 && loan->clock.debtor == PHASE_CLIENT_WRITE) {
+	if (loan->clock.since_us != 0 && loan->clock.debtor == PHASE_CLIENT) {
 		*since_us = loan->clock.since_us;
 		return USE_CLIENT;
 	}

@@ -27,8 +27,9 @@ void pool_workers_free(struct pool_workers *h); /* NULL is fine */
 /*
  * Returns the number of the worker for a new client of this pool: if the pool may have another shard, the worker with
  * the fewest clients, which is to have a shard from then on; otherwise, of the workers with a shard, the one with the
- * fewest clients. database and user: as for pool_set_get(). clients: how many clients are on worker 0. Returns
- * POOL_NO_WORKER with *why set, such as 3D000 for an unknown database. If there is only one worker, always returns 0.
+ * fewest clients. database and user: as for pool_set_get_or_create(). clients: how many clients are on worker 0.
+ * Returns POOL_NO_WORKER with *why set, such as 3D000 for an unknown database. If there is only one worker, always
+ * returns 0.
  */
 uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config, const char *database,
 			     const char *user, uint32_t clients, struct fail *why);
@@ -55,7 +56,7 @@ struct pool_fresh; /* the settings for one pool; opaque: pool_fresh.c */
 
 /* Returns the object of the pool with this pool_key(), valid until pool_fresh_put(); NULL if out of memory. These
  * functions may be called on any thread. */
-struct pool_fresh *pool_fresh_get(struct policy_commons *all, const void *key, size_t len);
+struct pool_fresh *pool_fresh_get_or_create(struct policy_commons *all, const void *key, size_t len);
 void pool_fresh_put(struct policy_commons *all, struct pool_fresh *f); /* f may be NULL */
 /* Reports that servers that have logged in since since_us have these settings. Copies both GUC sets. If out of memory,
  * does nothing. */

@@ -41,8 +41,8 @@ find_cluster(const struct pool *pool)
 {
 	uint32_t count = (uint32_t)pool->target->upstream->host_count;
 	bool needs_cluster = pool->main == NULL && count > 1 && !pool->is_orphan && has_standby_readers(pool);
-	char *hosts = needs_cluster ? pool_target_cluster(pool->target) : NULL;
-	struct cluster *c = hosts == NULL ? NULL : cluster_get(pool->set->s.worker->commons, hosts, count);
+	char *hosts = needs_cluster ? pool_target_cluster_key(pool->target) : NULL;
+	struct cluster *c = hosts == NULL ? NULL : cluster_get_or_create(pool->set->s.worker->commons, hosts, count);
 
 	free(hosts);
 	return c;

@@ -108,7 +108,7 @@ make_restart(struct weir *w, const struct process_start *start)
 					   .last_id = &w->shared.last_id,
 					   .halt = worker_threads_halt,
 					   .end_the_halt = worker_threads_end_halt,
-					   .serve = begin_service,
+					   .begin_service = begin_service,
 					   .listen_again = process_listen_again,
 					   .hand_over_duties = hand_over_duties,
 					   .stop = process_stop,
@@ -141,7 +141,7 @@ process_new(struct config *config, const struct process_start *start, struct fai
 	w->config = config_ref(config);
 	w->worker_count = start->workers > 0			 ? start->workers
 			  : config->workers != CONFIG_COUNT_AUTO ? config->workers
-								 : os_processors();
+								 : os_count_processors();
 	if (w->worker_count > WORKERS_MAX)
 		w->worker_count = WORKERS_MAX;
 	w->split = (struct pool_split){ .workers = w->worker_count,
@@ -222,7 +222,7 @@ process_run(struct weir *w)
 		begin_service(w);
 	priority_set_urgent(false);
 	do
-		worker_turn(main_worker);
+		worker_run_turn(main_worker);
 	while (w->stopping.stage != STOP_ENDING);
 	end_threads(w);
 	restart_forget_predecessor(w->restart); /* frees clients that are not ours yet */

@@ -23,13 +23,13 @@ process_console_closed(void *owner, struct client *c)
 static int
 host_check_no_takeover(struct weir *w, struct fail *why)
 {
-	return restart_check_none(w->restart, why);
+	return restart_check_no_other_process(w->restart, why);
 }
 
 static const char *
 host_reason_to_stay(const struct client *c)
 {
-	enum client_record_obstacle o = client_record_obstacle(c);
+	enum client_record_obstacle o = client_record_find_obstacle(c);
 
 	return o == CLIENT_RECORD_NONE ? NULL : client_record_obstacle_name(o);
 }

@@ -67,7 +67,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		process_stop(w, SHUTDOWN_NOW);
 		break;
 	case SIGUSR1:
-		if (restart_check_none(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
+		if (restart_check_no_other_process(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
 			log_info(w->log, "paused");
 		else
 			log_warning(w->log, "not paused: %s", why.text);
@@ -89,7 +89,7 @@ process_tick(struct weir *w)
 	fleet_tick(w->shared.fleet);
 	watch_tick(w->shared.watch);
 	console_tick(w->console, w->main_worker->now_us);
-	worker_watch(w);
+	worker_watch_all(w);
 	process_watch_memory(w);
 	process_stop_tick(w);
 	restart_tick(w->restart);

@@ -40,7 +40,7 @@ merge_parts(struct weir *w)
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		parts[n++] =
 		    k == w->main_worker ? process_snapshot_of(k) : copy_part(&w->metrics.gathering.of[k->number]);
-	return process_merge(w, parts, n);
+	return process_merge_snapshots(w, parts, n);
 }
 
 /* Fills the tables that are wanted. Returns false while a table still waits for PostgreSQL's answer. */
@@ -51,10 +51,10 @@ fill_tables(struct weir *w, bool is_late)
 
 	for (unsigned t = 0; t < HTTP_PAGES_MAX; t++)
 		if ((g->wanted >> t & 1) != 0) {
-			const struct http_page *table = http_table(w->metrics.http, t);
+			const struct http_page *table = http_page_of_table(w->metrics.http, t);
 			struct buf json = { 0 };
 
-			if (console_rows_json(w->console, table->command, table->rows_max, is_late, &json)) {
+			if (console_put_rows_json(w->console, table->command, table->rows_max, is_late, &json)) {
 				http_deliver_table(w->metrics.http, t, &json);
 				g->wanted &= ~(1u << t);
 			}
@@ -73,9 +73,9 @@ finish_if_ready(void *arg)
 
 	for (const struct worker *k = w->main_worker->next; k != NULL; k = k->next)
 		is_ready &= !g->of[k->number].is_out || waited_us >= GATHER_MAX_US;
-	if (!is_ready && timer_try_start(&g->late, CHECK_EVERY_US) == 0)
+	if (!is_ready && timer_try_start(&g->check_timer, CHECK_EVERY_US) == 0)
 		return;
-	timer_stop(&g->late);
+	timer_stop(&g->check_timer);
 	http_deliver_snapshot(w->metrics.http, merge_parts(w));
 }
 
@@ -93,7 +93,7 @@ on_snapshot(struct note *n, void *owner, bool is_over)
 		of->last = of->fresh;
 		of->fresh = NULL;
 	}
-	if (timer_is_set(&g->late) && g->wanted == 0) /* while a table is wanted, the timer's callback checks */
+	if (timer_is_set(&g->check_timer) && g->wanted == 0) /* while a table is wanted, the timer's callback checks */
 		finish_if_ready(w);
 }
 
@@ -133,7 +133,7 @@ process_answer_http(void *arg)
 		return; /* the metrics thread was stopped meanwhile */
 	w->main_worker->now_us = clock_now_us();
 	g->wanted |= http_take_wanted_tables(w->metrics.http);
-	if (!timer_is_set(&g->late)) {
+	if (!timer_is_set(&g->check_timer)) {
 		g->begun_us = w->main_worker->now_us;
 		for (struct worker *k = w->main_worker->next; k != NULL; k = k->next)
 			ask_worker(g, k);
@@ -150,7 +150,7 @@ process_start_http(struct weir *w, struct fail *why)
 				   .log = w->log,
 				   .tls = w->files.http_tls,
 				   .is_local = listen_is_local(&c->http_listen),
-				   .asked = &w->metrics.asks };
+				   .asked = &w->metrics.http_wake };
 
 	if (!c->http_enabled)
 		return 0;
@@ -163,7 +163,8 @@ process_start_http(struct weir *w, struct fail *why)
 	users_unref(s.users);
 	if (w->metrics.http == NULL)
 		return -1;
-	timer_init(&w->metrics.gathering.late, w->main_worker->base, &w->main_worker->now_us, finish_if_ready, w);
+	timer_init(&w->metrics.gathering.check_timer, w->main_worker->base, &w->main_worker->now_us, finish_if_ready,
+		   w);
 	return 0;
 }
 
@@ -172,7 +173,7 @@ process_stop_http(struct weir *w)
 {
 	struct gathering *g = &w->metrics.gathering;
 
-	timer_stop(&g->late);
+	timer_stop(&g->check_timer);
 	g->wanted = 0;
 	http_free(w->metrics.http);
 	w->metrics.http = NULL;

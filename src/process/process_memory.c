@@ -38,7 +38,7 @@ set_full(struct weir *w, bool is_full)
 	w->memory.full_changed_us = w->main_worker->now_us;
 	admission_set_memory(w->shared.admission, is_full);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
-		statement_store_set_idle_max(k->clients.x.statements, is_full ? 0 : worker_statement_cache(k));
+		statement_store_set_idle_max(k->clients.x.statements, is_full ? 0 : worker_statement_cache_max(k));
 	log_event(w->log, is_full ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = "memory", .reason = "max_memory" },
 		  is_full ? "out of memory: no new clients, and the largest are disconnected (limit: %zu MiB)"

@@ -52,7 +52,7 @@ log_canceled(const struct worker *k, const struct request_report *r, const char 
 					 .duration_us = r->duration_us };
 	char words[CLIENT_WORDS_MAX];
 
-	client_words(&about, words, sizeof(words));
+	client_write_words(&about, words, sizeof(words));
 	log_event(k->clients.x.log, LOG_LEVEL_INFO, &about, "%s canceled its statement after %s: %s", words,
 		  duration_format(r->duration_us).text,
 		  sql != NULL ? sql : "(its SQL is not known, or not to be shown)");
@@ -231,7 +231,7 @@ wake_for_reading(void *owner)
 {
 	struct worker *k = owner;
 
-	wake_post(&k->reading);
+	wake_post(&k->reading_wake);
 }
 
 /* --- making --- */
@@ -242,7 +242,7 @@ static const struct exchange_ops exchange_ops = {
 	.console_message = process_console_message,
 	.cancel_client_of_pid = cancel_by_pid,
 	.statement_of = statements_find,
-	.timed_out = client_timed_out,
+	.timed_out = client_note_timeout,
 	.login_granted = login_granted,
 	.login_not_granted = login_not_granted,
 	.login_server_error = login_server_error,
@@ -282,7 +282,7 @@ worker_fill_envs(struct worker *k)
 	c->pool_workers = shared->pool_workers;
 	c->x.owner = k;
 	c->x.on_exclusive = on_exclusive;
-	wake_init(&k->reading, k->inbox, on_cluster_reading, k);
+	wake_init(&k->reading_wake, k->inbox, on_cluster_reading, k);
 	c->x.on_cluster_reading = wake_for_reading;
 	c->x.on_report = on_report;
 	c->x.ops = &exchange_ops;
@@ -360,7 +360,7 @@ make_main_worker(struct weir *w, const uint64_t seeds[static SEEDS], struct fail
 	wake_init(&w->shared.fleet_wake, main_worker->inbox, on_fleet, main_worker);
 	w->shared.fleet = fleet_new(main_worker->pools, wake_post, &w->shared.fleet_wake);
 	wake_init(&w->shared.watch_wake, main_worker->inbox, on_watch, main_worker);
-	wake_init(&w->metrics.asks, main_worker->inbox, process_answer_http, w);
+	wake_init(&w->metrics.http_wake, main_worker->inbox, process_answer_http, w);
 	w->shared.watch = watch_new(main_worker->pools, w->shared.commons, wake_post, &w->shared.watch_wake);
 	if (w->shared.fleet == NULL || w->shared.watch == NULL)
 		return fail_memory(why, "budgets and hosts");
@@ -387,7 +387,7 @@ process_make_parts(struct weir *w, struct fail *why)
 	if (make_shared(w, seeds, why) < 0)
 		return -1;
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
-		if (worker_make(k, why) < 0)
+		if (worker_make_parts(k, why) < 0)
 			return -1;
 	return make_main_worker(w, seeds, why);
 }
@@ -409,7 +409,7 @@ process_free_parts(struct weir *w)
 	for (struct worker *k = w->main_worker; k != NULL; k = worker_read_last(k) ? w->main_worker : k->next)
 		continue;
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
-		worker_empty(k);
+		worker_free_parts(k);
 	helpers_free(w->shared.helpers);
 	verifier_cache_free(w->shared.verifiers);
 	audit_free(w->shared.audit);

@@ -202,7 +202,7 @@ process_snapshot_of(struct worker *k)
 	s->cancel_clients = k->clients.cancel_count;
 	s->process = k->counters;
 	s->process.loop_busy_us = worker_cpu_us(k);
-	dialer_count_lookups(k->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
+	dialer_get_lookup_counts(k->servers.dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
 	s->workers[0].counters = s->process;
 	s->workers[0].is_up = 1;
 	s->statement_cache_bytes = statement_store_bytes(k->clients.x.statements) + k->clients.x.name_bytes;
@@ -299,8 +299,8 @@ add_process(const struct weir *w, struct snapshot *s)
 	for (size_t i = 0; i < s->backend_count; i++)
 		s->backends[i].lag_us = s->backends[i].is_usable = s->backends[i].readings = SNAPSHOT_UNKNOWN;
 	watch_each(w->shared.watch, add_host, s);
-	s->external_calls = jobs_count(w->shared.jobs);
-	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
+	s->external_calls = jobs_sum_counts(w->shared.jobs);
+	log_count_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
 	for (size_t i = 0; i < s->backend_count; i++)
 		has_up = has_up || s->backends[i].counters.up_state != 0;
 	if (!has_up)
@@ -317,7 +317,7 @@ add_process(const struct weir *w, struct snapshot *s)
 }
 
 struct snapshot *
-process_merge(struct weir *w, struct snapshot **parts, size_t count)
+process_merge_snapshots(struct weir *w, struct snapshot **parts, size_t count)
 {
 	struct snapshot *s;
 	bool has_all = true;
@@ -344,5 +344,5 @@ process_snapshot(struct weir *w)
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		parts[n++] = process_snapshot_of(k);
 	worker_threads_end_halt(w);
-	return process_merge(w, parts, n);
+	return process_merge_snapshots(w, parts, n);
 }

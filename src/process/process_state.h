@@ -68,7 +68,7 @@ struct memory_watch {
 /* The metrics thread (process_http.c). */
 struct metrics_thread {
 	struct http *http; /* NULL if there is no metrics thread */
-	struct wake asks; /* posted by the metrics thread when process_answer_http() is due */
+	struct wake http_wake; /* posted by the metrics thread when process_answer_http() is due */
 	struct gathering gathering;
 };
 

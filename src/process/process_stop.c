@@ -145,7 +145,7 @@ process_stop_tick(struct weir *w)
 
 		if (left > 0) /* else the end only waits for cancels that are in progress */
 			log_warning(w->log, "shutdown_timeout is over: %s closed in the middle of a transaction",
-				    counted(left, "client is", "clients are").text);
+				    base_format_count(left, "client is", "clients are").text);
 		process_end(w);
 		return;
 	}

@@ -100,7 +100,7 @@ make_network(struct worker *k, const uint64_t seeds[static SEEDS])
 }
 
 size_t
-worker_statement_cache(const struct worker *k)
+worker_statement_cache_max(const struct worker *k)
 {
 	return k->weir->config->prepared_statements_cache / k->weir->worker_count;
 }
@@ -113,7 +113,7 @@ make_stores(struct worker *k, const uint64_t seeds[static SEEDS])
 
 	k->servers.guc_store = x->guc_store = guc_store_new(seeds[SEED_GUCS], shared->sessions);
 	x->statements = statement_store_new(seeds[SEED_STATEMENTS], shared->statement_tag, shared->sessions,
-					    worker_statement_cache(k));
+					    worker_statement_cache_max(k));
 	x->last_token = (uint64_t)k->number << TOKEN_BITS;
 	x->hash_seed = seeds[SEED_EXCHANGES];
 	k->clients.x.queries = k->weir->queries;
@@ -131,7 +131,7 @@ on_orders(void *worker)
 }
 
 int
-worker_make(struct worker *k, struct fail *why)
+worker_make_parts(struct worker *k, struct fail *why)
 {
 	uint64_t seeds[SEEDS];
 	struct pool_set_settings ps = { .env = &k->servers, .dedicated_ops = &dedicated_pool_ops };
@@ -140,9 +140,9 @@ worker_make(struct worker *k, struct fail *why)
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "could not get random bytes");
-	wake_init(&k->orders, k->inbox, on_orders, k);
+	wake_init(&k->orders_wake, k->inbox, on_orders, k);
 	k->policy_part =
-	    policy_worker_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiter_ops);
+	    policy_worker_new(k->weir->shared.commons, k->number, wake_post, &k->orders_wake, &relay_waiter_ops);
 	if (k->policy_part == NULL)
 		return fail_memory(why, "a worker");
 	if (k != k->weir->main_worker && (k->refusals = admission_new(&refusals, why)) == NULL)
@@ -183,7 +183,7 @@ worker_apply(struct worker *k)
 	for (struct config_section s = { 0 }; config_next_section(config, &s);)
 		c->is_client_idle_limited |= s.scope->settings.client_idle_timeout_us > 0;
 	resolver_set_file(dialer_resolver(k->servers.dialer), config->resolv_conf);
-	statement_store_set_idle_max(c->x.statements, worker_statement_cache(k));
+	statement_store_set_idle_max(c->x.statements, worker_statement_cache_max(k));
 	pool_set_configure(k->pools, config, files->users, files->server_tls, k->now_us);
 	clients_apply_config(c, k->now_us);
 }
@@ -196,7 +196,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	struct worker *k = arg;
 	uint64_t now = clock_now_us(), lag = now - k->last_tick_us;
 
-	timer_keep_event(k->tick, TICK_US);
+	timer_rearm_event(k->tick, TICK_US);
 	k->now_us = now;
 	if (k->last_tick_us != 0)
 		histogram_observe_us(&k->counters.loop_lag, &histogram_bounds_proxy, lag > TICK_US ? lag - TICK_US : 0);
@@ -256,7 +256,7 @@ worker_read_last(struct worker *k)
 }
 
 void
-worker_empty(struct worker *k)
+worker_free_parts(struct worker *k)
 {
 	struct client_env *c = &k->clients;
 

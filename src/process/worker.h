@@ -51,8 +51,9 @@ struct worker {
 	uint64_t now_us; /* the time when a callback last read the clock */
 	/* this worker's part of the state that all pools share (policy/policy_commons.h) */
 	struct policy_worker *policy_part;
-	struct wake reading; /* posted when reads_on_cluster_reading() is due: a host has answered or fallen silent */
-	struct wake orders; /* posted when policy_worker_run_orders() is due */
+	struct wake
+	    reading_wake; /* posted when reads_on_cluster_reading() is due: a host has answered or fallen silent */
+	struct wake orders_wake; /* posted when policy_worker_run_orders() is due */
 	struct pool_set *pools;
 	struct client_env clients;
 	struct server_env servers;
@@ -75,18 +76,18 @@ struct worker {
 /* Makes a worker that has only its loop and its inbox. Returns NULL with *why set. */
 struct worker *worker_new(struct weir *w, unsigned number, struct fail *why);
 /* Makes the worker's other parts. Called after process_shared was made. Returns 0, or -1 with *why set. */
-int worker_make(struct worker *k, struct fail *why);
+int worker_make_parts(struct worker *k, struct fail *why);
 /* process_parts.c: fills k->clients and k->servers with shared objects and callbacks. */
 void worker_fill_envs(struct worker *k);
 /* Returns the worker's share of prepared_statements_cache, in bytes. */
-size_t worker_statement_cache(const struct worker *k);
+size_t worker_statement_cache_max(const struct worker *k);
 /* Passes the present configuration to all parts of k that keep copies of settings or a pointer to it. */
 void worker_apply(struct worker *k);
 int worker_begin(struct worker *k); /* starts the worker's tick; returns 0, or -1 if there is no memory */
-void worker_turn(struct worker *k); /* worker_turn.c: waits for events, and runs their callbacks */
+void worker_run_turn(struct worker *k); /* worker_turn.c: waits for events, and runs their callbacks */
 uint64_t worker_cpu_us(const struct worker *k); /* returns the CPU time of the worker's thread; for any thread */
 /* Called at each tick of the main worker: checks which workers still tick, and sends "WATCHDOG=1" if all do. */
-void worker_watch(struct weir *w);
+void worker_watch_all(struct weir *w);
 void worker_each(struct weir *w, worker_report_fn *row, void *arg); /* calls row() for each worker, for SHOW WORKERS */
 /* Workers end in four steps, each of which is done for all workers before the next step begins. First step: closes the
  * worker's servers. */
@@ -94,7 +95,7 @@ void worker_close(struct worker *k);
 /* Second step: after the helpers have ended, reads the notes that are left in the inbox. Returns true if there were
  * any. Called until it returns false for all workers. */
 bool worker_read_last(struct worker *k);
-void worker_empty(struct worker *k); /* third step: frees the objects that these notes have used */
+void worker_free_parts(struct worker *k); /* third step: frees the objects that these notes have used */
 void worker_free(struct worker *k); /* last step: frees the loop and k */
 
 /* --- Snapshots (telemetry/snapshot.h) of all workers, for the metrics thread and the console --- */
@@ -109,7 +110,7 @@ struct gathered {
 };
 struct gathering {
 	struct gathered of[WORKERS_MAX]; /* indexed by worker number */
-	struct timer late; /* set while the metrics thread waits for a snapshot */
+	struct timer check_timer; /* set while the metrics thread waits for a snapshot */
 	unsigned wanted; /* the set of tables (http/http.h) for which the metrics thread still waits */
 	uint64_t begun_us; /* when worker 0 asked the other workers */
 };
@@ -120,7 +121,7 @@ struct snapshot *process_snapshot(struct weir *w);
 struct snapshot *process_snapshot_of(struct worker *k);
 /* Merges the snapshots of all workers into one, and takes ownership of parts[]. Returns NULL if there is no memory, or
  * if one of parts is NULL. */
-struct snapshot *process_merge(struct weir *w, struct snapshot **parts, size_t count);
+struct snapshot *process_merge_snapshots(struct weir *w, struct snapshot **parts, size_t count);
 
 void process_answer_http(void *w); /* process_http.c: called on worker 0 when the metrics thread has posted `asks` */
 void process_free_gathered(struct weir *w); /* frees the snapshots; called when every gathered.is_out is false */

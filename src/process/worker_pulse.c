@@ -73,7 +73,7 @@ measure_cpu(struct worker *k, uint64_t now_us)
 }
 
 void
-worker_watch(struct weir *w)
+worker_watch_all(struct weir *w)
 {
 	bool all_tick = true;
 

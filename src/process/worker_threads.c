@@ -68,7 +68,7 @@ thread_main(void *arg)
 	if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
 		m->worker->pulse.cpu_clock = clock;
 	while (!m->is_over)
-		worker_turn(m->worker);
+		worker_run_turn(m->worker);
 	pthread_mutex_lock(&m->threads->lock);
 	m->state = ENDED;
 	pthread_cond_broadcast(&m->threads->changed);

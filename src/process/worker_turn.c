@@ -6,7 +6,7 @@
 #include <event2/event.h>
 
 void
-worker_turn(struct worker *k)
+worker_run_turn(struct worker *k)
 {
 	bool is_busy;
 

@@ -37,7 +37,7 @@ prepare_answer(struct exchange *x, const struct request *m, enum exchange_block 
 	*block = EXCHANGE_ORDINARY;
 	if (x->block == EXCHANGE_BEGIN_DUE) {
 		enum known_kind kind = request_has(m, 0, SCAN_HINT_ENDS)
-					   ? known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)
+					   ? known_single_statement(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)
 					   : KNOWN_NOT;
 
 		/* A block of reads on standbys ends on the server that has it. A client that listens must first get the
@@ -47,7 +47,7 @@ prepare_answer(struct exchange *x, const struct request *m, enum exchange_block 
 		return kind == KNOWN_COMMIT ? "COMMIT" : "ROLLBACK";
 	}
 	if (!(is_begin || is_start) || !may_defer(x) ||
-	    known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
+	    known_single_statement(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
 		return NULL;
 	if (concerns_hosts(x, &k))
 		return NULL;
@@ -57,7 +57,7 @@ prepare_answer(struct exchange *x, const struct request *m, enum exchange_block 
 }
 
 bool
-begin_answer(struct exchange *x, const struct request *m)
+relay_answer_begin(struct exchange *x, const struct request *m)
 {
 	enum exchange_block block;
 	const char *tag = prepare_answer(x, m, &block);
@@ -79,7 +79,7 @@ begin_answer(struct exchange *x, const struct request *m)
 }
 
 __attribute__((noinline)) void
-begin_send_deferred(struct exchange *x)
+relay_send_deferred_begin(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	char sql[80];

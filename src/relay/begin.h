@@ -14,13 +14,13 @@
 
 /* Call for a Query of a client without a server. If the Query only begins a block, or ends a block that no server has,
  * answers it and returns true. Returns false if the Query must be sent to a server. */
-bool begin_answer(struct exchange *x, const struct request *m);
+bool relay_answer_begin(struct exchange *x, const struct request *m);
 /* Call when a client whose block is EXCHANGE_BEGIN_DUE has got a server: sends the BEGIN to that server. */
-void begin_send_deferred(struct exchange *x);
+void relay_send_deferred_begin(struct exchange *x);
 /* Call when x leaves srv, which has run nothing of x's request. If pgweir had begun x's block for that request, the
  * block is EXCHANGE_BEGIN_DUE again. */
 static inline void
-begin_mark_due_again(struct exchange *x, const struct server *srv)
+relay_mark_begin_due_again(struct exchange *x, const struct server *srv)
 {
 	/* If srv is a standby's connection and x->begin_modes is 0, reads_note_loss() does this. */
 	if (exchange_is_begun_ahead(x, srv) && (srv->loan.standby == 0 || x->begin_modes != 0))

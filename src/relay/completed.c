@@ -79,7 +79,7 @@ note_ddl(const struct exchange *x, struct server *srv)
 
 /* Handles the commands that other code depends on. */
 __attribute__((noinline)) static bool
-complete_rarer(struct exchange *x, struct server *srv)
+complete_with_effects(struct exchange *x, struct server *srv)
 {
 	struct tag tag = srv->loan.tag;
 
@@ -160,7 +160,7 @@ complete_slowly(struct server *srv, const char *text, size_t len)
 	/* Nothing has to be done for the commonest commands. */
 	if ((loan->tag.flags & TAG_IS_QUIET) == 0 ||
 	    (loan->tag.id == TAG_SELECT && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) != 0))
-		return complete_rarer(x, srv);
+		return complete_with_effects(x, srv);
 	return x->listen != NULL && listen_complete(x, loan->tag);
 }
 

@@ -18,7 +18,7 @@ exclusive_make_room(struct exchange *x, struct request *m)
 
 	if (!request_has(m, SCAN_DATABASE, 0))
 		return STEP_FORWARD;
-	k = request_only(x, m);
+	k = request_single_known(x, m);
 	if (k->kind == KNOWN_DROP_DATABASE || k->kind == KNOWN_RENAME_DATABASE)
 		snprintf(database, sizeof(database), "%s", k->name);
 	else if (k->kind == KNOWN_CREATE_DATABASE) /* PostgreSQL cuts names, too */

@@ -74,7 +74,7 @@ walk_note_bind(struct request_walk *w)
 {
 	const struct request *m = &w->m;
 
-	note_run(w, m->is_found ? m->risk : state_risk_of_all(w->x));
+	note_run(w, m->is_found ? m->risk : state_risk_of_unknown_sql(w->x));
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, request_body_len(m));
 }
 
@@ -87,7 +87,7 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown, boo
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	note_run(w, is_scanned ? w->risk : state_risk_of_all(w->x));
+	note_run(w, is_scanned ? w->risk : state_risk_of_unknown_sql(w->x));
 	push_request(w->x, kind, 1, shown);
 }
 
@@ -165,8 +165,8 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY; /* the Query may end the failed transaction, and go on */
 	if (w->scan.flags != 0 && state_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
-	state_plain_query(x, w->scan.flags);
-	statements_drop_for_simple_query(x, (const char *)sql, f->body_len - 1);
+	state_observe_plain_query(x, w->scan.flags);
+	statements_note_unnamed_dropped(x, (const char *)sql, f->body_len - 1);
 	walk_push_query(w, OWED_QUERY, 0, true);
 	walk_report_query(w, f, f->body_len, true);
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
@@ -195,7 +195,7 @@ __attribute__((always_inline)) static inline enum walk_result
 fast_parse(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	struct statement *st = statements_plain_unnamed(x, walk_message(w) + FRAME_HEAD_LEN, f->body_len);
+	struct statement *st = statements_get_plain_unnamed(x, walk_message(w) + FRAME_HEAD_LEN, f->body_len);
 	const struct sql_traits *v;
 	enum walk_result r;
 	unsigned risk = 0;
@@ -378,11 +378,11 @@ walk_fast(struct request_walk *w)
 	size_t begun = w->at, len = w->len;
 	enum walk_result r;
 
-	if ((x->state != CL_READY || x->block != EXCHANGE_ORDINARY) && !reads_may_pass(w))
+	if ((x->state != CL_READY || x->block != EXCHANGE_ORDINARY) && !reads_limit_to_passing(w))
 		return WALK_SLOWLY;
 	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !allows_fast_lane(x)) ? WALK_SLOWLY
 												: walk_messages(w);
-	w->len = len; /* reads_may_pass() may have made it less */
+	w->len = len; /* reads_limit_to_passing() may have made it less */
 	if (w->at > begun) {
 		/* everything that was sent runs under its client's settings */
 		assert(r == WALK_OVER || x->srv->gucs == x->gucs);

@@ -26,7 +26,7 @@ struct feature_row {
 
 static const struct feature_row on_query[] = {
 	{ reads_handle_position, true }, /* first: its query ahead of a SHOW comes before all that other rows send */
-	{ state_run_elsewhere, false }, /* starts the Query again from the beginning, on another server */
+	{ state_avoid_foreign_plans, false }, /* starts the Query again from the beginning, on another server */
 	/* holds the Query, or sends a question ahead of everything that other rows put in front of a COMMIT */
 	{ commit_check_before_query, true },
 	{ state_query_hide_sequences, false }, /* a Query that waits, or is not sent, must reach no later row */
@@ -39,8 +39,8 @@ static const struct feature_row on_query[] = {
 	{ listen_before_sql, false },
 	{ statements_deallocate_query,
 	  false }, /* makes sure that the server has the statement that the Query deallocates */
-	{ listen_query, true }, /* replaces a LISTEN; state_query must see what replaces it */
-	{ state_query, true }, /* records the session state that the Query leaves, and may add to the SQL */
+	{ listen_query, true }, /* replaces a LISTEN; state_observe_query must see what replaces it */
+	{ state_observe_query, true }, /* records the session state that the Query leaves, and may add to the SQL */
 	{ commit_check_note_query, true }, /* last: no other row can hold the Query back after this one */
 };
 
@@ -63,14 +63,14 @@ static const struct feature_row on_parse[] = {
 static const struct feature_row on_bind[] = {
 	{ statements_find_bound, false }, /* finds the statement, which the rows below ask about */
 	{ reads_handle_position, true }, /* as for a Query */
-	{ state_run_elsewhere, false }, /* as for a Query */
+	{ state_avoid_foreign_plans, false }, /* as for a Query */
 	{ commit_check_before_bind, true }, /* as for a Query; its question drops the unnamed statement on the server */
 	{ state_bind_hide_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_deallocate_bind,
 	  false }, /* makes sure that the server has the statement that the Bind deallocates */
 	{ state_note_local, false }, /* as for a Query */
-	{ state_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
+	{ state_observe_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
 	{ listen_bind, false }, /* records which portal runs a LISTEN */
 	{ commit_check_note_bind, true }, /* only the next row may hold the Bind back */
 	{ statements_bind, false }, /* last: makes sure that the server has the statement */

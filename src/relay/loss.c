@@ -164,10 +164,10 @@ loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is
 static bool
 let_client_go_on(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
-	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
+	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_refuse_next_request(x, shown) < 0))
 		return false;
 	reads_note_loss(x, srv);
-	begin_mark_due_again(x, srv);
+	relay_mark_begin_due_again(x, srv);
 	if (x->state == CL_HELD)
 		exchange_ignore_result(relay_resume_held(x));
 	return true;
@@ -236,7 +236,7 @@ static void
 unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 {
 	if (loss != LOSS_OF_NOTHING)
-		listen_ready_now(x);
+		listen_send_withheld_ready(x);
 	listen_unlinked(x, srv);
 	state_stop_lingering(x);
 	x->srv = NULL;
@@ -459,7 +459,7 @@ end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 }
 
 bool
-loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed)
+loss_handle_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed)
 {
 	struct exchange *x = srv->borrower;
 	enum error_cause cause = error_cause_of(e, to, is_owed);

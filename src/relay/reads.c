@@ -27,7 +27,7 @@ enum learn_way {
 static struct client_reads *
 get_or_create_reads(struct exchange *x)
 {
-	struct exchange_rare *rare = exchange_rare(x);
+	struct exchange_rare *rare = exchange_get_or_create_rare(x);
 	struct cluster *c = x->pool->cluster;
 	struct client_reads *r;
 	size_t len;
@@ -140,7 +140,7 @@ take_minimum(struct exchange *x, struct client_reads *r)
 static uint32_t
 count_lent(const struct pool *pool, uint32_t host)
 {
-	return pool->standby_pools[host] == NULL ? 0 : policy_busy(pool->standby_pools[host]->policy);
+	return pool->standby_pools[host] == NULL ? 0 : policy_count_busy(pool->standby_pools[host]->policy);
 }
 
 /* Returns true if all connections that the standby's pool may have are lent. */
@@ -452,7 +452,7 @@ reads_note_loan(struct exchange *x)
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
 		if (x->srv->loan.replay ==
-		    REPLAY_NOT_ASKED) /* relay_standby_has_replayed() counts loans for which the standby was asked */
+		    REPLAY_NOT_ASKED) /* relay_check_replayed() counts loans for which the standby was asked */
 			x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}

@@ -83,7 +83,7 @@ reads_may_begin(const struct request_walk *w)
 	struct frame f;
 
 	if (message[0] == 'B')
-		return statements_may_begin(w->x, w->m.names.statement);
+		return statements_may_be_begin(w->x, w->m.names.statement);
 	at += message[0] == 'P'; /* skips the name of the unnamed statement */
 	first = (message[at] | 0x20u) - 'a';
 	if (first <= 'z' - 'a' && first != 'b' - 'a' &&
@@ -175,9 +175,9 @@ bool reads_on_cluster_reading(struct exchange_env *env);
 enum walk_result reads_check_next(struct request_walk *w);
 /* Returns true if the client has a server of a standby, the next message begins a request, and reads_check_next() would
  * let all messages of that request (up to its Query or Sync) pass. Then sets w->len to the end of the request. */
-bool reads_may_pass(struct request_walk *w);
+bool reads_limit_to_passing(struct request_walk *w);
 
-void reads_request_done_there(struct exchange *x, const struct owed *ended); /* for reads_request_done() */
+void reads_request_done_slowly(struct exchange *x, const struct owed *ended); /* for reads_request_done() */
 /* Call when a request has ended on a server whose loan.route is not ROUTE_OFF. */
 static inline void
 reads_request_done(struct exchange *x, const struct owed *ended)
@@ -185,7 +185,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	struct client_reads *r;
 
 	if (x->srv->loan.route != ROUTE_UNMARKED) {
-		reads_request_done_there(x, ended);
+		reads_request_done_slowly(x, ended);
 		return;
 	}
 	r = x->rare->reads;

@@ -51,8 +51,8 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	bool is_behind;
 
 	if (reads_of(x)->cluster == NULL || !text_contains(sql, len, OWN_MIN_LSN) ||
-	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || strcmp(k.name, OWN_MIN_LSN) != 0 ||
-	    !causality_parse(k.value, position))
+	    known_single_statement(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL ||
+	    strcmp(k.name, OWN_MIN_LSN) != 0 || !causality_parse(k.value, position))
 		return false;
 	v = cluster_lock(reads_of(x)->cluster);
 	is_behind = v->hosts[x->srv->loan.standby - 1u].last.position < *position;
@@ -102,7 +102,7 @@ goes_on_after_end(const struct request_walk *w, const struct sql_traits *v, cons
 	    reads_of(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x, x->srv) ||
 	    (m->type != 'Q' && is_sync_next(w)))
 		return false;
-	kind = known_only(&k, gucs_scan_options(x->gucs), sql, len);
+	kind = known_single_statement(&k, gucs_scan_options(x->gucs), sql, len);
 	if (m->type != 'Q')
 		return kind == KNOWN_COMMIT || kind == KNOWN_ROLLBACK;
 	return kind == KNOWN_NOT && memchr(sql, ';', len) != NULL &&
@@ -208,7 +208,7 @@ message_may_pass(const struct exchange *x, const struct frame *f, const uint8_t 
 }
 
 bool
-reads_may_pass(struct request_walk *w)
+reads_limit_to_passing(struct request_walk *w)
 {
 	const struct server *srv = w->x->srv;
 	const uint8_t *from = w->p + w->at, *at = from, *end = w->p + w->len;
@@ -240,7 +240,7 @@ keep_local(const struct exchange *x, struct client_reads *r)
 	struct known_statement k;
 
 	if (sql == NULL || at + 2 + len >= sizeof(r->begin) || strcmp(x->srv->loan.tag_text, "SET") != 0 ||
-	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
+	    known_single_statement(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
 	    guc_affects_context(k.name) || ((now = gucs_find(x->gucs, k.name)) != NULL && now->kind == GUC_REPORTED))
 		return false;
 	memcpy(r->begin + at, "\n;", 2); /* the newline ends a comment */
@@ -266,7 +266,7 @@ block_after(const struct exchange *x, struct client_reads *r, const struct owed 
 }
 
 __attribute__((noinline)) void
-reads_request_done_there(struct exchange *x, const struct owed *ended)
+reads_request_done_slowly(struct exchange *x, const struct owed *ended)
 {
 	struct client_reads *r = reads_of(x);
 	struct server *srv = x->srv;

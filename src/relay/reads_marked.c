@@ -155,7 +155,7 @@ reads_route_marked(struct request_walk *w, struct client_reads *r)
 	if ((sql = reads_sql_of(w, &len, &v)) == NULL || v == NULL)
 		return false;
 	if ((v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION) &&
-	    known_only(&k, gucs_scan_options(x->gucs), sql, len) == KNOWN_BEGIN) {
+	    known_single_statement(&k, gucs_scan_options(x->gucs), sql, len) == KNOWN_BEGIN) {
 		if (k.has_other_mode || !(k.is_read_only || reads_apply_settings(r)) || len >= sizeof(r->begin))
 			return false;
 		memcpy(r->begin, sql, len); /* for a repetition on another host */

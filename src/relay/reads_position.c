@@ -20,7 +20,7 @@ send_set_lsn(struct exchange *x)
 	message_query(&b, set_lsn_sql);
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
-	x->srv->loan.settled |=
+	x->srv->loan.settled_flags |=
 	    SCAN_SETTING; /* so the setting is washed off before the server is lent to another client */
 	return STEP_FORWARD;
 }
@@ -45,7 +45,7 @@ refuse(struct request *m, const char *value)
 static enum feature_step
 check_minimum(struct exchange *x, struct request *m)
 {
-	const struct known_statement *k = request_only(x, m);
+	const struct known_statement *k = request_single_known(x, m);
 	uint64_t position, since_us;
 
 	if ((k->kind != KNOWN_SET && k->kind != KNOWN_LOCAL) || strcmp(k->name, OWN_MIN_LSN) != 0)

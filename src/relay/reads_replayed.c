@@ -71,7 +71,7 @@ relay_ask_standby(struct exchange *x)
 }
 
 bool
-relay_standby_has_replayed(struct exchange *x)
+relay_check_replayed(struct exchange *x)
 {
 	struct client_reads *r = reads_of(x);
 	struct loan *l = &x->srv->loan;

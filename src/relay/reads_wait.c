@@ -10,7 +10,7 @@
 struct reads_subscriber {
 	struct reads_subscriber *next;
 	struct cluster *cluster; /* a reference */
-	unsigned silences; /* how many of the cluster's silences (cluster_silences()) this loop has handled */
+	unsigned silences; /* how many of the cluster's silences (cluster_count_silences()) this loop has handled */
 	struct cluster_listener listener;
 };
 
@@ -42,7 +42,7 @@ reads_listen(struct exchange_env *env, struct cluster *c)
 		e->cluster = cluster_ref(c);
 		e->listener.notify = on_answer;
 		e->listener.owner = env;
-		e->silences = cluster_silences(c);
+		e->silences = cluster_count_silences(c);
 		e->next = env->subscribers;
 		env->subscribers = e;
 		cluster_listen(c, &e->listener);
@@ -90,7 +90,7 @@ reads_on_cluster_reading(struct exchange_env *env)
 
 	retry_waiting(env);
 	for (struct reads_subscriber *e = env->subscribers; e != NULL; e = e->next) {
-		unsigned silences = cluster_silences(e->cluster);
+		unsigned silences = cluster_count_silences(e->cluster);
 
 		is_silent |= silences != e->silences;
 		e->silences = silences;

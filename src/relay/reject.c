@@ -36,11 +36,11 @@ reject_hint_at_holders(const struct policy_waiter *t, uint64_t now_us, struct fa
 			oldest_us = since_us;
 		}
 	}
-	is_locked = holder_self_deadlock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] != '\0';
-	if (!is_locked && holder_root_remedy(pool, now_us, remedy)[0] == '\0' && worst != NULL)
-		holder_remedy(worst, now_us, remedy, sizeof(remedy));
+	is_locked = holder_explain_self_deadlock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] != '\0';
+	if (!is_locked && holder_write_root_remedy(pool, now_us, remedy)[0] == '\0' && worst != NULL)
+		holder_write_remedy(worst, now_us, remedy, sizeof(remedy));
 	if (remedy[0] == '\0') {
-		const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
+		const struct policy_sizing sizing = policy_use_compute_sizing(&pool->use, 1);
 
 		if (policy_use_is_slowed(&sizing))
 			k.no_more_hint =
@@ -97,7 +97,8 @@ tag_of_empty_block(const struct exchange *x)
 	if (x->block != EXCHANGE_BEGIN_DUE || x->begin_modes == 0 ||
 	    !frame_parse_whole(x->pending, x->pending_len, &f) || f.type != 'Q' || f.body_len == 0)
 		return NULL;
-	kind = known_only(&k, gucs_scan_options(x->gucs), (const char *)x->pending + FRAME_HEAD_LEN, f.body_len - 1);
+	kind = known_single_statement(&k, gucs_scan_options(x->gucs), (const char *)x->pending + FRAME_HEAD_LEN,
+				      f.body_len - 1);
 	return kind == KNOWN_COMMIT ? "COMMIT" : kind == KNOWN_ROLLBACK ? "ROLLBACK" : NULL;
 }
 
@@ -321,7 +322,7 @@ check_parameters(struct request_walk *w, const struct statement *st)
 static enum walk_result
 answer_bind_in_aborted(struct request_walk *w, struct buf *b)
 {
-	struct exchange_rare *rare = exchange_rare(w->x);
+	struct exchange_rare *rare = exchange_get_or_create_rare(w->x);
 	const char *portal;
 	struct statement *st;
 	struct known_statement k;

@@ -50,7 +50,7 @@ void relay_unstall(struct exchange *x); /* if x is EXCHANGE_STALLED and all queu
 void relay_ask_standby(struct exchange *x);
 /* Call when the standby has answered the query of relay_ask_standby(). Returns true if the standby has replayed the
  * position, so its reply to the client's request may be passed on. */
-bool relay_standby_has_replayed(struct exchange *x);
+bool relay_check_replayed(struct exchange *x);
 
 /* --- loss.c: decides what the loss of a server means for its borrower --- */
 /* Returns true if target_session_attrs asks for a primary or a read-write server, the client's
@@ -66,7 +66,7 @@ void loss_handle_lag(struct server *srv);
  * according to the ledger. Returns true if the client must not be sent the error, because the error ends the server, or
  * because the client has left the server. In both cases relay_lost() has done all that must be done.
  */
-bool loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed);
+bool loss_handle_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed);
 
 /* server_ops.lost: closes the client of the lost server, or sends it an error, or relays its request again. */
 void relay_lost(struct server *srv, const struct fail *why);

@@ -91,7 +91,7 @@ close_left_server(struct exchange *x, struct server *srv)
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
 	/* All that PostgreSQL was sent is a part of one message, of which it runs nothing. */
 	if (x->body_left > 0 && !x->is_body_data && srv->ledger.count == 1)
-		srv->loan.risk = srv->loan.suspected = srv->loan.settled = 0;
+		srv->loan.risk = srv->loan.suspected = srv->loan.settled_flags = 0;
 	x->pool->counters.recycles[RR_DIRTY]++;
 	srv->borrower = NULL;
 	server_close(srv);

@@ -119,7 +119,7 @@ handle_gucs_error(struct exchange *x, struct server *srv, const struct error_fie
 		    exchange_is_begun_ahead(x, srv) ? "preparing this session's transaction"
 						    : "setting this session's parameters");
 	if (srv->loan.held_behind_ours == ALL_BEHIND_REFUSED_SETTINGS && ledger_head(&srv->ledger)->kind == OWED_SYNC &&
-	    state_lose(x, &why) == 0)
+	    state_refuse_next_request(x, &why) == 0)
 		return;
 	server_condemn(srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
@@ -159,10 +159,10 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		server_condemn(srv, SERVER_IN_DOUBT);
 	if (x == NULL)
 		return false;
-	if (loss_takes_error(srv, e, to, is_error_owed))
+	if (loss_handle_error(srv, e, to, is_error_owed))
 		return true;
 	if (is_fatal)
-		listen_ready_now(x);
+		listen_send_withheld_ready(x);
 	if (x->state == CL_WELCOME) {
 		if (is_fatal)
 			srv->end_log_line = END_LOG_LINE_OF_BORROWER;
@@ -180,7 +180,7 @@ on_late_error(struct server *srv, const struct error_fields *e, bool is_unshown)
 {
 	struct exchange *x = srv->borrower;
 
-	return x->state == CL_READY && x->settings->keep_plans && retry_late(x, e, is_unshown);
+	return x->state == CL_READY && x->settings->keep_plans && retry_begin_after_bind(x, e, is_unshown);
 }
 
 /* In session mode the client listens on its own server. */
@@ -288,7 +288,7 @@ gives_back_first(const struct exchange *x, const struct server *srv)
 
 	return policy_has_waiters(pool_of(srv)->policy) && srv->ledger.count == 0 && srv->tx == 'I' &&
 	       x->state == CL_READY && o->to == &x->stream && outbox_is_one(o) && o->total <= SENT_LAST_MAX &&
-	       stream_queued(&x->stream) == 0 && srv->stream.tls == NULL && !x->is_session && x->listen == NULL &&
+	       stream_queued_len(&x->stream) == 0 && srv->stream.tls == NULL && !x->is_session && x->listen == NULL &&
 	       x->pending_len == 0 && !x->pool->is_orphan && !x->env->is_draining && !x->env->is_moving;
 }
 
@@ -370,7 +370,7 @@ on_own_done(struct server *srv, enum owed_to to)
 	if (to == OWED_TO_GUCS && srv->loan.held_behind_ours == ALL_BEHIND_REFUSED_SETTINGS)
 		settings_done(srv->borrower, srv);
 	/* The standby has said whether it has replayed what the client must not miss. */
-	if (to == OWED_TO_REPLAY && !relay_standby_has_replayed(srv->borrower))
+	if (to == OWED_TO_REPLAY && !relay_check_replayed(srv->borrower))
 		loss_handle_lag(srv);
 }
 

@@ -102,7 +102,7 @@ needs_plans(struct request_walk *w)
 __attribute__((noinline)) static void
 prepare_shared_server(struct exchange *x, struct request_walk *w)
 {
-	state_prepare_shared_server(x, w == NULL || x->block == EXCHANGE_BEGIN_DUE || !state_differs_in_plans(x) ||
+	state_prepare_shared_server(x, w == NULL || x->block == EXCHANGE_BEGIN_DUE || !state_plans_may_differ(x) ||
 					   needs_plans(w));
 }
 
@@ -144,7 +144,7 @@ send_first(struct exchange *x)
 	if (x->srv->loan.standby != 0)
 		relay_ask_standby(x);
 	if (x->block == EXCHANGE_BEGIN_DUE)
-		begin_send_deferred(x);
+		relay_send_deferred_begin(x);
 	reads_linked(x);
 }
 
@@ -283,7 +283,7 @@ handle_here(struct request_walk *w, uint8_t type, size_t total)
 	if (w->m.forbidden != FORBIDDEN_NOTHING)
 		return false;
 	if (x->block == EXCHANGE_BEGIN_DUE && walk_runs(type)) /* a transaction is open */
-		return type == 'Q' && begin_answer(x, &w->m);
+		return type == 'Q' && relay_answer_begin(x, &w->m);
 	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
 		exchange_answer(x,
@@ -304,7 +304,7 @@ handle_here(struct request_walk *w, uint8_t type, size_t total)
 		exchange_answer(x, "1\0\0\0\4", 5);
 		return true;
 	case 'Q':
-		return begin_answer(x, &w->m) || statements_deallocate_here(x, &w->m) == STEP_REPLACED;
+		return relay_answer_begin(x, &w->m) || statements_deallocate_here(x, &w->m) == STEP_REPLACED;
 	case 'C':
 		if (!statements_close_unlinked(x, walk_message(w), total))
 			return false; /* malformed: PostgreSQL knows the right error */
@@ -391,7 +391,7 @@ handle_one_message(struct request_walk *w)
 	if ((step = walk_read_request(w, &f)) != WALK_ON)
 		return step;
 	if (x->block < EXCHANGE_ROLLED_BACK && (f.type == 'Q' || f.type == 'P' || f.type == 'E') &&
-	    (step = result_of_gate(w, listen_gate(x, &w->m))) != WALK_ON)
+	    (step = result_of_gate(w, listen_gate_message(x, &w->m))) != WALK_ON)
 		return step;
 	if (x->srv != NULL && x->block != EXCHANGE_ORDINARY && (step = reads_check_next(w)) != WALK_ON)
 		return step;
@@ -428,7 +428,7 @@ walk(struct request_walk *w)
 			if (!x->is_body_dropped && x->srv != NULL)
 				outbox_ref(&x->env->to_server, w->p + w->at, n);
 			if (x->session != NULL)
-				state_text(x, w->p + w->at, n, n == x->body_left);
+				state_observe_text(x, w->p + w->at, n, n == x->body_left);
 			x->body_left -= (uint32_t)n;
 			w->at += n;
 		} else if (x->state == CL_REJECTING && w->p[w->at] != 'X') {
@@ -491,7 +491,7 @@ flush_to_server(struct exchange *x, size_t walked)
 	bool is_lost;
 
 	if (x->srv != NULL && x->srv->conn->ahead_count > 0)
-		pipeline_take(x, x->srv);
+		pipeline_drop_if_sent(x, x->srv);
 	if (o->to == NULL)
 		return false;
 	if (x->srv != NULL && x->srv->ledger.trust == LEDGER_SHORT)
@@ -535,7 +535,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 	/* The held message waits for replies. A Flush makes PostgreSQL send these even if no Sync was sent yet. */
 	if (is_held && x->srv->ledger.count > 0) {
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
-		ledger_enter_flush(&x->srv->ledger);
+		ledger_note_flush(&x->srv->ledger);
 	}
 	is_lost = flush_to_server(x, walked);
 	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
@@ -562,7 +562,7 @@ hold(struct exchange *x)
 static void
 leave(struct exchange *x, const struct fail *why)
 {
-	if (why != NULL || !exchange_is_relayed(x) || stream_queued(&x->stream) == 0) {
+	if (why != NULL || !exchange_is_relayed(x) || stream_queued_len(&x->stream) == 0) {
 		exchange_close(x, why);
 		return;
 	}
@@ -610,7 +610,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 		else
 			relay_try_release(x);
 		if (r == WALK_WAIT && x->settings->max_pipeline > 1)
-			pipeline_wait(x);
+			pipeline_send_ahead(x);
 		return;
 	}
 	report_sent_to_server(x, srv, len);

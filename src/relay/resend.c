@@ -161,7 +161,7 @@ drop_answered(struct sent_copy *sent)
 bool
 resend_unexecuted(struct exchange *x, struct server *srv)
 {
-	struct exchange_rare *rare = exchange_rare(x);
+	struct exchange_rare *rare = exchange_get_or_create_rare(x);
 
 	if (rare == NULL) {
 		exchange_out_of_memory(x);
@@ -185,6 +185,6 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 		reads_note_loss(x, srv);
 	else /* the other idle servers may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
-	begin_mark_due_again(x, srv);
+	relay_mark_begin_due_again(x, srv);
 	return resend_now(x, &srv->loan.sent.copy);
 }

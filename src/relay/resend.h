@@ -104,5 +104,5 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
  * caller must call retry_now() when nothing is owed any more. */
 bool retry_begin(struct exchange *x, const struct error_fields *e);
 /* Like retry_begin(), for an error after the Bind. is_unshown: true if the client was shown nothing of the answer. */
-bool retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown);
+bool retry_begin_after_bind(struct exchange *x, const struct error_fields *e, bool is_unshown);
 MAY_CLOSE bool retry_now(struct exchange *x); /* relays the request again: see retry_begin() */

@@ -185,7 +185,7 @@ retry_begin(struct exchange *x, const struct error_fields *e)
 }
 
 bool
-retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown)
+retry_begin_after_bind(struct exchange *x, const struct error_fields *e, bool is_unshown)
 {
 	const struct client_statements *s = x->statements;
 	const struct kept_request *k = &x->srv->loan.kept;

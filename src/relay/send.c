@@ -65,7 +65,7 @@ read_query(struct request_walk *w, const struct frame *f)
 {
 	struct request *m = &w->m;
 
-	m->risk = state_risk_of_all(w->x);
+	m->risk = state_risk_of_unknown_sql(w->x);
 	if (m->have < m->total && w->x->settings->forbidden != 0)
 		m->forbidden = FORBIDDEN_SIZE;
 	if (m->have < m->total || f->body_len == 0 || m->message[m->total - 1] != 0)
@@ -100,7 +100,7 @@ read_parse(struct exchange *x, struct request *m)
 		m->parse_traits = *(m->parse.name[0] == '\0' ? statement_traits(st) : statement_parse_traits(st));
 		return;
 	}
-	traits_of_all_options(&m->parse_traits, m->sql, m->sql_len);
+	traits_set_for_all_options(&m->parse_traits, m->sql, m->sql_len);
 	if (m->parse.name[0] != '\0')
 		traits_add_parse_hints(&m->parse_traits, m->sql, m->sql_len);
 }
@@ -157,7 +157,7 @@ widen_traits(struct request_walk *w)
 
 	if (m->traits == NULL || !state_may_misread(w->x))
 		return;
-	traits_of_all_options(&anyhow, m->sql, m->sql_len);
+	traits_set_for_all_options(&anyhow, m->sql, m->sql_len);
 	w->traits.flags |= anyhow.flags;
 	w->traits.hints |= anyhow.hints;
 	w->traits.is_plain = w->traits.is_plain && anyhow.is_plain;
@@ -168,7 +168,7 @@ show_function_call(struct exchange *x)
 {
 	if (state_must_run_elsewhere(x) || state_waits_for_sequences(x, SCAN_CODE))
 		return STEP_HOLD;
-	state_function_call(x);
+	state_observe_function_call(x);
 	if (x->srv->loan.commit.is_on)
 		commit_check_note_function_call(x);
 	return STEP_FORWARD;
@@ -221,10 +221,10 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	if (step == STEP_FORWARD && m->forbidden != FORBIDDEN_NOTHING)
 		step = STEP_REPLACED;
 	if (step == STEP_REPLACED) {
-		statements_drop_for_simple_query(x, NULL, 0);
+		statements_note_unnamed_dropped(x, NULL, 0);
 		outbox_put(&x->env->to_server, &m->instead);
 	} else if (step == STEP_FORWARD && kind == OWED_QUERY)
-		statements_drop_for_simple_query(x, m->sql, m->sql_len);
+		statements_note_unnamed_dropped(x, m->sql, m->sql_len);
 	buf_fini(&m->instead);
 	if (step == STEP_HOLD || step == STEP_FAILED)
 		return walk_result_of(x, step);
@@ -386,7 +386,7 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	state_note_run(x, state_risk_of_all(x));
+	state_note_run(x, state_risk_of_unknown_sql(x));
 	step = statements_oversize_parse(x, name, name + name_len, have - name_len, f->body_len - name_len);
 	if ((r = walk_result_of(x, step)) != WALK_ON)
 		return r;
@@ -495,7 +495,7 @@ send_frame(struct request_walk *w, const struct frame *f)
 		return send_copy_end(w, f);
 	default: /* Flush, CopyData */
 		if (f->type == 'H')
-			ledger_enter_flush(&w->x->srv->ledger);
+			ledger_note_flush(&w->x->srv->ledger);
 		return walk_forward(w, 0, FRAME_HEAD_LEN + (size_t)f->body_len);
 	}
 }

@@ -93,7 +93,7 @@ walk_scan_query(struct request_walk *w, const struct frame *f)
 	struct scanned_sql *kept;
 
 	w->scanned = walk_message(w);
-	kept = scan_cached(&w->x->env->scanned, &w->scan, gucs_scan_options(w->x->gucs), sql, f->body_len - 1);
+	kept = scan_text_cached(&w->x->env->scanned, &w->scan, gucs_scan_options(w->x->gucs), sql, f->body_len - 1);
 	w->risk = database_code_risk(w->x->pool->code, *w->x->env->now_us, kept == NULL ? NULL : &kept->risk, sql,
 				     f->body_len - 1, NULL, 0);
 	w->fingerprint = kept == NULL ? 0 : report_fingerprint_of(kept, sql, f->body_len - 1);

@@ -24,12 +24,12 @@ is_at_rest(const struct client *c)
 
 	return x->state == CL_READY && !x->is_closing && x->waiter.waits == WAITS_NOT && x->body_left == 0 &&
 	       x->reading != EXCHANGE_STALLED && x->reading != EXCHANGE_IN_TRANSFER && !x->is_in_relay &&
-	       stream_queued(&x->stream) == 0 && !x->stream.is_broken &&
+	       stream_queued_len(&x->stream) == 0 && !x->stream.is_broken &&
 	       (x->rare == NULL || x->rare->cancels == NULL) && x->client_pid != 0 && !c->is_read_paused;
 }
 
 enum client_record_obstacle
-client_record_obstacle(const struct client *c)
+client_record_find_obstacle(const struct client *c)
 {
 	const struct exchange *x = &c->x;
 
@@ -178,14 +178,14 @@ send_pool_once(struct client_record_writer *o, const struct pool *pool)
 	struct buf b = { 0 };
 	uint64_t id;
 
-	keys = pool_secrets(pool, &p.secret);
+	keys = pool_get_secrets(pool, &p.secret);
 	if (p.secret == NULL)
 		p.secret = "";
 	if (keys->is_set) {
 		p.keys = (const uint8_t *)keys;
 		p.keys_len = sizeof(*keys);
 	}
-	client_record_put(&b, client_record_pool, &p);
+	client_record_put(&b, client_record_item_pool, &p);
 	id = buf_ok(&b) ? table_hash(0, b.bytes, b.len) : 0;
 	if ((s = find_sent(o, pool, id)) != NULL) {
 		wipe(&b);
@@ -207,7 +207,7 @@ send_text_once(struct client_record_writer *o, struct statement *st)
 	if (s != NULL)
 		return s->number;
 	t.types = statement_learnt_types(st, &t.types_len);
-	client_record_put(&b, client_record_text, &t);
+	client_record_put(&b, client_record_item_text, &t);
 	if (!send_shared(o, false, &b))
 		return 0;
 	note_sent(o, st, st->id, statement_ref(st), o->texts);
@@ -232,7 +232,7 @@ put_statement(const struct statement_transfer *s, void *arg)
 
 	p.text = send_text_once(w->writer, s->st);
 	p.is_shared = statement_is_shared(s->st) && (s->st->context == 0 || s->is_of_session);
-	client_record_put(w->out, client_record_statement, &p);
+	client_record_put(w->out, client_record_item_statement, &p);
 }
 
 static void
@@ -240,7 +240,7 @@ put_channel(const char *channel, void *arg)
 {
 	const struct record_output *w = arg;
 
-	client_record_put(w->out, client_record_channel, &channel);
+	client_record_put(w->out, client_record_item_channel, &channel);
 }
 
 static void
@@ -251,7 +251,7 @@ put_gucs(struct buf *out, const struct gucs *gucs)
 	for (size_t i = 0; gucs != NULL && i < gucs_count(gucs); i++) {
 		struct guc s = *gucs_at(gucs, i);
 
-		client_record_put(out, client_record_setting, &s);
+		client_record_put(out, client_record_item_setting, &s);
 	}
 	client_record_end(out, begun);
 }
@@ -274,8 +274,8 @@ client_record_write(struct client_record_writer *o, struct client *c, uint64_t n
 	p.pool = send_pool_once(o, x->pool);
 	if (!c->is_unix)
 		memcpy(&p.peer, &c->peer, sizeof(p.peer));
-	p.secret_len = cancel_secret(c, p.secret);
-	client_record_put(out, client_record_head, &p);
+	p.secret_len = cancel_copy_secret(c, p.secret);
+	client_record_put(out, client_record_item_head, &p);
 	OPENSSL_cleanse(p.secret, sizeof(p.secret));
 	put_gucs(out, x->gucs);
 	put_gucs(out, p.is_startup_same ? NULL : x->startup);
@@ -408,7 +408,7 @@ read_gucs(struct guc_store *store, struct client_record_part part)
 		size_t count = 0;
 		struct gucs *with;
 
-		while (client_record_next(&rest, client_record_setting, &s))
+		while (client_record_next(&rest, client_record_item_setting, &s))
 			if (s.kind == kind)
 				of_kind[count++] = s;
 		with = count == 0 ? gucs_ref(gucs) : gucs_replace(gucs, kind, of_kind, count);
@@ -434,7 +434,7 @@ take_statement(struct client_record_reader *reader, struct exchange *x, const st
 	t = &reader->texts[p->text].text;
 	s.st = !p->is_shared || context == GUCS_CONTEXT_NONE
 		   ? statement_new_unshared(x->pool->home, t->bytes, t->len, t->query_len)
-		   : statement_get(x->pool->home, t->bytes, t->len, t->query_len, context);
+		   : statement_get_or_create(x->pool->home, t->bytes, t->len, t->query_len, context);
 	if (s.st != NULL && t->types_len > 0)
 		statement_learn_types(s.st, t->types, t->types_len);
 	return s.st == NULL ? -1 : statements_add_transferred(x, &s);
@@ -454,10 +454,10 @@ take_session(struct client_record_reader *s, struct client *c, const struct clie
 					  : read_gucs(x->env->guc_store, p->startup);
 	if (x->startup == NULL)
 		return fail_memory(why, "the client's settings");
-	while (client_record_next(&statements, client_record_statement, &st))
+	while (client_record_next(&statements, client_record_item_statement, &st))
 		if (take_statement(s, x, &st) < 0)
 			return fail_set(why, "53200", "a prepared statement is missing, or pgweir is out of memory");
-	while (client_record_next(&channels, client_record_channel, &channel))
+	while (client_record_next(&channels, client_record_item_channel, &channel))
 		if (listen_subscribe(x, channel) < 0)
 			return fail_memory(why, "the client's channels");
 	if (cancel_restore(c, p->pid, p->secret, p->secret_len) < 0)
@@ -474,7 +474,7 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 {
 	struct client_env *env = c->env;
 	const struct reader_pool *learnt = &s->pools[p->pool];
-	struct pool *pool = pool_set_get(env->x.pools, p->database, p->user, *env->x.now_us, why);
+	struct pool *pool = pool_set_get_or_create(env->x.pools, p->database, p->user, *env->x.now_us, why);
 
 	if (pool == NULL)
 		return -1;

@@ -1,7 +1,7 @@
 /*
  * src/restart/client_record.h - moves a client, with its socket and its session, to another process of pgweir.
  *
- *   the old process:  client_record_obstacle(), client_record_write(), later client_let_go()
+ *   the old process:  client_record_find_obstacle(), client_record_write(), later client_let_go()
  *   the new process:  client_record_reader_...(), client_record_adopt(), later client_record_begin_reading()
  *
  * A client can move between two requests, if it has no server. The client's record has its settings, its statements,
@@ -25,7 +25,7 @@ enum client_record_obstacle {
 	CLIENT_RECORD_REFUSED, /* the new process could not take the client */
 	CLIENT_RECORD_OBSTACLES
 };
-enum client_record_obstacle client_record_obstacle(const struct client *c);
+enum client_record_obstacle client_record_find_obstacle(const struct client *c);
 const char *client_record_obstacle_name(enum client_record_obstacle o);
 
 /* --- the old process --- */

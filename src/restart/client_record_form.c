@@ -88,7 +88,7 @@ read_part(struct client_record_form *f)
 /* --- items --- */
 
 void
-client_record_setting(struct client_record_form *f, void *of)
+client_record_item_setting(struct client_record_form *f, void *of)
 {
 	struct guc *s = of;
 	uint64_t kind = form_number(f, (uint64_t)s->kind, 1);
@@ -100,7 +100,7 @@ client_record_setting(struct client_record_form *f, void *of)
 }
 
 void
-client_record_statement(struct client_record_form *f, void *of)
+client_record_item_statement(struct client_record_form *f, void *of)
 {
 	struct client_record_statement *s = of;
 	bool *const flags[] = { &s->is_shared, &s->is_of_session, &s->is_proven, &s->is_told };
@@ -119,7 +119,7 @@ client_record_statement(struct client_record_form *f, void *of)
 }
 
 void
-client_record_channel(struct client_record_form *f, void *of)
+client_record_item_channel(struct client_record_form *f, void *of)
 {
 	const char **channel = of;
 
@@ -127,7 +127,7 @@ client_record_channel(struct client_record_form *f, void *of)
 }
 
 void
-client_record_head(struct client_record_form *f, void *of)
+client_record_item_head(struct client_record_form *f, void *of)
 {
 	struct client_record *p = of;
 	uint64_t is_same;
@@ -152,7 +152,7 @@ client_record_head(struct client_record_form *f, void *of)
 }
 
 void
-client_record_text(struct client_record_form *f, void *of)
+client_record_item_text(struct client_record_form *f, void *of)
 {
 	struct client_record_text *t = of;
 
@@ -163,7 +163,7 @@ client_record_text(struct client_record_form *f, void *of)
 }
 
 void
-client_record_pool(struct client_record_form *f, void *of)
+client_record_item_pool(struct client_record_form *f, void *of)
 {
 	struct client_record_pool *p = of;
 
@@ -226,17 +226,17 @@ client_record_parse(const uint8_t *bytes, size_t len, struct client_record *out)
 	const char *channel = NULL;
 
 	memset(out, 0, sizeof(*out));
-	client_record_head(&f, out);
+	client_record_item_head(&f, out);
 	out->settings = read_part(&f);
 	out->startup = read_part(&f);
 	out->statements = read_part(&f);
 	out->channels = read_part(&f);
 	out->input = read_part(&f);
 	if (f.is_bad || f.left.len > 0 || (out->is_startup_same && out->startup.len > 0) ||
-	    !are_all(out->settings, client_record_setting, &setting, GUCS_MAX) ||
-	    !are_all(out->startup, client_record_setting, &setting, GUCS_MAX) ||
-	    !are_all(out->statements, client_record_statement, &statement, SIZE_MAX) ||
-	    !are_all(out->channels, client_record_channel, &channel, SIZE_MAX))
+	    !are_all(out->settings, client_record_item_setting, &setting, GUCS_MAX) ||
+	    !are_all(out->startup, client_record_item_setting, &setting, GUCS_MAX) ||
+	    !are_all(out->statements, client_record_item_statement, &statement, SIZE_MAX) ||
+	    !are_all(out->channels, client_record_item_channel, &channel, SIZE_MAX))
 		return -1;
 	return 0;
 }
@@ -248,7 +248,7 @@ client_record_parse_text(const uint8_t *bytes, size_t len, struct client_record_
 	size_t count;
 
 	memset(out, 0, sizeof(*out));
-	client_record_text(&f, out);
+	client_record_item_text(&f, out);
 	/* The bytes are the query, its terminator, the number of parameter types, and that many types. */
 	if (f.is_bad || out->query_len > out->len || out->len - out->query_len < 3 ||
 	    memchr(out->bytes, 0, out->len) != out->bytes + out->query_len)
@@ -263,6 +263,6 @@ client_record_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, stru
 	struct client_record_form f = { .left = { bytes, len } };
 
 	memset(out, 0, sizeof(*out));
-	client_record_pool(&f, out);
+	client_record_item_pool(&f, out);
 	return !f.is_bad && (out->keys_len == 0 || out->keys_len == keys_len) ? 0 : -1;
 }

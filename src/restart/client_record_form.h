@@ -69,9 +69,9 @@ struct client_record_pool {
  * a const char * for a channel. Before reading, the caller initializes *of. */
 struct client_record_form; /* opaque; defined in client_record_form.c */
 typedef void client_record_item(struct client_record_form *f, void *of);
-client_record_item client_record_head; /* for a struct client_record without its parts */
-client_record_item client_record_setting, client_record_statement, client_record_channel, client_record_text,
-    client_record_pool;
+client_record_item client_record_item_head; /* for a struct client_record without its parts */
+client_record_item client_record_item_setting, client_record_item_statement, client_record_item_channel,
+    client_record_item_text, client_record_item_pool;
 
 void client_record_put(struct buf *b, client_record_item *item, void *of); /* appends an item */
 /* Begins a part, and returns its position for client_record_end(). */

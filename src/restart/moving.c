@@ -91,7 +91,7 @@ count_staying(const struct moving *m, char text[STAYING_MAX])
 	text[0] = '\0';
 	for (const struct client *c = clients_walk(client_envs, NULL); c != NULL;
 	     c = clients_walk(client_envs, c), all++)
-		counts[client_record_obstacle(c)]++;
+		counts[client_record_find_obstacle(c)]++;
 	for (enum client_record_obstacle o = CLIENT_RECORD_NONE; o < CLIENT_RECORD_OBSTACLES; o++)
 		if (counts[o] > 0 && len < STAYING_MAX)
 			len += (size_t)snprintf(text + len, STAYING_MAX - len, "%s%" PRIu32 " %s", len > 0 ? ", " : "",
@@ -109,7 +109,7 @@ report_staying(struct moving *m)
 
 	if (!m->r->has_reported)
 		log_info(restart_env(m->r)->log, "restart: %s moved to process %ld, %" PRIu32 " staying for now%s%s",
-			 counted(m->r->moved, "client has", "clients have").text, (long)m->pid, all,
+			 base_format_count(m->r->moved, "client has", "clients have").text, (long)m->pid, all,
 			 all > 0 ? ": " : "", text);
 	m->r->has_reported = true;
 	if (strcmp(text, m->last_staying) == 0)
@@ -131,7 +131,7 @@ try_client(struct moving *m, struct client *c)
 {
 	struct buf b = { .limit = 2 * BUF_LIMIT_DEFAULT };
 
-	if (!may_send(m) || client_record_obstacle(c) != CLIENT_RECORD_NONE ||
+	if (!may_send(m) || client_record_find_obstacle(c) != CLIENT_RECORD_NONE ||
 	    (c->x.listen != NULL && restart_now_us(m->r) < m->listeners_from_us))
 		return false;
 	if (client_record_write(m->writer, c, m->last_number + 1, &b) < 0 || b.len > LINK_BODY_MAX)
@@ -202,7 +202,7 @@ close_released(struct moving *m)
 static void
 release(struct moving *m, struct transfer *t)
 {
-	const struct client *c = restart_unless_closed(t->client);
+	const struct client *c = restart_null_if_closed(t->client);
 	size_t len = 0;
 	const uint8_t *queued = c == NULL ? NULL : listen_queued(&c->x, &len);
 
@@ -217,7 +217,7 @@ release(struct moving *m, struct transfer *t)
 static void
 take_back_late(struct moving *m, struct transfer *t)
 {
-	struct client *c = restart_unless_closed(t->client);
+	struct client *c = restart_null_if_closed(t->client);
 
 	link_send_number(m->link, HANDOVER_GONE, t->number, NULL, 0);
 	*t = (struct transfer){ 0 };
@@ -234,7 +234,7 @@ take_back_late(struct moving *m, struct transfer *t)
 static void
 advance(struct moving *m, struct transfer *t)
 {
-	struct client *c = restart_unless_closed(t->client);
+	struct client *c = restart_null_if_closed(t->client);
 
 	switch (t->stage) {
 	case STAGE_SENT:
@@ -362,7 +362,7 @@ void
 moving_take_back(struct moving *m, bool is_dead)
 {
 	for (size_t i = 0; i < TRANSFERS_MAX; i++) {
-		struct client *c = restart_unless_closed(m->transfers[i].client);
+		struct client *c = restart_null_if_closed(m->transfers[i].client);
 		bool is_released = m->transfers[i].stage == STAGE_RELEASED;
 
 		m->transfers[i] = (struct transfer){ 0 };

@@ -87,7 +87,7 @@ restart_find_predecessor(void)
 }
 
 void
-restart_tell_predecessor(int fd, const char *text)
+restart_send_failed(int fd, const char *text)
 {
 	if (fd >= 0)
 		link_send_last(fd, HANDOVER_FAILED, text, strlen(text));
@@ -128,7 +128,7 @@ send_refusal(struct predecessor *p, uint64_t number, const char *text)
 static void
 refuse_arrival(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = restart_unless_closed(n->client);
+	struct client *c = restart_null_if_closed(n->client);
 
 	send_refusal(p, n->number, "it cannot listen to its channels");
 	forget_arrival(n);
@@ -141,7 +141,7 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 static void
 take_if_confirmed(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = restart_unless_closed(n->client);
+	struct client *c = restart_null_if_closed(n->client);
 	bool is_refused = false, is_confirmed = c != NULL && listen_is_confirmed(&c->x, &is_refused);
 
 	if (c == NULL || is_refused) {
@@ -162,7 +162,7 @@ take_if_confirmed(struct predecessor *p, struct arrival *n)
 static void
 finish_arrival(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = restart_unless_closed(n->client);
+	struct client *c = restart_null_if_closed(n->client);
 	bool lacks_some = n->queued_len > 0 && n->queued == NULL;
 	bool is_broken = lacks_some || (c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0);
 
@@ -182,7 +182,7 @@ finish_arrival(struct predecessor *p, struct arrival *n)
 static void
 advance(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = restart_unless_closed(n->client);
+	struct client *c = restart_null_if_closed(n->client);
 
 	switch (n->stage) {
 	case STAGE_MADE:
@@ -245,7 +245,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	struct fail why;
 
 	/* The kernel gives the lowest free descriptor. The highest ones are for servers, as in net/listener.c. */
-	if (fd < 0 || (setup_max_client_descriptors() > 0 && fd >= setup_max_client_descriptors()))
+	if (fd < 0 || (listeners_client_descriptors_max() > 0 && fd >= listeners_client_descriptors_max()))
 		refusal = "no descriptor is left for it";
 	else if (number == 0 || n == NULL || client_record_parse(body, len, &record) < 0)
 		refusal = "its handover data has another version";
@@ -329,7 +329,7 @@ begin_to_serve(struct predecessor *p)
 {
 	p->phase = TAKEOVER_SERVES;
 	listeners_close_inherited(p->r->host.listeners, true);
-	p->r->host.serve(p->r->host.w);
+	p->r->host.begin_service(p->r->host.w);
 }
 
 /* Takes the descriptor of a message: a listening socket or a client's socket. Any other descriptor is closed. */
@@ -474,12 +474,12 @@ restart_predecessor_tick(struct restart *r)
 	settle_arrivals(p, is_dead(p));
 	if (advance_all(p) < 0 || has_arrivals(p, STAGES_OURS))
 		return; /* the listener catches up for these clients, or gives up soon */
-	restart_end_far_cancels(r);
+	restart_end_forwarded_cancels(r);
 	log_info(log,
 		 "restart: the previous process, %ld, has ended: %s came from there in %" PRIu64 " ms, %" PRIu32
 		 " could not be taken",
-		 (long)p->pid, counted(p->moved, "client", "clients").text, (restart_now_us(r) - p->since_us) / 1000,
-		 p->refused);
+		 (long)p->pid, base_format_count(p->moved, "client", "clients").text,
+		 (restart_now_us(r) - p->since_us) / 1000, p->refused);
 	restart_forget_predecessor(r);
 }
 
@@ -493,7 +493,7 @@ restart_describe_staying(const struct restart *r, char *out, size_t size)
 	if (p == NULL || p->phase != TAKEOVER_SERVES)
 		return false;
 	snprintf(out, size, "process %ld, %llu s after the restart, has %s that can't move yet%s%s", (long)p->pid,
-		 (restart_now_us(r) - p->since_us) / US_PER_S, counted(p->staying, "client", "clients").text,
+		 (restart_now_us(r) - p->since_us) / US_PER_S, base_format_count(p->staying, "client", "clients").text,
 		 p->staying > 0 ? ": " : "", p->stays);
 	return true;
 }
@@ -526,11 +526,11 @@ void
 restart_tell_failure(const struct restart *r, int fd, const struct fail *why)
 {
 	if (r == NULL || r->predecessor == NULL || r->predecessor->link != NULL)
-		restart_tell_predecessor(fd, why->text);
+		restart_send_failed(fd, why->text);
 }
 
 bool
-restart_is_predecessor_alive(const struct restart *r)
+restart_predecessor_may_live(const struct restart *r)
 {
 	return r->predecessor != NULL && (r->predecessor->phase != TAKEOVER_SERVES || !is_dead(r->predecessor));
 }

@@ -150,7 +150,7 @@ restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t l
 }
 
 void
-restart_end_far_cancels(struct restart *r)
+restart_end_forwarded_cancels(struct restart *r)
 {
 	struct client *c, *next;
 

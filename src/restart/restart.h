@@ -27,7 +27,7 @@ struct restart_host {
 	_Atomic uint64_t *last_id; /* the newest id of a client or server */
 	int (*halt)(struct weir *w, struct fail *why); /* stops all workers: see struct console_host */
 	void (*end_the_halt)(struct weir *w); /* ends the halt */
-	void (*serve)(struct weir *w); /* begins to accept clients in this process */
+	void (*begin_service)(struct weir *w); /* begins to accept clients in this process */
 	/* Opens the sockets for SQL and HTTP again after they were given away. Returns 0, or -1 with *why set. */
 	int (*listen_again)(struct weir *w, struct fail *why);
 	void (*hand_over_duties)(struct weir *w); /* leaves the HTTP port and the pid file to the successor */
@@ -49,7 +49,7 @@ void restart_worker_tick(struct restart *r, struct client_env *env); /* called a
 
 /* Checks that no other process of this restart has clients, which a PAUSE here would miss. Returns 0, or -1 with *why
  * set. */
-int restart_check_none(const struct restart *r, struct fail *why);
+int restart_check_no_other_process(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
 
@@ -67,13 +67,13 @@ void restart_forget_successor(struct restart *r); /* frees the successor's state
  * clients, or -1 if no old process has started this one. */
 int restart_find_predecessor(void);
 /* Tells the old process that this process can't start, for the reason `text`. fd may be -1. */
-void restart_tell_predecessor(int fd, const char *text);
+void restart_send_failed(int fd, const char *text);
 /* Writes the old process's PID, how many clients are still there, and why they stay. Returns false if there is no old
  * process any more. */
 bool restart_describe_staying(const struct restart *r, char *out, size_t size);
 /* Takes over fd, and receives from it the sockets on which the old process listens. Returns 0, or -1 with *why set. */
 int restart_meet_predecessor(struct restart *r, int fd, struct fail *why);
-/* Does what restart_tell_predecessor() does, before or after restart_meet_predecessor() got the same fd. r may be
+/* Does what restart_send_failed() does, before or after restart_meet_predecessor() got the same fd. r may be
  * NULL. */
 void restart_tell_failure(const struct restart *r, int fd, const struct fail *why);
 bool restart_is_waiting_for_go(const struct restart *r); /* returns true while no client may be accepted */

@@ -36,7 +36,7 @@ restart_now_us(const struct restart *r)
 
 /* Returns c, or NULL if c is closed: c's worker may have closed c without worker 0 knowing yet. */
 static inline struct client *
-restart_unless_closed(struct client *c)
+restart_null_if_closed(struct client *c)
 {
 	return c == NULL || c->x.is_closing ? NULL : c;
 }
@@ -50,7 +50,7 @@ bool restart_send_successor(struct restart *r, uint8_t type, const void *body, s
 
 /* --- predecessor.c --- */
 void restart_predecessor_tick(struct restart *r); /* called about every 100 ms */
-bool restart_is_predecessor_alive(const struct restart *r); /* true before GO, and later while that process exists */
+bool restart_predecessor_may_live(const struct restart *r); /* true before GO, and later while that process exists */
 /* Sends a message of handover.h. Returns false if there is no old process to which it could be sent. */
 bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len);
 /* Called when a pool's listener listens to all channels of a client that has come, or has caught up for it. */
@@ -61,4 +61,4 @@ void restart_arrival_gone(struct restart *r, const struct client *c); /* called 
 /* Handles HANDOVER_CANCEL and HANDOVER_CANCELLED. */
 void restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len);
 /* Called when the other process is gone. Ends the cancels that wait for its answer. */
-void restart_end_far_cancels(struct restart *r);
+void restart_end_forwarded_cancels(struct restart *r);

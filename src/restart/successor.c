@@ -76,7 +76,7 @@ restart_end_if_moved(struct restart *r)
 	    clients_are_left(r->host.main_env))
 		return;
 	log_info(restart_env(r)->log, "restart: %s moved to process %ld; this one ends",
-		 counted(r->moved, "client has", "clients have").text, (long)s->pid);
+		 base_format_count(r->moved, "client has", "clients have").text, (long)s->pid);
 	r->host.end(r->host.w);
 }
 
@@ -209,10 +209,10 @@ lose_successor(struct successor *s)
 
 	log_error(log, "restart: process %ld %s; %s had moved there", (long)s->pid,
 		  s->is_dead ? "has died" : "has closed its link to this one",
-		  counted(r->moved, "client", "clients").text);
+		  base_format_count(r->moved, "client", "clients").text);
 	restart_env(r)->counters->restarts_failed++;
 	s->stage = STAGE_OVER;
-	restart_end_far_cancels(r);
+	restart_end_forwarded_cancels(r);
 	if (!s->is_dead || r->end != RESTART_GOES_ON)
 		return;
 	/* The successor was ready, and has died: this process listens again if it can. */
@@ -222,7 +222,7 @@ lose_successor(struct successor *s)
 		return;
 	}
 	log_warning(log, "restart: the successor has died; this process serves again");
-	host->serve(host->w);
+	host->begin_service(host->w);
 }
 
 static void
@@ -276,7 +276,7 @@ restart_successor_tick(struct restart *r)
 			forget_lost_successor(s);
 	} else if (s->stage == STAGE_MOVING && r->end == RESTART_GOES_ON && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log, "restart_timeout is over: disconnecting %s that could not move",
-			    counted(clients_count(r->host.main_env), "client", "clients").text);
+			    base_format_count(clients_count(r->host.main_env), "client", "clients").text);
 		r->host.stop(r->host.w, SHUTDOWN_SERVERS);
 	} else
 		restart_end_if_moved(r);
@@ -335,7 +335,7 @@ check_restart(const struct restart *r, struct fail *why)
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)r->successor->pid);
 	/* clients that still come from a dead process do not prevent a restart: they can move again */
-	if (restart_is_predecessor_alive(r)) {
+	if (restart_predecessor_may_live(r)) {
 		fail_set(why, "55000", "the last restart is not over: the previous process still has clients");
 		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
 	}
@@ -355,7 +355,7 @@ check_restart(const struct restart *r, struct fail *why)
 }
 
 int
-restart_check_none(const struct restart *r, struct fail *why)
+restart_check_no_other_process(const struct restart *r, struct fail *why)
 {
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",

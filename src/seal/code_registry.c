@@ -59,11 +59,11 @@ note_ddl(struct database_code *code, unsigned risk)
 	code->ddl_count++;
 	code->answer_expires_us = 0;
 	if ((risk & RISK_KEEPS) != 0)
-		code->ddl_at_keeps = code->ddl_count;
+		code->last_keeping_ddl = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_OWN_WORDS)) != 0)
-		code->ddl_at_own_words = code->ddl_count;
+		code->last_own_words_ddl = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_OWN_WORDS | RISK_ASSUMED)) != 0)
-		code->ddl_at_assumed = code->ddl_count;
+		code->last_assumed_ddl = code->ddl_count;
 }
 
 void
@@ -116,7 +116,7 @@ struct stored_code {
 	struct pool *last; /* the pool that used the code last; NULL if that pool has gone */
 	bool is_watched; /* in code_store.watched */
 	TAILQ_ENTRY(stored_code) link;
-	char key[]; /* two strings: see code_store_get() */
+	char key[]; /* two strings: see code_store_get_or_create() */
 };
 
 void
@@ -128,7 +128,7 @@ code_store_init(struct code_store *store, uint64_t seed, struct code_registry *r
 }
 
 struct database_code *
-code_store_get(struct code_store *store, const void *key, size_t len, const char *database)
+code_store_get_or_create(struct code_store *store, const void *key, size_t len, const char *database)
 {
 	struct stored_code *c;
 

@@ -71,7 +71,7 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 		return false; /* a question is under way, or no client has used the database since the last one */
 	if (code->refused_until_us != 0)
 		return now_us > code->refused_until_us;
-	if (code->altered_us != 0)
+	if (code->role_altered_us != 0)
 		return true;
 	/*
 	 * For a while after DDL, all state of each server is reset after its use, which is cheaper than reading all
@@ -83,16 +83,16 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 }
 
 enum code_decision
-database_code_decide(const struct database_code *code, uint64_t ddl_at_keeps, bool needs_no_hold, uint64_t now_us)
+database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold, uint64_t now_us)
 {
-	if (code->refused_until_us == 0 && !database_code_has_answer(code, ddl_at_keeps)) {
+	if (code->refused_until_us == 0 && !database_code_has_answer(code, last_keeping_ddl)) {
 		if (code->incoming == NULL && now_us - code->full_asked_us >= pause_us(code, !needs_no_hold))
 			return CODE_ASK;
 		return needs_no_hold ? CODE_GO : CODE_WAIT;
 	}
 	/* Clients that wait for this server go first, for a while. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
-		       (code->altered_us != 0 || code->ddl_at_full_question != code->ddl_count ||
+		       (code->role_altered_us != 0 || code->ddl_at_full_question != code->ddl_count ||
 			now_us - code->asked_us > interval_us(code->cheap_cost_us) / 2 * 3)
 		   ? CODE_ASK
 		   : CODE_GO;
@@ -101,11 +101,11 @@ database_code_decide(const struct database_code *code, uint64_t ddl_at_keeps, bo
 unsigned
 database_code_assumed_risk(const struct database_code *code)
 {
-	unsigned known = code->answer == NULL ? 0 : risk_names_of_opaque(code->answer->risks);
+	unsigned known = code->answer == NULL ? 0 : risk_of_opaque_sql(code->answer->risks);
 
 	/* Code that touches STATE_BACKEND is assumed only after DDL that may have made some. If an old answer or any
 	 * DDL were enough, each client that comes now and then would cost a connection. */
-	if (code->ddl_at_full_question >= code->ddl_at_assumed)
+	if (code->ddl_at_full_question >= code->last_assumed_ddl)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
 	       ((known & STATE_BACKEND) != 0 ? RISK_ASSUMED : 0u) | database_code_context_risk(code) |
@@ -133,11 +133,11 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 	if (risks == NULL)
 		return assumed | RISK_OWN_WORDS | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
 	if (sql == NULL)
-		return assumed | risk_names_of_opaque(risks) | RISK_BY_CALLS(risk_names_of_opaque(risks)) | RISK_KEEPS |
+		return assumed | risk_of_opaque_sql(risks) | RISK_BY_CALLS(risk_of_opaque_sql(risks)) | RISK_KEEPS |
 		       RISK_OWN_WORDS;
 	if (kept != NULL && kept->number == code->number)
 		return assumed | kept->parts;
-	parts = risk_names_of_sql(risks, sql, len);
+	parts = risk_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);
 	/* Strings in a Parse are examined here as possible SQL; strings in a Query, and values, when they are sent. */
@@ -152,8 +152,8 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 }
 
 bool
-database_code_is_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
-			    size_t len, const uint8_t *types, size_t types_len)
+database_code_is_sql_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
+				const char *sql, size_t len, const uint8_t *types, size_t types_len)
 {
 	struct sql_risk own = { 0 };
 
@@ -200,7 +200,7 @@ database_code_begin_question(struct database_code *code, uint64_t now_us)
 		code->incoming->risks = risk_names_new();
 	code->is_broken = code->incoming == NULL || code->incoming->risks == NULL;
 	code->asked_us = now_us;
-	code->altered_us = 0;
+	code->role_altered_us = 0;
 	database_code_lock(code);
 	code->ddl_at_question = code->ddl_count;
 	/* If no DDL was seen, the version may show that the code need not be read again. */
@@ -245,7 +245,7 @@ add_name(struct code_answer *a, const char *name, const char *value)
 
 /* database_code*.sql list the kinds of rows. Any other row is ignored; PostgreSQL sends none. */
 void
-database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
+database_code_take_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct code_answer *a = code->incoming;
 	struct probe_row row;
@@ -335,7 +335,7 @@ void
 database_code_note_alter_role(struct database_code *code, uint64_t now_us)
 {
 	database_code_lock(code);
-	code->altered_us = now_us;
+	code->role_altered_us = now_us;
 	code->answer_expires_us = clock_lesser_us(code->answer_expires_us, now_us + CODE_AHEAD_US);
 	database_code_unlock(code);
 }
@@ -363,7 +363,7 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 		return false;
 	}
 	if (before != NULL)
-		code->earlier_risks |= risk_names_of_opaque(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
+		code->earlier_risks |= risk_of_opaque_sql(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
 	has_new_backend_names = before != NULL && risk_names_hash_backend_state(before->risks) !=
 						      risk_names_hash_backend_state(code->incoming->risks);
 	code->answer = code->incoming;
@@ -375,13 +375,13 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 	code->full_cost_us = cost_us;
 	code->cheap_cost_us = 0;
 	/* Names may newly reach code with STATE_BACKEND, after DDL that pgweir saw or that another program ran. */
-	if (before == NULL || code->is_outdated || code->ddl_at_assumed > code->ddl_at_full_question ||
+	if (before == NULL || code->is_outdated || code->last_assumed_ddl > code->ddl_at_full_question ||
 	    has_new_backend_names)
-		code->new_keepers_us = now_us;
+		code->new_backend_names_us = now_us;
 	/* If the same names as before reach such code, DDL with RISK_ASSUMED has made no code of that kind. */
 	database_code_lock(code);
-	if (!has_new_backend_names && code->ddl_at_own_words <= code->ddl_at_question)
-		code->ddl_at_assumed = code->ddl_at_own_words;
+	if (!has_new_backend_names && code->last_own_words_ddl <= code->ddl_at_question)
+		code->last_assumed_ddl = code->last_own_words_ddl;
 	database_code_unlock(code);
 	code->ddl_at_full_question = code->ddl_at_question;
 	code->is_outdated = false;

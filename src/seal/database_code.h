@@ -21,7 +21,7 @@
  * The answer also has the versions of the settings with which sessions begin (role_settings.h).
  *
  * Owns:   the answers and hosts. The functions do no I/O and read no clock.
- * Always: other loops may write the atomic members and ddl_at_own_words, read `database`, and change in_registry, all
+ * Always: other loops may write the atomic members and last_own_words_ddl, read `database`, and change in_registry, all
  *         under the registry's lock. Only the struct's own loop uses the other members. An answer is not valid if its
  *         question was asked before the last DDL.
  */
@@ -97,7 +97,7 @@ struct database_code {
 	uint8_t kind; /* enum database_kind */
 	bool has_code; /* some answer has shown code, so CODE_ANY is not asked any more */
 	enum code_question asked; /* the last question */
-	uint64_t altered_us; /* when ALTER ROLE or ALTER DATABASE was last seen; 0 if a question was asked since */
+	uint64_t role_altered_us; /* when ALTER ROLE or ALTER DATABASE was last seen; 0 if a question was asked since */
 	bool is_outdated; /* a cheap question has shown that the code has changed since the full answer */
 	uint64_t answer_asked_us; /* when the last question that had a valid answer was asked */
 	uint64_t asked_us; /* when the last question was asked */
@@ -107,16 +107,16 @@ struct database_code {
 	uint64_t full_asked_us, full_cost_us; /* when the last full answer was asked for, and how long it took */
 	/* when the answer expires; 0 if there is no answer, or if DDL was seen after the answer's question was asked */
 	_Atomic uint64_t answer_expires_us;
-	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are earlier values of ddl_count */
-	_Atomic uint64_t ddl_at_keeps; /* ddl_count at the last DDL with RISK_KEEPS */
+	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* and last_*_ddl fields are earlier values */
+	_Atomic uint64_t last_keeping_ddl; /* ddl_count at the last DDL with RISK_KEEPS */
 	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. A full answer in which the same
-	 * names as before reach functions that keep state resets this to ddl_at_own_words. */
-	_Atomic uint64_t ddl_at_assumed;
+	 * names as before reach functions that keep state resets this to last_own_words_ddl. */
+	_Atomic uint64_t last_assumed_ddl;
 	/* ddl_count at the last DDL with RISK_KEEPS or RISK_OWN_WORDS; guarded by the registry's lock */
-	uint64_t ddl_at_own_words;
+	uint64_t last_own_words_ddl;
 	uint64_t full_answer_us; /* when the last full answer came */
 	/* when the last full answer came in which more names may have STATE_BACKEND than in the full answer before */
-	uint64_t new_keepers_us;
+	uint64_t new_backend_names_us;
 	struct code_host *hosts; /* owned; for pool_defaults.c */
 	unsigned host_count;
 	uint64_t answered_by; /* code_host.host_hash of the host that gave the last answer; 0 if there is none */
@@ -185,8 +185,8 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 }
 /* Returns true if this SQL is certainly a single read that may run twice without a visible effect: a SELECT, VALUES or
  * TABLE whose names reach only code that reads. Such SQL changes no session state, but may make plans. */
-bool database_code_is_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
-				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
+bool database_code_is_sql_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
+				     const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Returns false if the database certainly has no sequences, except temporary ones. */
 static inline bool
 database_code_has_sequences(const struct database_code *code, uint64_t now_us)
@@ -200,16 +200,16 @@ database_code_context_risk(const struct database_code *code)
 {
 	if (code->answer == NULL)
 		return RISK_CONTEXT;
-	return (risk_names_of_opaque(code->answer->risks) & RISK_CONTEXT) |
+	return (risk_of_opaque_sql(code->answer->risks) & RISK_CONTEXT) |
 	       (code->ddl_at_full_question != code->ddl_count ? RISK_CONTEXT : 0u);
 }
 /* Returns true if a question must now be asked on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
-/* Returns true if there is an answer whose question was asked after DDL number ddl_at_keeps. */
+/* Returns true if there is an answer whose question was asked after DDL number last_keeping_ddl. */
 static inline bool
-database_code_has_answer(const struct database_code *code, uint64_t ddl_at_keeps)
+database_code_has_answer(const struct database_code *code, uint64_t last_keeping_ddl)
 {
-	return code->answer != NULL && code->ddl_at_full_question >= ddl_at_keeps;
+	return code->answer != NULL && code->ddl_at_full_question >= last_keeping_ddl;
 }
 enum code_decision {
 	CODE_GO, /* lend the server again at once */
@@ -217,11 +217,11 @@ enum code_decision {
 	/* hold the server until there is an answer that is new enough, or a question may be asked on this server */
 	CODE_WAIT
 };
-/* Returns what to do with a server that its client has returned. ddl_at_keeps: code->ddl_at_keeps when the
+/* Returns what to do with a server that its client has returned. last_keeping_ddl: code->last_keeping_ddl when the
  * server was returned. That DDL may have made functions whose state nothing resets, and the server may have run them;
  * so the server must not be lent until a later answer shows such functions. needs_no_hold: true if the server has run
  * nothing, or will be closed in any case; then this never returns CODE_WAIT. */
-enum code_decision database_code_decide(const struct database_code *code, uint64_t ddl_at_keeps, bool needs_no_hold,
+enum code_decision database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold,
 					uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE. A question is then asked on the next server that a client returns; no
  * client waits for the answer. */
@@ -235,7 +235,7 @@ const char *database_code_begin_question(struct database_code *code, uint64_t no
 /* Drops the answer that is being received, because the server that was asked has gone. */
 void database_code_drop_incoming(struct database_code *code);
 /* Handles a row of the answer. is_whole: false if the row was too long, so body has only the beginning. */
-void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
+void database_code_take_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
 /* Call at the end of an answer. ok: false if the question failed. number: becomes code->number if the answer is full.
  * Returns true if code->answer has changed. */
 bool database_code_end_answer(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
@@ -276,7 +276,8 @@ void code_store_init(struct code_store *store, uint64_t seed, struct code_regist
 /* Returns a new reference to the struct with this key, which is made if needed; NULL if there is no memory. The key is
  * two terminated strings: pool_target_database_key(), and database_code.harmless. database: the name of the database in
  * PostgreSQL. */
-struct database_code *code_store_get(struct code_store *store, const void *key, size_t len, const char *database);
+struct database_code *code_store_get_or_create(struct code_store *store, const void *key, size_t len,
+					       const char *database);
 struct database_code *code_store_ref(struct database_code *code);
 void code_store_unref(struct code_store *store, struct database_code *code); /* code may be NULL */
 /* Notes that the pool `by` uses the code, so the next question may go to one of that pool's servers. */

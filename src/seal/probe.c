@@ -135,7 +135,7 @@ probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name
 }
 
 const char *
-probe_own_setting(const struct gucs *startup, size_t n)
+probe_overridden_setting(const struct gucs *startup, size_t n)
 {
 	for (size_t i = 0; i < sizeof(overridden) / sizeof(overridden[0]); i++)
 		if (!has_startup(startup, i) && n-- == 0)

@@ -22,7 +22,7 @@
 enum probe_kind {
 	PROBE_SETTING = 's', /* name and value of a setting that was set in this session */
 	/* like PROBE_SETTING, for settings that only superusers, or users with a grant, may set */
-	PROBE_SUPERUSERS = 'S',
+	PROBE_SUPERUSER_SETTING = 'S',
 	PROBE_ROLE = 'r', /* "" and the role */
 	PROBE_USER = 'u', /* "" and session_user */
 	PROBE_CUSTOM = 'x', /* name and value of a custom setting */
@@ -32,7 +32,7 @@ enum probe_kind {
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
 	PROBE_REPLICATION = 'b', /* a temporary replication slot exists, or a replication origin is set up */
-	/* "" and the value of a setting that the probe overrides; probe_own_setting() returns its name */
+	/* "" and the value of a setting that the probe overrides; probe_overridden_setting() returns its name */
 	PROBE_OVERRIDDEN = 'o'
 };
 
@@ -58,7 +58,7 @@ struct probe_row {
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct gucs *startup);
 /* Returns the setting that PROBE_OVERRIDDEN rows 2n and 2n + 1 are about; NULL if there are no such rows. */
-const char *probe_own_setting(const struct gucs *startup, size_t n);
+const char *probe_overridden_setting(const struct gucs *startup, size_t n);
 /* Reads the body of a DataRow into row, whose pointers point into copy, the caller's buffer of len + 2 bytes. Returns
  * false if the DataRow is no row of the probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);

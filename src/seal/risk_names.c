@@ -307,7 +307,7 @@ risk_names_hash_backend_state(const struct risk_names *names)
 }
 
 unsigned
-risk_names_of_opaque(const struct risk_names *names)
+risk_of_opaque_sql(const struct risk_names *names)
 {
 	return names->all & ~(unsigned)RISK_EFFECTS;
 }
@@ -426,7 +426,7 @@ word_fold_sixteens(struct word *w, const char *at, size_t len, const char *end)
 	if ((size_t)(end - at) < ((len + 15) & ~(size_t)15))
 		return false;
 	for (size_t i = 0; i < len; i += 16) {
-		__m128i bytes = sql_sixteen(at + i);
+		__m128i bytes = sql_load_sixteen(at + i);
 		unsigned wanted = len - i < 16 ? (1u << (len - i)) - 1 : 0xffff;
 
 		others |= ((unsigned)_mm_movemask_epi8(bytes) | sql_equal(bytes, '"')) & wanted;
@@ -752,7 +752,7 @@ read_body(struct reader *r, const char *begin, size_t len)
 	struct reader body = { .names = r->names, .is_body = true, .found = FOUND_WRITE };
 
 	sql_lexer_init(&body.lexer, begin, len);
-	body.lexer.has_backslashes = r->lexer.has_backslashes;
+	body.lexer.has_backslash_escapes = r->lexer.has_backslash_escapes;
 	note_if(r, !read_tokens(&body) || body.statement == STATEMENT_NAMES_OBJECT, FOUND_OPAQUE);
 	add_risk(&r->risk, body.risk);
 	add_risk(&r->relation_risk, body.relation_risk);
@@ -1093,7 +1093,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 	struct reader r = { .names = names, .statement = STATEMENT_BEGINS };
 
 	sql_lexer_init(&r.lexer, sql, len);
-	r.lexer.has_backslashes = has_backslashes;
+	r.lexer.has_backslash_escapes = has_backslashes;
 	if (!read_tokens(&r))
 		return false;
 	settle_name(&r);
@@ -1125,7 +1125,7 @@ has_doubtful_backslash(const char *sql, size_t len)
 }
 
 unsigned
-risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
+risk_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
 	bool has_backslash = memchr(sql, '\\', len) != NULL, ends_properly;
 	unsigned risk = with_calls(names->any_sql), new_risk = 0;

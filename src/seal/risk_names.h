@@ -78,12 +78,12 @@ int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk
  */
 void risk_names_add_general(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl,
 			    unsigned by_objects);
-unsigned risk_names_of_opaque(const struct risk_names *names); /* returns the risk of opaque SQL */
+unsigned risk_of_opaque_sql(const struct risk_names *names); /* returns the risk of opaque SQL */
 /* Returns a hash of all names whose risk has STATE_BACKEND, or all bits of RISK_DYNAMIC. */
 uint64_t risk_names_hash_backend_state(const struct risk_names *names);
 /* Returns the risk of this SQL for any settings of the session, with bits of RISK_BY_CALLS(). The risk has RISK_EFFECTS
  * unless the SQL is certainly a single statement that only reads and may run twice without a visible effect. */
-unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
+unsigned risk_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
  * Returns the risk of text that may be run as SQL: the text of a DO, or an argument of a function that runs SQL. Judges
  * the text by its words alone. The risk has STATE_BACKEND or WASH_POINT_SEED if a word of the text has that risk in

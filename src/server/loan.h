@@ -182,7 +182,7 @@ struct loan {
 	/* The server's unnamed statement is the borrower's, was not bound yet, and can't be made again by pgweir. Set
 	 * and cleared by unnamed.c. */
 	bool must_keep_unnamed;
-	/* A savepoint may be open. Set by listen_before_sql() and complete_rarer(), cleared by loan_begin(). */
+	/* A savepoint may be open. Set by listen_before_sql() and complete_with_effects(), cleared by loan_begin(). */
 	bool has_savepoint;
 	/* 0 if the server is from the client's pool; if it is from a host's standby pool, 1 + the host's place in the
 	 * upstream. Set by standby_pools.c. */
@@ -223,8 +223,8 @@ struct loan {
 	/* The next row is the result of a pg_cancel_backend() that pgweir has carried out, so `false` there becomes
 	 * `true`. Set and cleared by server_replies.c. */
 	bool next_row_is_true;
-	/* A request of pgweir's own was cancelled since the last cancel was sent. Set by loss_takes_error(), cleared by
-	 * send_cancel(). */
+	/* A request of pgweir's own was cancelled since the last cancel was sent. Set by loss_handle_error(), cleared
+	 * by send_cancel(). */
 	bool is_ours_cancelled;
 	uint32_t drops; /* if the request is one DROP ... IF EXISTS: how many names it has; else 0 */
 	uint32_t skips; /* how many notices have said that an object of this DROP does not exist */
@@ -235,7 +235,7 @@ struct loan {
 	struct loan_followed followed;
 	uint32_t risk; /* the risk of all SQL that ran: a set of enum state_part and enum code_risk */
 	uint32_t suspected; /* the flags (enum scan_flag) of SQL that ran and is not settled yet */
-	uint32_t settled; /* the flags (enum scan_flag) of SQL that was settled since the loan began */
+	uint32_t settled_flags; /* the flags (enum scan_flag) of SQL that was settled since the loan began */
 	uint32_t notify_as; /* the PID with which notify_listener passes on this server's notifications */
 	/* a pointer that is only compared; NULL if the PID in notifications is left as it is */
 	const void *notify_listener;

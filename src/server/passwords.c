@@ -164,7 +164,7 @@ on_timer(void *arg)
 	struct fail why;
 	int r;
 
-	if (e->process == NULL) { /* passwords_get() has started the timer, because a server has asked */
+	if (e->process == NULL) { /* passwords_get_or_ask() has started the timer, because a server has asked */
 		if (*e->of->now_us < e->not_before_us)
 			answer_asks(e, &e->why);
 		else
@@ -223,7 +223,7 @@ add(struct passwords *p, const struct password_request *o)
 }
 
 const char *
-passwords_get(struct passwords *p, const struct password_request *request, struct password_ask *ask)
+passwords_get_or_ask(struct passwords *p, const struct password_request *request, struct password_ask *ask)
 {
 	struct password_entry *e = find(p, request);
 

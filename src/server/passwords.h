@@ -35,8 +35,8 @@ struct password_request {
 
 /* Embedded, zeroed, in the struct that asks for a password. */
 struct password_ask {
-	/* Called from the loop, never from within passwords_get(). password is valid only during this call; NULL if
-	 * there is none, and then *why has the reason. */
+	/* Called from the loop, never from within passwords_get_or_ask(). password is valid only during this call; NULL
+	 * if there is none, and then *why has the reason. */
 	void (*done)(const char *password, const struct fail *why, void *arg);
 	void *arg;
 	struct password_entry *entry; /* NULL while this struct does not wait for a password */
@@ -52,7 +52,7 @@ void passwords_free(struct passwords *p);
  * calls ask->done later, once, unless password_ask_cancel() comes first. If out of memory, returns NULL with ask->entry
  * NULL, and never calls done.
  */
-const char *passwords_get(struct passwords *p, const struct password_request *request, struct password_ask *ask);
+const char *passwords_get_or_ask(struct passwords *p, const struct password_request *request, struct password_ask *ask);
 void password_ask_cancel(struct password_ask *ask); /* does nothing if `ask` does not wait */
 /* Call when PostgreSQL has refused this password. The command is then run anew for the next server that asks. */
 void passwords_note_refused(struct passwords *p, const struct password_request *request);

@@ -179,10 +179,11 @@ server_losses_log(const struct server_env *env, uint64_t now_us)
 	if (l->since_us == 0 || now_us - l->since_us < US_PER_S)
 		return;
 	if (l->count > LOSSES_LOGGED)
-		log_event(env->log, LOG_LEVEL_WARNING, &about,
-			  "%s: %s; %" PRIu32 " server connections were lost within a second, and %s failed with them",
-			  l->why.sqlstate, l->why.text, l->count,
-			  counted(l->harmful_count, "request or transaction", "requests or transactions").text);
+		log_event(
+		    env->log, LOG_LEVEL_WARNING, &about,
+		    "%s: %s; %" PRIu32 " server connections were lost within a second, and %s failed with them",
+		    l->why.sqlstate, l->why.text, l->count,
+		    base_format_count(l->harmful_count, "request or transaction", "requests or transactions").text);
 	*l = (struct server_losses){ .total = l->total };
 }
 

@@ -264,7 +264,7 @@ struct server_reset {
 	struct reset_order todo; /* the part of the order that is still to be sent */
 	/* the borrower has returned the server, with nothing under way; set and cleared by server_reset() */
 	bool was_returned_at_rest;
-	/* dblink or postgres_fdw was found; set by server_reset_row(), cleared by server_reset() */
+	/* dblink or postgres_fdw was found; set by server_reset_take_row(), cleared by server_reset() */
 	bool has_remote;
 	uint8_t step; /* enum reset_step */
 	/* after RESET_STEP_COUNT: how many statements made by Parse messages the server has */
@@ -276,7 +276,7 @@ struct server_reset {
 	uint64_t asked_us; /* when the owner began to hold the server, to wait for an answer; 0 if it is not held */
 };
 
-/* Says whether server.cluster, the answer to cluster_ask (session/commit_fate.h), is known. */
+/* Says whether server.cluster, the answer to cluster_question (session/commit_fate.h), is known. */
 enum cluster_ask_state {
 	CLUSTER_NOT_ASKED,
 	CLUSTER_ASKED,
@@ -347,7 +347,7 @@ struct server {
 	 * server_login.c, cleared by redial(). */
 	bool has_answered_startup;
 	/* true if `owed` must not be filled again, because PostgreSQL's FATAL error has removed replies from the
-	 * ledger. Set and cleared by loss_takes_error(). */
+	 * ledger. Set and cleared by loss_handle_error(). */
 	bool is_owed_final;
 	/* enum owed_kind of the replies owed to the borrower, in order; valid if owed_count <= SERVER_OWED_MAX */
 	uint8_t owed[SERVER_OWED_MAX];

@@ -272,7 +272,7 @@ server_dial_host(struct server *srv)
 		return dial_now(srv);
 	srv->ask.done = on_password;
 	srv->ask.arg = srv;
-	password = passwords_get(srv->env->passwords, &request, &srv->ask);
+	password = passwords_get_or_ask(srv->env->passwords, &request, &srv->ask);
 	if (password == NULL) /* on_password() is called later; the time for this host begins then */
 		return srv->ask.entry != NULL ? 0 : -1;
 	return take_password(srv, password) == 0 ? dial_now(srv) : -1;

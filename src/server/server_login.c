@@ -231,7 +231,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 	if (!keys_of(srv)->is_set && password_of(srv) == NULL)
 		return fail_no_secret(srv, "SCRAM-SHA-256", why);
 	if (channel.is_tls)
-		channel.end_point_len = tls_end_point(stream_tls(&srv->stream), channel.end_point);
+		channel.end_point_len = tls_get_end_point(stream_tls(&srv->stream), channel.end_point);
 	l->scram = scram_client_new(&channel, bindings[srv->target->channel_binding], "", NULL);
 	if (l->scram == NULL)
 		return fail_memory(why, "a SCRAM exchange");
@@ -300,10 +300,10 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 
 /* Sends the token that was made. proof: PROOF_RIGHT if PostgreSQL's last token has proved PostgreSQL's identity. */
 static int
-send_token(struct server *srv, enum proof proof, struct fail *why)
+send_token(struct server *srv, enum proof_verdict proof, struct fail *why)
 {
 	struct server_login *l = srv->login;
-	const struct buf *token = server_token(l->tokens);
+	const struct buf *token = server_tokens_last(l->tokens);
 
 	if (proof != PROOF_RIGHT && proof != PROOF_MORE)
 		return fail_method(srv, why);
@@ -314,7 +314,7 @@ send_token(struct server *srv, enum proof proof, struct fail *why)
 }
 
 static void
-on_token(struct server *srv, enum proof proof, struct fail *why)
+on_token(struct server *srv, enum proof_verdict proof, struct fail *why)
 {
 	if (send_token(srv, proof, why) < 0)
 		server_login_failed(srv, CF_AUTH, proof == PROOF_WRONG, why);

@@ -36,7 +36,7 @@ void server_on_login_timer(evutil_socket_t fd, short what, void *arg); /* called
 ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
 
 /* server_reset.c: handles a row of the answer to a Query of seal_put(). */
-void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+void server_reset_take_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 /* server_cancel.c: call when srv ends. A cancel that is under way then goes on without srv. */
 void server_cancel_forget(struct server *srv);
 
@@ -45,7 +45,7 @@ void server_cancel_forget(struct server *srv);
 void server_tls_begin(struct server *srv);
 /* Handles the answer to pgweir's SSLRequest. If the answer begins with an error that the login is to handle, sets
  * tls_phase to STP_REFUSED_WITH_ERROR. */
-void server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len);
+void server_tls_take_answer(struct server *srv, const uint8_t *bytes, size_t len);
 /* server_dial.c: call when the TLS handshake is over. failed: why it has failed; NULL if it has succeeded. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 

@@ -267,7 +267,7 @@ inspect_row(struct walk *w, struct reply *r)
 	if (r->to == OWED_TO_PROBE)
 		srv->env->ops->probe_row(srv, r->body, r->body_len, r->is_whole);
 	else if (r->to == OWED_TO_RESET)
-		server_reset_row(srv, r->body, r->body_len, r->is_whole);
+		server_reset_take_row(srv, r->body, r->body_len, r->is_whole);
 	else if (r->to == OWED_TO_COMMIT)
 		srv->env->ops->commit_row(srv, r->body, r->body_len, r->is_whole);
 	else if (r->to == OWED_TO_REPLAY && r->body_len == sizeof(replayed) - 1 &&
@@ -715,7 +715,7 @@ process(struct server *srv, const uint8_t *p, size_t len, size_t ledgered_len)
 	ssize_t used;
 
 	if (srv->state == SV_LOGIN && srv->tls_phase == STP_ASKED) {
-		server_tls_answer(srv, p, len);
+		server_tls_take_answer(srv, p, len);
 		if (srv->tls_phase != STP_REFUSED_WITH_ERROR)
 			return;
 	}

@@ -212,7 +212,7 @@ take_next_step(struct server *srv)
 }
 
 void
-server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+server_reset_take_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
 	char *copy = malloc(len + 3);
 	struct seal_statement row;

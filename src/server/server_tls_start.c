@@ -99,7 +99,7 @@ take_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *w
 }
 
 void
-server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len)
+server_tls_take_answer(struct server *srv, const uint8_t *bytes, size_t len)
 {
 	struct fail why;
 	int r = take_answer(srv, bytes, len, &why);

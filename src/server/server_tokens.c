@@ -16,7 +16,7 @@ struct server_tokens {
 	struct auth_server to;
 	struct delegated *delegated_reference; /* a reference, for to.delegated */
 	struct auth_tokens tokens;
-	enum proof proof;
+	enum proof_verdict proof;
 	struct fail why;
 	char texts[]; /* the texts of to, each terminated */
 };
@@ -139,7 +139,7 @@ server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, 
 	return NULL;
 }
 
-enum proof
+enum proof_verdict
 server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, struct fail *why)
 {
 	t->tokens.token = reply;
@@ -149,7 +149,7 @@ server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, st
 }
 
 const struct buf *
-server_token(const struct server_tokens *t)
+server_tokens_last(const struct server_tokens *t)
 {
 	return &t->tokens.reply;
 }

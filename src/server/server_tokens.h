@@ -12,9 +12,9 @@
 
 struct server_tokens; /* opaque; for one login */
 
-/* Called once, from the loop, when the thread is done. proof, *why: as from server_tokens_next(). server_token() then
- * returns the first token. */
-typedef void (*server_tokens_done)(struct server *srv, enum proof proof, struct fail *why);
+/* Called once, from the loop, when the thread is done. proof, *why: as from server_tokens_next(). server_tokens_last()
+ * then returns the first token. */
+typedef void (*server_tokens_done)(struct server *srv, enum proof_verdict proof, struct fail *why);
 
 /* Returns true if a module makes the tokens that PostgreSQL asks for by this authentication code. */
 bool server_tokens_know(const struct server_env *env, uint32_t code);
@@ -25,8 +25,8 @@ bool server_tokens_know(const struct server_env *env, uint32_t code);
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
 /* Judges PostgreSQL's reply and makes the next token, without blocking. Returns PROOF_MORE if PostgreSQL must answer
  * that token; PROOF_RIGHT if PostgreSQL has proved its identity; PROOF_WRONG or PROOF_FAILED with *why set. */
-enum proof server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, struct fail *why);
+enum proof_verdict server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, struct fail *why);
 /* Returns the token that was made last, which is to be sent unless it is empty. */
-const struct buf *server_token(const struct server_tokens *t);
+const struct buf *server_tokens_last(const struct server_tokens *t);
 const char *server_tokens_title(const struct server_tokens *t); /* returns the module's title */
 void server_tokens_free(struct server_tokens *t); /* done is then not called any more; t may be NULL */

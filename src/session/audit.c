@@ -34,7 +34,7 @@ static const struct {
 };
 
 const char *
-audit_kind(unsigned kind, const char **effect)
+audit_kind_name(unsigned kind, const char **effect)
 {
 	*effect = kinds[kind].effect;
 	return kinds[kind].name;

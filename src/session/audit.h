@@ -34,4 +34,4 @@ void audit_note(struct audit *a, const char *database, const char *user, const c
 int audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
 /* Returns the name of a kind of SQL, such as "setting" or "temp_table". kind: an index of audit_row.counts. Sets
  * *effect to what pgweir does about such SQL in transaction mode: "follows", "pins" or "asks". */
-const char *audit_kind(unsigned kind, const char **effect);
+const char *audit_kind_name(unsigned kind, const char **effect);

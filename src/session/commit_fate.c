@@ -29,11 +29,11 @@
 #define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
 /*
- * This question has the columns of fate_ask_mark as well, so if the right to read one of them is missing, this question
- * fails, before any transaction.
+ * This question has the columns of fate_mark_question as well, so if the right to read one of them is missing, this
+ * question fails, before any transaction.
  */
-const char cluster_ask[] = "SELECT " MESSAGE_OURS CLUSTER ", " XID ", " LSN;
-const char fate_ask_mark[] = "SELECT " MESSAGE_OURS XID ", " LSN;
+const char cluster_question[] = "SELECT " MESSAGE_OURS CLUSTER ", " XID ", " LSN;
+const char fate_mark_question[] = "SELECT " MESSAGE_OURS XID ", " LSN;
 
 /*
  * COMMIT promises more than that a transaction is committed on the primary. If the connection is lost, or PostgreSQL is
@@ -43,7 +43,7 @@ const char fate_ask_mark[] = "SELECT " MESSAGE_OURS XID ", " LSN;
  * no such proof.
  */
 void
-fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
+fate_put_status_question(struct buf *sql, uint64_t xid, uint32_t timeline)
 {
 	buf_printf(sql,
 		   "SELECT " MESSAGE_OURS CLUSTER ", k.checkpoint_lsn, k.next_xid, " XMAX ","
@@ -60,7 +60,7 @@ fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
 
 /* A backend that waits for a synchronous standby is not ended: that would commit its work without the standby. */
 void
-fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid)
+fate_put_end(struct buf *sql, uint64_t xid, uint32_t pid)
 {
 	buf_printf(sql,
 		   "SELECT " MESSAGE_OURS "pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"

@@ -72,17 +72,17 @@ enum commit_fate {
 };
 
 /* The SQL that asks for a server's cluster_mark; cluster_mark_read() reads the answer. Fails before PostgreSQL 13. */
-extern const char cluster_ask[];
+extern const char cluster_question[];
 /* The SQL that asks for the mark of the transaction in which it runs; fate_read_mark() reads the answer. Fails only if
  * the transaction has failed before. */
-extern const char fate_ask_mark[];
+extern const char fate_mark_question[];
 /* Appends SQL, without a terminator, that asks what became of the transaction xid; fate_read_answer() reads the answer.
  * timeline: that of the server on which the transaction ran. If the server that is asked is on this timeline, it
  * answers "committed" only when the synchronous standbys have confirmed the commit. */
-void fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline);
+void fate_put_status_question(struct buf *sql, uint64_t xid, uint32_t timeline);
 /* Appends SQL, without a terminator, that ends the transaction's backend if the backend waits for its client within the
  * transaction. pid: the backend's. */
-void fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid);
+void fate_put_end(struct buf *sql, uint64_t xid, uint32_t pid);
 
 /* The next functions read the body of a whole DataRow into *out. They return false if the row does not answer their
  * question. */

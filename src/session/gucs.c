@@ -91,8 +91,8 @@ set_context(struct gucs *gucs)
 		buf_put_str(&b, s->value);
 	}
 	if (buf_ok(&b))
-		gucs->context = session_commons_context(gucs->store->commons, b.len > 0 ? b.bytes : (const void *)"",
-							b.len, &gucs->context_number);
+		gucs->context = session_commons_get_or_create_context(
+		    gucs->store->commons, b.len > 0 ? b.bytes : (const void *)"", b.len, &gucs->context_number);
 	buf_fini(&b);
 }
 

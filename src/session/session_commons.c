@@ -69,7 +69,7 @@ context_add(struct session_commons *all, const void *settings, size_t len, unsig
 }
 
 struct commons_context *
-session_commons_context(struct session_commons *all, const void *settings, size_t len, uint32_t *number)
+session_commons_get_or_create_context(struct session_commons *all, const void *settings, size_t len, uint32_t *number)
 {
 	/* computed before the lock is taken, because the settings may be long */
 	unsigned hash = table_hash(all->seed, settings, len);
@@ -191,7 +191,7 @@ text_renew(struct session_commons *all, struct commons_text *t, uint64_t epoch)
 }
 
 uint64_t
-session_commons_id(struct session_commons *all)
+session_commons_new_id(struct session_commons *all)
 {
 	uint64_t id;
 
@@ -202,7 +202,7 @@ session_commons_id(struct session_commons *all)
 }
 
 uint64_t
-session_commons_name(struct session_commons *all, struct commons_member *m, uint64_t above)
+session_commons_join(struct session_commons *all, struct commons_member *m, uint64_t above)
 {
 	uint64_t id, epoch;
 
@@ -292,7 +292,7 @@ session_commons_agree_on_types(struct session_commons *all, const struct commons
 }
 
 size_t
-session_commons_texts(struct session_commons *all)
+session_commons_count_texts(struct session_commons *all)
 {
 	size_t count;
 

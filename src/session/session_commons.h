@@ -60,8 +60,8 @@ struct commons_context; /* opaque */
 #define COMMONS_CONTEXTS_MAX 262144u /* the most contexts at once, in all loops */
 /* Returns a new reference to the context of these settings, and sets *number. Returns NULL if there is no memory, or if
  * there are too many contexts. */
-struct commons_context *session_commons_context(struct session_commons *all, const void *settings, size_t len,
-						uint32_t *number);
+struct commons_context *session_commons_get_or_create_context(struct session_commons *all, const void *settings,
+							      size_t len, uint32_t *number);
 void session_commons_context_unref(struct session_commons *all, struct commons_context *c);
 
 void session_commons_add_home(struct session_commons *all, struct commons_home *home); /* sets the home's epoch */
@@ -72,11 +72,11 @@ void session_commons_renew_home(struct session_commons *all, const struct common
 /* Returns the hash of a text that belongs to this home. */
 uint32_t session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size_t len);
 /* Returns an id that no other statement has. */
-uint64_t session_commons_id(struct session_commons *all);
+uint64_t session_commons_new_id(struct session_commons *all);
 /* Makes m a member of its text, sets m->epoch, and returns the text's id. If the home's epoch has changed since the
  * text got its id, or if the id is not greater than `above`, the text gets a new id first. If there is no memory,
  * returns a new id that no other loop gets. */
-uint64_t session_commons_name(struct session_commons *all, struct commons_member *m, uint64_t above);
+uint64_t session_commons_join(struct session_commons *all, struct commons_member *m, uint64_t above);
 /* Removes the member from its text. Call this before the member's bytes change or are freed. */
 void session_commons_leave(struct session_commons *all, struct commons_member *m);
 
@@ -88,4 +88,4 @@ uint32_t session_commons_agree_on_shape(struct session_commons *all, const struc
  * bytes; the caller frees them. If none are known yet, returns NULL, and `types` become known, unless they are NULL. */
 uint8_t *session_commons_agree_on_types(struct session_commons *all, const struct commons_member *m, uint64_t id,
 					const uint8_t *types, size_t len, size_t *known_len);
-size_t session_commons_texts(struct session_commons *all); /* returns the number of texts */
+size_t session_commons_count_texts(struct session_commons *all); /* returns the number of texts */

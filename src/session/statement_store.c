@@ -22,7 +22,7 @@
 
 struct statement_home {
 	struct statement_store *store;
-	uint32_t refs; /* one for each of its statements, and one for each statement_home_get() */
+	uint32_t refs; /* one for each of its statements, and one for each statement_home_get_or_create() */
 	struct commons_home shared; /* links this home with the homes of this name in other loops */
 	UT_hash_handle hh;
 	char name[];
@@ -83,7 +83,7 @@ statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons
 /* --- homes --- */
 
 struct statement_home *
-statement_home_get(struct statement_store *store, const char *name)
+statement_home_get_or_create(struct statement_store *store, const char *name)
 {
 	size_t len = strlen(name);
 	struct statement_home *home;
@@ -139,7 +139,7 @@ recent_hash(const uint8_t *bytes, size_t len)
 	uint64_t hash = len;
 
 	for (size_t i = 0; i <= 8; i++)
-		hash = skeleton_mix(hash, skeleton_eight((const char *)bytes + i * step));
+		hash = skeleton_mix(hash, skeleton_read_eight((const char *)bytes + i * step));
 	return hash;
 }
 
@@ -281,9 +281,9 @@ give_name(struct entry *e, uint64_t above)
 	struct statement *st = &e->st;
 
 	if (store->commons != NULL && e->is_in_table)
-		set_id(st, session_commons_name(store->commons, &e->member, above));
+		set_id(st, session_commons_join(store->commons, &e->member, above));
 	else {
-		set_id(st, store->commons != NULL ? session_commons_id(store->commons) : ++store->last_id);
+		set_id(st, store->commons != NULL ? session_commons_new_id(store->commons) : ++store->last_id);
 		e->member.epoch = st->home->shared.epoch;
 	}
 	statement_name_of(store, st->id, st->name);
@@ -342,7 +342,7 @@ enter_table(struct entry *e, uint32_t hash)
 	e->is_in_table = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false if no memory */
 }
 
-/* Does what statement_get() does, for bytes that are not found among the recent ones. */
+/* Does what statement_get_or_create() does, for bytes that are not found among the recent ones. */
 static struct entry *
 find_or_make(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
 {
@@ -370,7 +370,8 @@ find_or_make(struct statement_home *home, const uint8_t *bytes, size_t len, size
 }
 
 struct statement *
-statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
+statement_get_or_create(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
+			uint32_t context)
 {
 	uint64_t hash = len > RECENT_LONGER ? recent_hash(bytes, len) : 0, id;
 	struct entry *e = len > RECENT_LONGER ? recent_find(home, bytes, len, context, hash) : NULL;

@@ -89,7 +89,7 @@ void statement_store_set_idle_max(struct statement_store *store, size_t idle_byt
 /* Call this when there are no more references to statements or homes. */
 void statement_store_free(struct statement_store *store);
 /* Returns a new reference to the home of this name (hosts and database); NULL if there is no memory. */
-struct statement_home *statement_home_get(struct statement_store *store, const char *name);
+struct statement_home *statement_home_get_or_create(struct statement_store *store, const char *name);
 void statement_home_unref(struct statement_home *home); /* home may be NULL */
 /* Call this when tables of the home's database have changed, because PostgreSQL may refuse earlier plans ("cached plan
  * must not change result type"). Each statement of this home, and of the homes with the same name in other stores of
@@ -97,8 +97,8 @@ void statement_home_unref(struct statement_home *home); /* home may be NULL */
 void statement_home_renew(struct statement_home *home);
 /* Returns a new reference to the shared statement with these bytes (statement.bytes), which is made if needed, and
  * refreshed (statement_refresh()); NULL if there is no memory. */
-struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
-				uint32_t context);
+struct statement *statement_get_or_create(struct statement_home *home, const uint8_t *bytes, size_t len,
+					  size_t query_len, uint32_t context);
 /* Returns the shared statement with these bytes and context 0, borrowed; NULL if there is none. */
 struct statement *statement_peek(const struct statement_home *home, const uint8_t *bytes, size_t len);
 /* Returns a new statement, for one client alone, even if there is a shared statement with these bytes; NULL if there is
@@ -139,7 +139,7 @@ static inline const struct sql_traits *
 statement_traits(struct statement *st)
 {
 	if (!st->has_traits) {
-		traits_of_all_options(&st->traits, (const char *)st->bytes, st->query_len);
+		traits_set_for_all_options(&st->traits, (const char *)st->bytes, st->query_len);
 		st->has_traits = true;
 	}
 	return &st->traits;

@@ -155,7 +155,7 @@ load_users(const struct config *config, struct config_problems *problems)
 	struct users *users;
 
 	if (config->single_user[0] != '\0') {
-		users = users_single(config->single_user, config->single_password);
+		users = users_new_single(config->single_user, config->single_password);
 		if (users == NULL)
 			problem_error(&sink, 0, "out of memory");
 		return users;

@@ -52,7 +52,7 @@ listeners_free(struct listeners *l)
 /* --- values from a configuration --- */
 
 int
-setup_max_client_descriptors(void)
+listeners_client_descriptors_max(void)
 {
 	struct rlimit r;
 
@@ -82,7 +82,7 @@ settings_of(const struct listeners *l, const struct config *config)
 	const struct group *group = *name != '\0' ? getgrnam(name) : NULL;
 
 	return (struct listener_settings){ .backlog = (int)config->listen_backlog,
-					   .descriptors_max = setup_max_client_descriptors(),
+					   .descriptors_max = listeners_client_descriptors_max(),
 					   .tcp = setup_get_tcp_options(config),
 					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
 					   .group = group != NULL ? group->gr_gid : LISTENER_NO_GROUP,
@@ -294,7 +294,7 @@ listeners_stop_for_successor(struct listeners *l)
 			listener_suspend(l->list[i]);
 			continue;
 		}
-		listener_give_away(l->list[i]);
+		listener_free_keeping_file(l->list[i]);
 		l->list[i] = NULL;
 	}
 }

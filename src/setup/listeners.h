@@ -83,5 +83,5 @@ void listeners_close_inherited(struct listeners *l, bool must_unlink);
 
 /* Returns how many file descriptors clients may use; 0 if there is no limit. The others are for servers, logs and
  * cancels. */
-int setup_max_client_descriptors(void);
+int listeners_client_descriptors_max(void);
 struct tcp_options setup_get_tcp_options(const struct config *config);

@@ -42,7 +42,7 @@ check_needs(struct rules *r)
 {
 	const struct config *c = r->config;
 	const struct problem_sink sink = { .problems = r->problems, .file = c->hba_file, .words = config_words(c) };
-	struct hba_needs needs = hba_needs(r->hba);
+	struct hba_needs needs = hba_find_needs(r->hba);
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 
 	if (needs.secrets && !config_has_auth_query(c) && access(c->users_file, R_OK) < 0)

@@ -324,7 +324,7 @@ forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len)
 	unsigned statements = 0;
 
 	sql_lexer_init(&r.lexer, sql, len);
-	r.lexer.has_backslashes = (options & SCAN_BACKSLASH_STRINGS) != 0;
+	r.lexer.has_backslash_escapes = (options & SCAN_BACKSLASH_STRINGS) != 0;
 	r.lexer.scan_options = options;
 	for (next_token(&r); !is_over(&r); next_token(&r))
 		if (!is_punct(&r, ';')) {

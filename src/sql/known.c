@@ -272,7 +272,7 @@ known_parse(struct known_text *text, unsigned options, const char *sql, size_t l
 }
 
 enum known_kind
-known_only(struct known_statement *k, unsigned options, const char *sql, size_t len)
+known_single_statement(struct known_statement *k, unsigned options, const char *sql, size_t len)
 {
 	struct known_reader r;
 	struct known_statement more;

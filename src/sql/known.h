@@ -111,7 +111,7 @@ known_is_whole(const struct known_reader *r)
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
 /* Reads SQL that has one statement into k. Returns the statement's kind; KNOWN_NOT if there are several. */
-enum known_kind known_only(struct known_statement *k, unsigned options, const char *sql, size_t len);
+enum known_kind known_single_statement(struct known_statement *k, unsigned options, const char *sql, size_t len);
 /* Returns true for settings that last for one transaction, such as transaction_isolation. */
 bool known_is_transaction_setting(const char *name);
 /*

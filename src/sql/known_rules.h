@@ -39,7 +39,7 @@ bool known_match_form(struct known_reader *r, struct known_statement *k, const c
  * functions are in known_setting.c.
  */
 typedef bool known_part(struct known_reader *r, struct known_statement *k);
-known_part known_take_setting, known_take_values, known_take_locally, known_take_literal, known_take_zone;
+known_part known_take_setting, known_take_values, known_take_local_value, known_take_literal, known_take_zone;
 known_part known_take_config, known_take_configs;
 /*
  * Call this when k sets or resets a setting. Changes k->kind to KNOWN_NOT for settings whose effect pgweir never knows,

@@ -184,7 +184,7 @@ known_judge_setting(struct known_statement *k)
 
 /* Reads values of settings that pgweir needs even if they hold for one transaction only; skips all other values. */
 bool
-known_take_locally(struct known_reader *r, struct known_statement *k)
+known_take_local_value(struct known_reader *r, struct known_statement *k)
 {
 	bool is_read = strcmp(k->name, "search_path") == 0 || strcmp(k->name, OWN_MIN_LSN) == 0;
 

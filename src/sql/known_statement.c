@@ -242,7 +242,7 @@ static const struct {
 	{ "REST", skip_rest },
 	{ "MODES", take_modes },
 	{ "LOCAL", take_local },
-	{ "LOCALLY", known_take_locally },
+	{ "LOCALLY", known_take_local_value },
 	{ "VALUES", known_take_values },
 	{ "CONFIG", known_take_config },
 	{ "ANY", skip_identifier },

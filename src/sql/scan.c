@@ -518,7 +518,7 @@ skip_numbers(struct scan *s, const char *p, const char *end)
 	unsigned count = 16;
 
 	while (count == 16 && end - p >= 16) {
-		__m128i bytes = sql_sixteen(p);
+		__m128i bytes = sql_load_sixteen(p);
 		unsigned digits = sql_digits(bytes), commas = sql_equal(bytes, ',');
 		unsigned others = ~(digits | commas | sql_equal(bytes, ' '));
 

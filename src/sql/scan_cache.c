@@ -18,8 +18,8 @@ static inline bool
 is_same_short(const char *a, const char *b, size_t len)
 {
 	if (len >= 8)
-		return skeleton_eight(a) == skeleton_eight(b) &&
-		       skeleton_eight(a + len - 8) == skeleton_eight(b + len - 8);
+		return skeleton_read_eight(a) == skeleton_read_eight(b) &&
+		       skeleton_read_eight(a + len - 8) == skeleton_read_eight(b + len - 8);
 	return read_four(a) == read_four(b) && read_four(a + len - 4) == read_four(b + len - 4);
 }
 
@@ -123,11 +123,11 @@ recall(struct scan *s, struct scanned_sql *k)
 static struct exact_sql *
 find_exact_slot(struct scan_cache *m, const char *sql, size_t len, uint64_t *key)
 {
-	uint64_t hash = skeleton_mix(len, skeleton_eight(sql + len - 8));
+	uint64_t hash = skeleton_mix(len, skeleton_read_eight(sql + len - 8));
 
-	hash = skeleton_mix(hash, skeleton_eight(sql + len - 16));
-	hash = skeleton_mix(hash, skeleton_eight(sql + len / 2));
-	hash = skeleton_mix(hash, skeleton_eight(sql + len / 4));
+	hash = skeleton_mix(hash, skeleton_read_eight(sql + len - 16));
+	hash = skeleton_mix(hash, skeleton_read_eight(sql + len / 2));
+	hash = skeleton_mix(hash, skeleton_read_eight(sql + len / 4));
 	*key = hash | 1;
 	return &m->exact[hash >> 32 & (SCAN_CACHE_EXACT - 1)];
 }
@@ -197,7 +197,7 @@ scan_other_length(struct scan_cache *m, struct scan *s, unsigned options, const 
 }
 
 struct scanned_sql *
-scan_cached(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_text_cached(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	struct scan_cache_set *set;
 	uint64_t hash;
@@ -205,9 +205,9 @@ scan_cached(struct scan_cache *m, struct scan *s, unsigned options, const char *
 	if (len < SCAN_CACHE_SQL_MIN || len > SHORT_LEN)
 		return scan_other_length(m, s, options, sql, len);
 	/* Short SQL (BEGIN, COMMIT) is looked up here, without a call of another function. */
-	hash = skeleton_mix(options << 16 | len,
-			    len < 8 ? (uint64_t)read_four(sql) << 32 | read_four(sql + len - 4) : skeleton_eight(sql));
-	hash = (len < 8 ? hash : skeleton_mix(hash, skeleton_eight(sql + len - 8))) | 1;
+	hash = skeleton_mix(options << 16 | len, len < 8 ? (uint64_t)read_four(sql) << 32 | read_four(sql + len - 4)
+							 : skeleton_read_eight(sql));
+	hash = (len < 8 ? hash : skeleton_mix(hash, skeleton_read_eight(sql + len - 8))) | 1;
 	set = &m->sets[(hash >> 32) % SCAN_CACHE_SETS];
 	for (struct scanned_sql *k = set->places; k < set->places + SCAN_CACHE_PLACES; k++)
 		if (k->hash == hash && k->options == options && k->short_len == len &&

@@ -64,4 +64,5 @@ void scan_cache_fini(struct scan_cache *m); /* frees all that the cache owns, an
  * Does what scan_text() does, unless the SQL has an entry: then sets only flags, hints, first and name_count of *s.
  * Returns the SQL's entry, which is valid until the next call, or NULL if the SQL has none.
  */
-struct scanned_sql *scan_cached(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len);
+struct scanned_sql *scan_text_cached(struct scan_cache *m, struct scan *s, unsigned options, const char *sql,
+				     size_t len);

@@ -19,7 +19,7 @@
 static inline unsigned
 literal_starts_in(const char *sql, size_t at)
 {
-	__m128i bytes = sql_sixteen(sql + at);
+	__m128i bytes = sql_load_sixteen(sql + at);
 	unsigned digits = sql_digits(bytes), quotes = sql_equal(bytes, '\'');
 
 	if ((digits | quotes) == 0)
@@ -85,7 +85,7 @@ string_end(const char *p, const char *end)
 #ifdef __SSE2__
 	unsigned quotes;
 
-	if (end - p >= 16 && (quotes = string_end_in(sql_sixteen(p))) != 0)
+	if (end - p >= 16 && (quotes = string_end_in(sql_load_sixteen(p))) != 0)
 		return p + __builtin_ctz(quotes);
 #endif
 	return string_end_slowly(p, end);
@@ -96,7 +96,7 @@ number_end(const char *p, const char *end)
 {
 #ifdef __SSE2__
 	for (; end - p >= 16; p += 16) {
-		unsigned others = sql_digits(sql_sixteen(p)) ^ 0xffff;
+		unsigned others = sql_digits(sql_load_sixteen(p)) ^ 0xffff;
 
 		if (others != 0)
 			return p + __builtin_ctz(others);
@@ -133,14 +133,14 @@ hash_of(uint64_t hash, const char *sql, size_t len)
 		return hash;
 	}
 	for (; len - at > 32; at += 32) {
-		hash = skeleton_mix(hash, skeleton_eight(sql + at));
-		hash = skeleton_mix(hash, skeleton_eight(sql + at + 8));
-		hash = skeleton_mix(hash, skeleton_eight(sql + at + 16));
-		hash = skeleton_mix(hash, skeleton_eight(sql + at + 24));
+		hash = skeleton_mix(hash, skeleton_read_eight(sql + at));
+		hash = skeleton_mix(hash, skeleton_read_eight(sql + at + 8));
+		hash = skeleton_mix(hash, skeleton_read_eight(sql + at + 16));
+		hash = skeleton_mix(hash, skeleton_read_eight(sql + at + 24));
 	}
 	for (; len - at > 8; at += 8)
-		hash = skeleton_mix(hash, skeleton_eight(sql + at));
-	return skeleton_mix(hash, skeleton_eight(sql + len - 8));
+		hash = skeleton_mix(hash, skeleton_read_eight(sql + at));
+	return skeleton_mix(hash, skeleton_read_eight(sql + len - 8));
 }
 
 /* SQL that differs only in literals, and in the length of its lists, mostly has the same hash. */
@@ -180,7 +180,7 @@ static inline bool
 begins_with(const char *p, const char *end, const char *part, size_t len)
 {
 	if (len <= SKELETON_READABLE && end - p >= SKELETON_READABLE)
-		return ((skeleton_eight(p) ^ skeleton_eight(part)) & first_bytes[len]) == 0;
+		return ((skeleton_read_eight(p) ^ skeleton_read_eight(part)) & first_bytes[len]) == 0;
 	return (size_t)(end - p) >= len && memcmp(p, part, len) == 0;
 }
 
@@ -192,10 +192,10 @@ static const char *
 skip_listed_numbers(const char *p, const char *end, const char *part, size_t len)
 {
 #ifdef __SSE2__
-	uint64_t mask = first_bytes[len], sought = skeleton_eight(part) & mask;
+	uint64_t mask = first_bytes[len], sought = skeleton_read_eight(part) & mask;
 
-	while (end - p >= SKELETON_READABLE + 16 && (skeleton_eight(p) & mask) == sought) {
-		unsigned others = sql_digits(sql_sixteen(p + len)) ^ 0xffff;
+	while (end - p >= SKELETON_READABLE + 16 && (skeleton_read_eight(p) & mask) == sought) {
+		unsigned others = sql_digits(sql_load_sixteen(p + len)) ^ 0xffff;
 
 		if ((others & 1) != 0)
 			break;
@@ -227,7 +227,7 @@ skip_rows(const char *p, const char *end, const struct sql_part *first, const st
 	for (; first < after; row += first++->len) {
 		if (first->len > SKELETON_READABLE)
 			return p;
-		*last++ = (struct shape){ first_bytes[first->len], skeleton_eight(row) & first_bytes[first->len],
+		*last++ = (struct shape){ first_bytes[first->len], skeleton_read_eight(row) & first_bytes[first->len],
 					  first->len };
 	}
 	for (;;) {
@@ -235,16 +235,16 @@ skip_rows(const char *p, const char *end, const struct sql_part *first, const st
 		for (const struct shape *s = shapes; s < last; s++) {
 			unsigned stops;
 
-			if (p > stop || (skeleton_eight(p) & s->mask) != s->sought)
+			if (p > stop || (skeleton_read_eight(p) & s->mask) != s->sought)
 				return begin;
 			p += s->len;
 			if (p[-1] == '\'') {
-				if ((stops = string_end_in(sql_sixteen(p))) != 0)
+				if ((stops = string_end_in(sql_load_sixteen(p))) != 0)
 					p += __builtin_ctz(stops);
 				else if ((p = string_end_slowly(p, end)) == NULL)
 					return begin;
 			} else {
-				stops = sql_digits(sql_sixteen(p)) ^ 0xffff;
+				stops = sql_digits(sql_load_sixteen(p)) ^ 0xffff;
 				if (stops == 0 || (stops & 1) != 0)
 					return begin;
 				p += __builtin_ctz(stops);

@@ -63,7 +63,7 @@ bool skeleton_may_separate_values(const char *sql, size_t len);
 
 /* Returns the eight bytes at p as a number. */
 static inline uint64_t
-skeleton_eight(const char *p)
+skeleton_read_eight(const char *p)
 {
 	uint64_t bytes;
 

@@ -59,7 +59,7 @@ sql_fold(char c)
 /* The next functions handle sixteen bytes at once. If they return a bit for each byte, the lowest bit is for the first
  * byte. This one loads the bytes at p. */
 static inline __m128i
-sql_sixteen(const char *p)
+sql_load_sixteen(const char *p)
 {
 	return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
@@ -117,7 +117,7 @@ sql_find_near(const char *p, const char *end, char c)
 {
 #ifdef __SSE2__
 	if (end - p >= 16) {
-		unsigned found = sql_equal(sql_sixteen(p), c);
+		unsigned found = sql_equal(sql_load_sixteen(p), c);
 
 		if (found != 0)
 			return p + __builtin_ctz(found);
@@ -134,7 +134,7 @@ sql_word_end(const char *p, const char *end)
 {
 #ifdef __SSE2__
 	for (; end - p >= 16; p += 16) {
-		unsigned others = sql_non_word_bytes(sql_sixteen(p));
+		unsigned others = sql_non_word_bytes(sql_load_sixteen(p));
 
 		if (others != 0)
 			return p + __builtin_ctz(others);

@@ -176,7 +176,7 @@ take_word(struct sql_lexer *lx)
 	if (after - first == 1 && ((second = peek(lx, 1)) == '\'' || second == '&')) {
 		if (second == '\'' && strchr("ebxn", letter) != NULL)
 			return token_take_quoted(lx, 1, second,
-						 letter == 'e' || (letter == 'n' && lx->has_backslashes));
+						 letter == 'e' || (letter == 'n' && lx->has_backslash_escapes));
 		if (second == '&' && letter == 'u' && (peek(lx, 2) == '\'' || peek(lx, 2) == '"'))
 			return token_take_quoted(lx, 2, peek(lx, 2), false);
 	}
@@ -218,7 +218,7 @@ take_token(struct sql_lexer *lx, bool is_escape_continued)
 	if ((class & OPERATOR) != 0)
 		return take_operator(lx);
 	if (c == '\'')
-		return token_take_quoted(lx, 0, c, is_escape_continued || lx->has_backslashes);
+		return token_take_quoted(lx, 0, c, is_escape_continued || lx->has_backslash_escapes);
 	if (c == '"')
 		return token_take_quoted(lx, 0, c, false);
 	if (c == '$')

@@ -28,7 +28,7 @@ traits_set_from_scan(struct sql_traits *v, const struct scan *s, const char *sql
 }
 
 void
-traits_of_all_options(struct sql_traits *v, const char *sql, size_t len)
+traits_set_for_all_options(struct sql_traits *v, const char *sql, size_t len)
 {
 	struct scan s;
 

@@ -62,8 +62,8 @@ state_ask(struct exchange *x, unsigned parts)
 	struct client_session *s = x->session;
 	const struct code_answer *code = x->pool->code->answer;
 	const char *names[NAMES_MAX + CODE_SETTINGS_MAX + 2 * GUCS_MAX];
-	unsigned more = ((srv->loan.settled & SCAN_SLOT) != 0 ? STATE_BACKEND : 0u) |
-			((srv->loan.settled & SCAN_ORIGIN) != 0 && !s->is_tainted ? PROBE_ORIGIN : 0u) |
+	unsigned more = ((srv->loan.settled_flags & SCAN_SLOT) != 0 ? STATE_BACKEND : 0u) |
+			((srv->loan.settled_flags & SCAN_ORIGIN) != 0 && !s->is_tainted ? PROBE_ORIGIN : 0u) |
 			(srv->loan.risk & RISK_UNREAD);
 	size_t count = 0;
 	struct buf b = { 0 };
@@ -144,7 +144,7 @@ judge_row(const struct exchange *x, struct findings *f, uint8_t kind, const char
 	case PROBE_REPLICATION:
 		f->immovable |= STATE_SETTINGS | STATE_BACKEND;
 		break;
-	case PROBE_SUPERUSERS: /* only a superuser can make this setting again on another server */
+	case PROBE_SUPERUSER_SETTING: /* only a superuser can make this setting again on another server */
 		f->immovable |= gucs_is_on(x->pool->login_parameters, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
 	case PROBE_SETTING:
@@ -182,7 +182,7 @@ read_rows(const struct exchange *x, struct findings *f)
 		if (*at != PROBE_OVERRIDDEN)
 			judge_row(x, f, (uint8_t)*at, name, value);
 		else if (overridden_rows++ % 2 != 0 && strcmp(previous, value) != 0 &&
-			 (name = probe_own_setting(x->startup, overridden_rows / 2 - 1)) != NULL)
+			 (name = probe_overridden_setting(x->startup, overridden_rows / 2 - 1)) != NULL)
 			f->settings[f->setting_count++] = (struct guc){ name, previous, GUC_OTHER };
 		previous = value;
 		at = value + strlen(value) + 1;
@@ -244,7 +244,7 @@ learn_settings(struct exchange *x, struct findings *f)
 			r = gucs_update(&gucs, s->name, s->value, GUC_OTHER);
 	}
 	if (r == 0)
-		return state_become(x, gucs);
+		return state_set_client_gucs(x, gucs);
 	gucs_unref(gucs);
 	return -1;
 }
@@ -318,7 +318,7 @@ state_probe_done(struct server *srv)
 	if ((parts & STATE_PREPARED) != 0)
 		learn_prepared(s);
 	if ((parts & STATE_SETTINGS) != 0 && !s->is_probe_lost && (f->immovable & STATE_BACKEND) == 0)
-		srv->loan.settled &= ~(uint32_t)SCAN_REPLICATION; /* no temporary slot and no origin is left */
+		srv->loan.settled_flags &= ~(uint32_t)SCAN_REPLICATION; /* no temporary slot and no origin is left */
 	for (size_t i = 0; i < PINNING_COUNT; i++) {
 		if (!(parts & pinning[i].part))
 			continue;

@@ -55,7 +55,7 @@ note_temp_buffers(struct exchange *x)
 	struct loan *l = &x->srv->loan;
 
 	if ((gucs_side_effects(x->gucs) & GUCS_LEAVES_BUFFERS) != 0 &&
-	    (seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) & STATE_TEMP) != 0)
+	    (seal_parts(l->settled_flags | l->suspected, state_risk_of_loan(x)) & STATE_TEMP) != 0)
 		l->risk |= STATE_BACKEND;
 }
 
@@ -68,11 +68,11 @@ state_parts_to_wash(struct exchange *x)
 	if (!exchange_is_followed(x) || x->gucs == NULL) /* gucs is NULL before the client's login */
 		return l->risk & WASH_LATE;
 	note_temp_buffers(x);
-	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
+	parts = seal_parts(l->settled_flags | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
 	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unscannable))
 		parts |= STATE_WASHABLE;
 	if ((l->risk & RISK_CONTEXT) != 0)
-		parts |= state_seal_plans(l);
+		parts |= state_plans_to_wash(l);
 	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
 		return parts;
 	x->srv->random_known_to =
@@ -218,7 +218,7 @@ settle_and_ask(struct exchange *x)
 	if (s->unresolved != 0 && srv->loan.last_done_us != s->unresolved_us)
 		parts |= s->unresolved;
 	s->unresolved_us = srv->loan.last_done_us;
-	srv->loan.settled |= flags;
+	srv->loan.settled_flags |= flags;
 	srv->loan.suspected = 0;
 	s->may_be_reset = false;
 	if ((srv->loan.risk & RISK_UNDOES) != 0 && srv->loan.undone == UNDONE_NOTHING)

@@ -40,12 +40,12 @@ state_is_read_only(const struct exchange *x, struct statement *st)
 {
 	size_t text_len = st->query_len + 1;
 
-	return database_code_is_repeatable(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
-					   st->query_len, st->bytes + text_len, st->len - text_len);
+	return database_code_is_sql_repeatable(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
+					       st->query_len, st->bytes + text_len, st->len - text_len);
 }
 
 unsigned
-state_risk_of_all(const struct exchange *x)
+state_risk_of_unknown_sql(const struct exchange *x)
 {
 	return database_code_risk(x->pool->code, *x->env->now_us, NULL, NULL, 0, NULL, 0) | RISK_OPAQUE;
 }
@@ -106,8 +106,8 @@ judge_risk_again(struct exchange *x)
 
 	if (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us)
 		note_risk(x, database_code_assumed_risk_after_wash(code, *x->env->now_us));
-	if (code->new_keepers_us > l->lent_us)
-		note_risk(x, risk_names_of_opaque(code->answer->risks) & STATE_BACKEND);
+	if (code->new_backend_names_us > l->lent_us)
+		note_risk(x, risk_of_opaque_sql(code->answer->risks) & STATE_BACKEND);
 	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;
 }
 
@@ -124,10 +124,10 @@ state_risk_of_loan(struct exchange *x)
 }
 
 unsigned
-state_seal_plans(const struct loan *l)
+state_plans_to_wash(const struct loan *l)
 {
 	/* A temporary table counts, too, because code that its column defaults run is not recorded each time. */
-	bool is_mixed = l->is_mixed || ((l->settled | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
+	bool is_mixed = l->is_mixed || ((l->settled_flags | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
 			(l->risk & STATE_SETTINGS) != 0;
 
 	return is_mixed ? WASH_PLANS : 0;
@@ -200,10 +200,10 @@ state_end_code_changes(struct exchange *x, bool is_committed)
 
 	/* Even if the transaction was rolled back, a procedure may have committed the change before. */
 	is_committed = is_committed || !exchange_is_followed(x) ||
-		       ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
+		       ((loan->suspected | loan->settled_flags) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
 	if (is_committed && loan->code != CODE_AS_BEFORE)
-		pool_code_changed(x->pool, (loan->risk & (RISK_OWN_WORDS | RISK_ASSUMED)) |
-					       (loan->code == CODE_MADE ? RISK_KEEPS : 0u));
+		pool_code_note_ddl(x->pool, (loan->risk & (RISK_OWN_WORDS | RISK_ASSUMED)) |
+						(loan->code == CODE_MADE ? RISK_KEEPS : 0u));
 	loan->code = CODE_AS_BEFORE;
 	/* if replies are owed, the risk belongs to requests that are in progress */
 	if (x->srv->ledger.count == 0 && exchange_is_followed(x))
@@ -231,7 +231,7 @@ state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigne
 	struct known_reader r;
 	struct known_statement k;
 
-	traits_of_all_options(&v, sql, len);
+	traits_set_for_all_options(&v, sql, len);
 	if ((risk & ~(unsigned)(RISK_CONTEXT | STATE_SEQUENCES)) == 0 && is_alone(&v, sql, len))
 		return (risk & RISK_CONTEXT) != 0;
 	if (risk != 0)
@@ -319,7 +319,7 @@ forget_others_plans(struct exchange *x, struct request *m)
 }
 
 enum feature_step
-state_run_elsewhere(struct exchange *x, struct request *m)
+state_avoid_foreign_plans(struct exchange *x, struct request *m)
 {
 	size_t len;
 	const char *sql = request_sql(m, &len);
@@ -350,7 +350,7 @@ state_add_risk(struct exchange *x, unsigned risk)
 }
 
 bool
-state_differs_in_plans(const struct exchange *x)
+state_plans_may_differ(const struct exchange *x)
 {
 	return exchange_is_followed(x) && database_code_context_risk(x->pool->code) != 0 &&
 	       !server_plans_suit(x->srv, x->gucs);
@@ -361,7 +361,7 @@ state_prepare_shared_server(struct exchange *x, bool needs_plans)
 {
 	if (x->srv->random_known_to != 0 && x->srv->random_known_to != x->waiter.id)
 		begin_random_anew(x);
-	if (!state_differs_in_plans(x))
+	if (!state_plans_may_differ(x))
 		return;
 	if (needs_plans)
 		discard_plans(x);

@@ -12,7 +12,7 @@
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 bool state_is_read_only(const struct exchange *x,
 			struct statement *st); /* true if st certainly does nothing but read */
-unsigned state_risk_of_all(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
+unsigned state_risk_of_unknown_sql(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */
 /* Call when x has just borrowed a server on which all SQL of x has this risk: adds the risk to the loan. */
 void state_add_risk(struct exchange *x, unsigned risk);
@@ -27,7 +27,7 @@ void state_end_code_changes(struct exchange *x, bool is_committed);
 /* Returns true if this SQL, or later SQL of x on the same server, may use plans that other clients have caused. */
 bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk);
 /* Returns true if plans on x's server may differ from the plans that x's own SQL would get. */
-bool state_differs_in_plans(const struct exchange *x);
+bool state_plans_may_differ(const struct exchange *x);
 /* Call when x has just borrowed a server that may have another client's plans, or a seed of random() that another
  * client knows. needs_plans: the result of state_needs_plans() for the SQL that x will run there. */
 void state_prepare_shared_server(struct exchange *x, bool needs_plans);
@@ -39,4 +39,4 @@ bool state_must_run_elsewhere(const struct exchange *x);
 /* A row of relay/features.c. Returns STEP_HOLD if m must wait until x's server is given back, because m must not run
  * there; or until earlier messages are answered, because other clients' plans must be dropped ahead of m. If this drops
  * the plans, returns the result of request_follow_own_message(). Otherwise returns STEP_FORWARD. */
-enum feature_step state_run_elsewhere(struct exchange *x, struct request *m);
+enum feature_step state_avoid_foreign_plans(struct exchange *x, struct request *m);

@@ -228,7 +228,7 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct loan *loan = &x->srv->loan;
 	/* Temporary sequences do not count as those of the database (database_code.sql). */
-	bool has_temporary = (loan->settled & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
+	bool has_temporary = (loan->settled_flags & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
 
 	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_DEFAULTS)) == 0 && loan->suspected == 0 &&
 	       loan->code == CODE_AS_BEFORE && !has_temporary && !pool_has_sequences(x->pool, *x->env->now_us);

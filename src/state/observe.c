@@ -52,7 +52,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 }
 
 void
-state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
+state_observe_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 {
 	struct client_session *s = x->session;
 
@@ -244,7 +244,7 @@ state_query_hide_sequences(struct exchange *x, struct request *m)
 }
 
 enum feature_step
-state_query(struct exchange *x, struct request *m)
+state_observe_query(struct exchange *x, struct request *m)
 {
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
@@ -265,7 +265,7 @@ state_query(struct exchange *x, struct request *m)
 /* --- the extended protocol --- */
 
 enum feature_step
-state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
+state_observe_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	const char *end;
 	struct scan scan;
@@ -417,7 +417,7 @@ state_discard_before_parse(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	m->risk = database_code_risk(x->pool->code, *x->env->now_us, NULL, m->sql, m->sql_len, types,
 				     m->parse.rest_len - m->sql_len - 1);
-	if ((step = state_run_elsewhere(x, m)) != STEP_FORWARD ||
+	if ((step = state_avoid_foreign_plans(x, m)) != STEP_FORWARD ||
 	    (step = state_bind_hide_sequences(x, m)) != STEP_FORWARD)
 		return step;
 	if (m->traits->flags & SCAN_READS_SEQUENCES)
@@ -442,7 +442,7 @@ try_begin_discard(struct exchange *x, const char *portal)
 }
 
 enum feature_step
-state_bind(struct exchange *x, struct request *m)
+state_observe_bind(struct exchange *x, struct request *m)
 {
 	struct statement *st = m->statement;
 	const char *portal = m->names.portal, *name = m->names.statement;
@@ -509,12 +509,12 @@ state_after_execute(struct exchange *x, const char *portal)
 
 /* A FunctionCall has only the function's OID, so it may do anything. */
 void
-state_function_call(struct exchange *x)
+state_observe_function_call(struct exchange *x)
 {
 	if (!exchange_is_followed(x))
 		return;
 	x->srv->loan.suspected |= SCAN_CODE;
-	state_note_run(x, state_risk_of_all(x));
+	state_note_run(x, state_risk_of_unknown_sql(x));
 	state_prepare_sequence_use(x, SCAN_CODE);
 }
 
@@ -564,16 +564,16 @@ state_is_quiet(const struct exchange *x)
 }
 
 void
-state_plain_query(struct exchange *x, uint32_t flags)
+state_observe_plain_query(struct exchange *x, uint32_t flags)
 {
 	if (flags == 0)
 		return;
 	state_audit(x, flags);
-	state_plain_bind(x, flags);
+	state_observe_plain_bind(x, flags);
 }
 
 void
-state_plain_bind(struct exchange *x, uint32_t flags)
+state_observe_plain_bind(struct exchange *x, uint32_t flags)
 {
 	if (flags & SCAN_FOLLOWABLE)
 		state_note_followable(x, flags);

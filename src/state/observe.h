@@ -6,10 +6,10 @@
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Records what a Query may leave on the server. If m->have < m->total, the caller calls state_text() for the rest of
- * the Query. Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_REPLACED if the caller must send m->instead in place
- * of m, and pass only the first m->shown_count CommandCompletes to the client. */
-enum feature_step state_query(struct exchange *x, struct request *m);
+/* Records what a Query may leave on the server. If m->have < m->total, the caller calls state_observe_text() for the
+ * rest of the Query. Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_REPLACED if the caller must send m->instead
+ * in place of m, and pass only the first m->shown_count CommandCompletes to the client. */
+enum feature_step state_observe_query(struct exchange *x, struct request *m);
 /* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD; STEP_HOLD; or, in
  * a failed transaction, STEP_REPLACED if the caller must replace m by m->instead, which PostgreSQL will refuse. */
 enum feature_step state_query_hide_sequences(struct exchange *x, struct request *m);
@@ -29,7 +29,7 @@ state_must_look_ahead(const struct exchange *x)
 				  srv->plan_gucs != NULL || srv->loan.has_foreign_plans);
 }
 /* Records what the SQL of a Bind may leave on the server. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
-enum feature_step state_bind(struct exchange *x, struct request *m);
+enum feature_step state_observe_bind(struct exchange *x, struct request *m);
 /* For the fast lane: returns true if the client's next message need not wait for an effect or a probe (state_state.h),
  * and can't change what this folder has recorded. */
 bool state_is_quiet(const struct exchange *x);
@@ -38,24 +38,24 @@ bool state_is_quiet(const struct exchange *x);
 bool state_may_misread(const struct exchange *x);
 /* Audits plain SQL (struct sql_traits) of a Query, and records its use of sequences. Call before the Query is sent, if
  * state_waits_for_sequences() returns false. flags: the flags of the SQL. */
-void state_plain_query(struct exchange *x, uint32_t flags);
-void state_plain_bind(struct exchange *x, uint32_t flags); /* does the same for a Bind, except the audit */
+void state_observe_plain_query(struct exchange *x, uint32_t flags);
+void state_observe_plain_bind(struct exchange *x, uint32_t flags); /* does the same for a Bind, except the audit */
 
 /* Call with each further part of a message's body, if x->session is set. Scans the part if it may contain SQL. */
-void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
+void state_observe_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
 /* Call for a Parse that is sent as it is; `have` of the len bytes after its name have come. Records the flags of its
  * SQL for all later Binds, because pgweir can't know which of these Parses a Bind runs. */
-enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
-/* In session mode: audits the SQL of a Parse. If the SQL is a DISCARD, records its flags as state_passed_parse() does.
- * Returns STEP_FORWARD. */
+enum feature_step state_observe_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
+/* In session mode: audits the SQL of a Parse. If the SQL is a DISCARD, records its flags as
+ * state_observe_passed_parse() does. Returns STEP_FORWARD. */
 enum feature_step state_audit_parse(struct exchange *x, struct request *m);
-/* Call before an Execute is sent. If state_bind() has understood the SQL that the Execute runs, records what the SQL
- * leaves. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
+/* Call before an Execute is sent. If state_observe_bind() has understood the SQL that the Execute runs, records what
+ * the SQL leaves. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step state_before_execute(struct exchange *x, struct request *m);
 /* Call after an Execute was sent. If its SQL has reset settings, sends SQL that restores the client's startup values.
  */
 void state_after_execute(struct exchange *x, const char *portal);
-void state_function_call(struct exchange *x); /* records that a FunctionCall may do anything */
+void state_observe_function_call(struct exchange *x); /* records that a FunctionCall may do anything */
 bool state_holds(const struct exchange *x); /* returns true if no message may be sent now */
 /* Call when nothing is owed, before a message that runs something is sent. If a DISCARD ALL has run in the same
  * request, sends a Sync, which ends the request, and returns true: the message must wait for the Sync's answer. */

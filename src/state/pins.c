@@ -58,7 +58,7 @@ state_ties(const struct exchange *x, enum feature_tie to)
 }
 
 int
-state_lose(struct exchange *x, const struct fail *why)
+state_refuse_next_request(struct exchange *x, const struct fail *why)
 {
 	struct client_session *s = client_session_get_or_create(x);
 
@@ -133,7 +133,7 @@ log_pins(struct exchange *x, unsigned added)
 	if (pool->pins_logged == 0 || now_us - pool->pins_logged_us >= LOG_EVERY_US) {
 		if (pool->pinned_since > 0)
 			snprintf(others, sizeof(others), "; so did %s since the last such line",
-				 counted(pool->pinned_since, "other", "others").text);
+				 base_format_count(pool->pinned_since, "other", "others").text);
 		pool->pins_logged = 0;
 		pool->pinned_since = 0;
 		pool->pins_logged_us = now_us;

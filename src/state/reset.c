@@ -174,7 +174,7 @@ put_differences(const struct exchange *x, const struct gucs *gucs, struct buf *b
 }
 
 int
-state_become(struct exchange *x, struct gucs *gucs)
+state_set_client_gucs(struct exchange *x, struct gucs *gucs)
 {
 	struct buf b = { 0 };
 
@@ -231,9 +231,9 @@ state_note_discard_all(struct exchange *x)
 		return;
 	}
 	srv->loan.announces_ready = true;
-	srv->loan.settled |= srv->loan.suspected & SCAN_REPLICATION;
+	srv->loan.settled_flags |= srv->loan.suspected & SCAN_REPLICATION;
 	srv->loan.suspected &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
-	srv->loan.suspected |= srv->loan.settled & SCAN_REPLICATION; /* DISCARD ALL does not drop the slot */
+	srv->loan.suspected |= srv->loan.settled_flags & SCAN_REPLICATION; /* DISCARD ALL does not drop the slot */
 	x->pins = 0;
 	s->discard = DISCARD_DONE;
 	s->unresolved = 0;
@@ -255,7 +255,7 @@ state_request_done(struct exchange *x)
 {
 	/* After a DISCARD ALL, tells the client its settings: reports were hidden until now, and reports after a Sync
 	 * of pgweir's own were not passed on. */
-	if (x->session->discard >= DISCARD_DONE && state_become(x, startup_gucs(x, x->srv->gucs)) < 0)
+	if (x->session->discard >= DISCARD_DONE && state_set_client_gucs(x, startup_gucs(x, x->srv->gucs)) < 0)
 		exchange_spoil(x);
 	x->session->discard = DISCARD_NOT;
 }

@@ -50,7 +50,7 @@ bool state_is_refused(const struct exchange *x, struct fail *why);
 bool state_ties(const struct exchange *x, enum feature_tie to);
 /* Call when a server with session state of the client's was lost: the client's next request will be answered with *why,
  * as FATAL. Returns 0, or -1 if there is no memory. */
-int state_lose(struct exchange *x, const struct fail *why);
+int state_refuse_next_request(struct exchange *x, const struct fail *why);
 /* call when the client's server was lost before it ran the request: forgets the request's effects */
 void state_forget_request(struct exchange *x);
 /* Returns true if the client has asked, by SET pgweir.pin, to keep the server that it has or gets next. With reads =

@@ -118,7 +118,7 @@ void state_note_local_name(struct exchange *x, const char *name, const char *val
 
 /* state/compiled.c */
 /* Returns WASH_PLANS if the loan may have made plans under other settings than the client's GUC set; else 0. */
-unsigned state_seal_plans(const struct loan *l);
+unsigned state_plans_to_wash(const struct loan *l);
 
 /* state/notes.c */
 void state_audit(struct exchange *x, uint32_t flags); /* with session_state = warn, counts SQL with these flags */
@@ -152,7 +152,7 @@ struct gucs *state_startup_gucs(const struct exchange *x);
 
 /* Gives the client this GUC set, takes over its reference, and reports the changes to the client. Returns 0, or -1 if
  * gucs is NULL or there is no memory. */
-int state_become(struct exchange *x, struct gucs *gucs);
+int state_set_client_gucs(struct exchange *x, struct gucs *gucs);
 
 /* state/linger.c */
 /* Call between transactions. Returns true if the client may keep its server a little longer. */

@@ -187,7 +187,7 @@ get_statement_for_settings(struct exchange *x, struct statement *st)
 	else if (named != NULL)
 		statement_refresh(named); /* the statement may declare other types from now on */
 	if (named == NULL || named->context != context || !declares_alike(named, st)) {
-		named = statement_get(x->pool->home, st->bytes, st->len, st->query_len, context);
+		named = statement_get_or_create(x->pool->home, st->bytes, st->len, st->query_len, context);
 		if (named == NULL)
 			return NULL;
 		statement_take_traits(named, statement_traits(st));
@@ -210,7 +210,7 @@ set_kept(struct exchange *x, struct statement *named)
 		statement_ref(named);
 		statement_unref(n->st);
 		n->st = named;
-		n->earlier_id = n->described_id = 0;
+		n->sent_or_told_id = n->described_id = 0;
 		n->rows = ROWS_UNTOLD;
 		n->describing = DESCRIBING_NOT;
 		n->is_proven = false;

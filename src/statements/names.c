@@ -128,7 +128,7 @@ may_be_begin_by_name(const struct exchange *x, const char *name)
 }
 
 inline bool
-statements_may_begin(const struct exchange *x, const char *name)
+statements_may_be_begin(const struct exchange *x, const char *name)
 {
 	const struct client_statements *s = x->statements;
 
@@ -380,7 +380,7 @@ client_statement_refresh(struct exchange *x, struct client_statement *n)
 	if (old == NULL)
 		return 0;
 	if (old->home != x->pool->home) { /* since a reload the pool leads to another database */
-		n->st = statement_get(x->pool->home, old->bytes, old->len, old->query_len, old->context);
+		n->st = statement_get_or_create(x->pool->home, old->bytes, old->len, old->query_len, old->context);
 		if (n->st == NULL) {
 			n->st = old;
 			return -1;
@@ -404,7 +404,7 @@ client_statement_renew(struct exchange *x, struct client_statement *n, bool choo
 	}
 	memcpy(bytes, old->bytes, len);
 	statement_renew(old);
-	fresh = statement_get(x->pool->home, bytes, len, old->query_len, old->context);
+	fresh = statement_get_or_create(x->pool->home, bytes, len, old->query_len, old->context);
 	free(bytes);
 	if (fresh == NULL)
 		return;

@@ -31,7 +31,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	if (statement_is_oversize(n))
 		return STEP_FORWARD;
 	statement_special_name(x->env->statements, PLACEHOLDER, name);
-	state_note_run(x, state_risk_of_all(x));
+	state_note_run(x, state_risk_of_unknown_sql(x));
 	message_parse(&b, name, f->rest, f->rest_len);
 	statement_put_dummy(x, name, "\0\0", 3);
 	client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n); /* a Parse that can only fail */
@@ -44,7 +44,7 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 {
 	struct server *srv = x->srv;
 
-	n->earlier_id = short_id(n->st);
+	n->sent_or_told_id = short_id(n->st);
 	statement_make_room(x, n->st);
 	if (server_statements_note_parse(&srv->statements, n->st->id, n->sync_no) < 0)
 		return -1;
@@ -70,7 +70,7 @@ get_statement_of_parse(struct exchange *x, const struct parse_fields *f, const s
 	if (x->settings->statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
 	if (query_len == f->query_len) {
-		st = statement_get(x->pool->home, f->rest, f->rest_len, query_len, context);
+		st = statement_get_or_create(x->pool->home, f->rest, f->rest_len, query_len, context);
 		if (st != NULL)
 			statement_take_traits(st, v);
 		return st;
@@ -78,7 +78,7 @@ get_statement_of_parse(struct exchange *x, const struct parse_fields *f, const s
 	buf_put(&b, f->rest, query_len);
 	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&b))
-		st = statement_get(x->pool->home, b.bytes, b.len, query_len, context);
+		st = statement_get_or_create(x->pool->home, b.bytes, b.len, query_len, context);
 	buf_fini(&b);
 	return st;
 }
@@ -189,7 +189,7 @@ statements_parse(struct exchange *x, struct request *m)
 	if (f->name[0] == '\0')
 		return unnamed_parse(x, f, m->message, m->total);
 	if (x->pool->settings.prepared_statements == 0)
-		return state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
+		return state_observe_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
 	n = client_statement_find(x, f->name);
 	if (client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
@@ -212,7 +212,8 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	if (n != NULL && !statement_is_closing(n) &&
 	    !statement_is_oversize(n)) /* PostgreSQL does not have this name, so it would accept the Parse */
 		return parse_duplicate(x, n, &empty);
-	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* this may send something ahead of the Parse */
+	if (state_observe_passed_parse(x, sql, have, len) ==
+	    STEP_FAILED) /* this may send something ahead of the Parse */
 		return STEP_FAILED;
 	if (is_named && (n == NULL || statement_is_closing(n))) {
 		/* The statement is too large to be stored: only this server has it, and the client keeps the server. */

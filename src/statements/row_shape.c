@@ -154,5 +154,5 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 		if (n->rows == ROWS_CHANGED)
 			row_shape_note_described(n); /* a new id from statement_renew() needs no Describe */
 	}
-	n->earlier_id = n->rows == ROWS_TOLD && is_description_current(n) ? short_id(n->st) : 0;
+	n->sent_or_told_id = n->rows == ROWS_TOLD && is_description_current(n) ? short_id(n->st) : 0;
 }

@@ -26,7 +26,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_local, enu
 
 	if (!is_local && n->st != NULL) {
 		/* the id with which the message was sent; the statement may have another id by now */
-		uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->earlier_id;
+		uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->sent_or_told_id;
 
 		server_statements_note_end(&srv->statements, id <= n->st->id ? id : id - ((uint64_t)1 << 32), false,
 					   how == OWED_ANSWERED);
@@ -39,7 +39,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_local, enu
 			n->st->valid_gucs = srv->gucs;
 		}
 	}
-	n->earlier_id = 0;
+	n->sent_or_told_id = 0;
 	client_statement_step(n, how == OWED_ANSWERED ? NAME_PARSED : NAME_NOT_PARSED);
 	if (how != OWED_ANSWERED && s != NULL)
 		client_statement_leave(s, n);

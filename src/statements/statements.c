@@ -148,7 +148,7 @@ fit_context(struct exchange *x, struct client_statement *n)
 	is_shared = state_statement_context(x, v, &context);
 	if (is_shared && context == st->context)
 		return 0;
-	n->st = is_shared ? statement_get(x->pool->home, st->bytes, st->len, st->query_len, context)
+	n->st = is_shared ? statement_get_or_create(x->pool->home, st->bytes, st->len, st->query_len, context)
 			  : statement_new_unshared(x->pool->home, st->bytes, st->len, st->query_len);
 	if (n->st == NULL) {
 		n->st = st;
@@ -307,7 +307,7 @@ find_referred(struct exchange *x, const char *name, struct request *m)
 	}
 	st = m->statement;
 	m->traits = st == NULL ? NULL : statement_traits(st);
-	m->risk = st == NULL ? state_risk_of_all(x) : state_risk_of(x, st);
+	m->risk = st == NULL ? state_risk_of_unknown_sql(x) : state_risk_of(x, st);
 	m->is_found = true;
 	return STEP_FORWARD;
 }
@@ -368,7 +368,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	if (flags != 0)
-		state_plain_bind(x, flags);
+		state_observe_plain_bind(x, flags);
 	m->skip_len = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	/* The common case: the server has the statement, with the rows that the client was told, prepared under the
 	 * client's settings. */
@@ -460,7 +460,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	 * pgweir answered the Parse, and this is the client's first Describe: the statement on the server was parsed
 	 * for another client some time ago, and PostgreSQL might choose other types for its open parameters now.
 	 */
-	if (!statement_is_unnamed(n) && !n->is_proven && n->rows == ROWS_UNTOLD && n->earlier_id == 0 &&
+	if (!statement_is_unnamed(n) && !n->is_proven && n->rows == ROWS_UNTOLD && n->sent_or_told_id == 0 &&
 	    statement_has_open_types(n->st) && statement_presence_of(x, n->st) == STATEMENT_THERE &&
 	    x->srv->tx != 'E') {
 		describe_anew(x, n, message, len);

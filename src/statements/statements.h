@@ -98,7 +98,7 @@ void statements_forget_since(struct exchange *x, const char *name, uint32_t name
 struct statement *statements_find(const struct exchange *x, const char *name);
 /* Returns false if the client's statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode. The
  * call is cheap if none of the client's named statements is such a BEGIN. */
-bool statements_may_begin(const struct exchange *x, const char *name);
+bool statements_may_be_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x); /* returns how many named statements the client has */
 /* For the features' table of relay/features.c: always true, because relay/fast.c looks at each name itself. */
 static inline bool

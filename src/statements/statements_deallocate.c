@@ -52,7 +52,7 @@ take_out_names(struct exchange *x, const struct request *m)
 {
 	struct client_statement *n;
 	struct known_statement k;
-	enum known_kind kind = known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len);
+	enum known_kind kind = known_single_statement(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len);
 
 	/* PostgreSQL refuses some words without quotes. */
 	if ((kind == KNOWN_DEALLOCATE || kind == KNOWN_UNLISTEN) &&

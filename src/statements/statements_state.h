@@ -57,7 +57,7 @@ struct client_statement {
 	struct statement *st; /* NULL if the statement is oversize */
 	/* While the Parse is pending: st's id when the Parse was sent. Afterwards: st's id when the client was last
 	 * told the rows; 0 if never, or if the rows have changed. */
-	uint32_t earlier_id;
+	uint32_t sent_or_told_id;
 	/* st's id when a Describe was last sent; 0 if never, or if a Bind was refused since, because of ROWS_CHANGED */
 	uint32_t described_id;
 	uint32_t refs; /* references: the table's, the ledgers', and those of struct client_statements */
@@ -251,7 +251,7 @@ enum feature_step row_shape_verify(struct exchange *x, struct client_statement *
 static inline bool
 row_shape_is_told(const struct client_statement *n)
 {
-	return n->rows != ROWS_UNTOLD && n->earlier_id == short_id(n->st) && n->describing < DESCRIBING_TO_PROVE;
+	return n->rows != ROWS_UNTOLD && n->sent_or_told_id == short_id(n->st) && n->describing < DESCRIBING_TO_PROVE;
 }
 void row_shape_note_described(struct client_statement *n); /* call when a Describe of n was sent */
 

@@ -176,11 +176,12 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 	if (s == NULL)
 		return STEP_FAILED;
 	if (!has_room(x, f)) {
-		if (state_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STEP_FAILED)
+		if (state_observe_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) ==
+		    STEP_FAILED)
 			return STEP_FAILED;
 		unnamed_parse_oversize(x);
 	} else {
-		if ((st = statement_get(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
+		if ((st = statement_get_or_create(x->pool->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
 			return STEP_FAILED;
 		push_unnamed_parse(x, OWED_TO_CLIENT, st, state_risk_of(x, st));
 		set_unnamed(x, st, UNNAMED_STORED);
@@ -215,11 +216,11 @@ get_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 	if (!fields_read_parse(body, len, &f) || f.name[0] != '\0' || statements_get_or_create(x) == NULL ||
 	    !has_room(x, &f))
 		return NULL;
-	return statement_get(x->pool->home, f.rest, f.rest_len, f.query_len, 0);
+	return statement_get_or_create(x->pool->home, f.rest, f.rest_len, f.query_len, 0);
 }
 
 inline struct statement *
-statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
+statements_get_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 {
 	struct statement *st;
 
@@ -282,7 +283,7 @@ is_unreadable(const struct exchange *x, const char *sql, size_t len)
 }
 
 void
-statements_drop_for_simple_query_of(struct exchange *x, const char *sql, size_t len)
+statements_note_unnamed_dropped_of(struct exchange *x, const char *sql, size_t len)
 {
 	struct client_statements *s = x->statements;
 

@@ -7,21 +7,21 @@
 
 /* Returns the statement of a Parse, with a reference for the caller. Returns NULL unless the Parse is of the unnamed
  * statement, and its SQL is plain (sql_traits.is_plain) and may be stored. body: the body of the complete Parse. */
-struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
+struct statement *statements_get_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
 /* Enters in the ledger a Parse that is about to be sent unchanged, and makes st the unnamed statement. Takes over the
  * reference to st. risk: the result of state_risk_of(). */
 void statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk);
-/* Does what statements_drop_for_simple_query() does, for a client that has statements. */
-void statements_drop_for_simple_query_of(struct exchange *x, const char *sql, size_t len);
+/* Does what statements_note_unnamed_dropped() does, for a client that has statements. */
+void statements_note_unnamed_dropped_of(struct exchange *x, const char *sql, size_t len);
 /*
  * Call before a simple Query is sent: notes that the Query drops the unnamed statement, unless PostgreSQL can't convert
  * the Query's text. sql is NULL if the Query is pgweir's own, or incomplete.
  */
 static inline void
-statements_drop_for_simple_query(struct exchange *x, const char *sql, size_t len)
+statements_note_unnamed_dropped(struct exchange *x, const char *sql, size_t len)
 {
 	if (x->statements != NULL)
-		statements_drop_for_simple_query_of(x, sql, len);
+		statements_note_unnamed_dropped_of(x, sql, len);
 	else
 		x->srv->unnamed_owner = 0; /* another client's unnamed statement is dropped there, too */
 }

@@ -79,7 +79,7 @@ copy_bytes(char *at, const char *text, size_t len)
 }
 
 struct exposition_series
-exposition_series(const char *name, const char *labels)
+exposition_make_series(const char *name, const char *labels)
 {
 	return (struct exposition_series){
 		.name = name, .labels = labels, .name_len = strlen(name), .labels_len = strlen(labels)

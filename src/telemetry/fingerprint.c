@@ -106,7 +106,7 @@ normal_put_key(struct normal_text *n, const char *bytes, size_t len, bool fold_c
 #ifdef __SSE2__
 	/* The key has room for the bytes after the token, which the last sixteen bytes may include. */
 	for (; i < len && n->sql_end - (bytes + i) >= 16; i += 16)
-		_mm_storeu_si128((__m128i *)(void *)(to + i), sql_fold_sixteen(sql_sixteen(bytes + i)));
+		_mm_storeu_si128((__m128i *)(void *)(to + i), sql_fold_sixteen(sql_load_sixteen(bytes + i)));
 #endif
 	for (; i < len; i++)
 		to[i] = sql_fold(bytes[i]);

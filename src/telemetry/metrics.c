@@ -285,7 +285,7 @@ put_loops(const struct rendering *r)
 		char labels[32];
 
 		snprintf(labels, sizeof(labels), "worker=\"%u\"", s->workers[i].number);
-		one.series = exposition_series(r->series.name, labels);
+		one.series = exposition_make_series(r->series.name, labels);
 		put_one(&one, &s->workers[i]);
 	}
 }
@@ -299,7 +299,7 @@ put_build_info(struct rendering *r)
 	char labels[LABELS_MAX] = "";
 
 	exposition_labels_add(labels, "version", PGWEIR_VERSION, strlen(PGWEIR_VERSION));
-	r->series = exposition_series(r->f->name, labels);
+	r->series = exposition_make_series(r->f->name, labels);
 	exposition_label_set(&libevent, "libevent", event_get_version());
 	exposition_label_set(&openssl, "openssl", OpenSSL_version(OPENSSL_VERSION_STRING));
 	exposition_sample(r->from->to, &r->series, &libevent, &openssl, 1, 0);
@@ -356,7 +356,7 @@ put_family(const struct metric_family *f, const struct render_context *from)
 		return;
 	r.f = f;
 	r.from = from;
-	r.series = exposition_series(is_renamed ? f->openmetrics_name : f->name, "");
+	r.series = exposition_make_series(is_renamed ? f->openmetrics_name : f->name, "");
 	set_label_values(r.values, f->label);
 	set_label_values(r.second_values, f->second_label);
 	if (f->type == METRIC_HISTOGRAM)
@@ -364,7 +364,7 @@ put_family(const struct metric_family *f, const struct render_context *from)
 	exposition_head(from->to, from->format, r.series.name, type_names[f->type], f->help);
 	if (f->special != NOT_SPECIAL)
 		put_special(&r);
-	else if (f->scope == OF_LOOP)
+	else if (f->scope == OF_WORKER)
 		put_loops(&r);
 	else if (f->scope <= OF_BUDGET)
 		put_items(&r, &from->items[f->scope]);

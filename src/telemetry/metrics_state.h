@@ -24,7 +24,7 @@ enum metric_scope {
 	OF_DATABASE = SNAPSHOT_DATABASES,
 	OF_BACKEND = SNAPSHOT_BACKENDS,
 	OF_BUDGET = SNAPSHOT_BUDGETS,
-	OF_LOOP = SNAPSHOT_WORKERS,
+	OF_WORKER = SNAPSHOT_WORKERS,
 	OF_ALL, /* numbers of struct snapshot itself */
 	OF_PROCESS, /* numbers of struct metrics_process */
 	OF_MODULE /* numbers of a module: config/module.h */
@@ -106,7 +106,7 @@ struct exposition_bounds {
 	size_t count; /* number of labels, +Inf included */
 };
 
-struct exposition_series exposition_series(const char *name, const char *labels);
+struct exposition_series exposition_make_series(const char *name, const char *labels);
 void exposition_label_set(struct exposition_label *w, const char *label, const char *value);
 void exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds *bounds);
 

@@ -10,7 +10,7 @@
 #define HISTOGRAM(its_name, its_bounds)                                                                                \
 	.name = its_name, .type = METRIC_HISTOGRAM, .bounds = &histogram_bounds_##its_bounds
 #define ALL(field) .scope = OF_ALL, .at = offsetof(struct snapshot, field)
-#define LOOP(field) .scope = OF_LOOP, .at = offsetof(struct snapshot_worker, counters.field)
+#define LOOP(field) .scope = OF_WORKER, .at = offsetof(struct snapshot_worker, counters.field)
 #define POOL(field) .scope = OF_POOL, .at = offsetof(struct snapshot_pool, field)
 #define DATABASE(field) .scope = OF_DATABASE, .at = offsetof(struct snapshot_database, field)
 #define BACKEND(field) .scope = OF_BACKEND, .at = offsetof(struct snapshot_backend, field)
@@ -228,7 +228,7 @@ const struct metric_family metric_families[] = {
 	    .help = "What pgweir itself added to a request; one in 16 is timed." },
 	{ HISTOGRAM("pgweir_event_loop_lag_seconds", proxy), LOOP(loop_lag),
 	    .help = "Delay of a timer of the event loop." },
-	{ GAUGE("pgweir_worker_up"), .scope = OF_LOOP, .at = offsetof(struct snapshot_worker, is_up),
+	{ GAUGE("pgweir_worker_up"), .scope = OF_WORKER, .at = offsetof(struct snapshot_worker, is_up),
 	    .help = "0: the worker did not report within 200 ms; its other numbers are old." },
 	{ COUNTER("pgweir_crossings_total"), ALL(process.transfers), .label = LABEL_OF("what", transfer_names),
 	    .help = "Clients and server connections that went to another worker." },

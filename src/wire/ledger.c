@@ -290,7 +290,7 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 }
 
 void
-ledger_enter_flush(struct ledger *l)
+ledger_note_flush(struct ledger *l)
 {
 	struct owed *o = l->count > 0 ? entry_at(l, l->count - 1) : NULL;
 

@@ -398,7 +398,7 @@ ledger_local_is_due(const struct ledger *l)
  * 0 if this request's last message was not sent yet. */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
 /* Notes that a Flush is sent, which makes the server answer earlier messages without a Sync. */
-void ledger_enter_flush(struct ledger *l);
+void ledger_note_flush(struct ledger *l);
 /* Returns true if the server will send a message although pgweir sends nothing more. is_cut is true if a part of the
  * last message is still to be sent. */
 bool ledger_is_due(const struct ledger *l, bool is_cut);

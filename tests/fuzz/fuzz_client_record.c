@@ -12,7 +12,7 @@ walk_settings(struct client_record_part part)
 {
 	struct guc s = { 0 };
 
-	while (client_record_next(&part, client_record_setting, &s))
+	while (client_record_next(&part, client_record_item_setting, &s))
 		must(strlen(s.name) < SIZE_MAX && strlen(s.value) < SIZE_MAX && s.kind <= GUC_REPORTED);
 	must(part.len == 0);
 }
@@ -28,10 +28,10 @@ walk(const struct client_record *p)
 	must(p->secret_len == 4 || p->secret_len == CLIENT_RECORD_SECRET_MAX);
 	walk_settings(p->settings);
 	walk_settings(p->startup);
-	while (client_record_next(&statements, client_record_statement, &s))
+	while (client_record_next(&statements, client_record_item_statement, &s))
 		must(strlen(s.name) < SIZE_MAX);
 	must(statements.len == 0);
-	while (client_record_next(&channels, client_record_channel, &channel))
+	while (client_record_next(&channels, client_record_item_channel, &channel))
 		must(strlen(channel) <= CLIENT_RECORD_NAME_MAX);
 	must(channels.len == 0);
 }

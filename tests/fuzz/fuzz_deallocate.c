@@ -21,7 +21,7 @@ parse(const char *before, const uint8_t *data, size_t size, const char *after, c
 	memcpy(text, before, before_len);
 	memcpy(text + before_len, data, size);
 	memcpy(text + before_len + size, after, after_len);
-	kind = known_only(&k, 0, text, len);
+	kind = known_single_statement(&k, 0, text, len);
 	memcpy(name, k.name, KNOWN_NAME_MAX);
 	free(text);
 	if (kind == KNOWN_DEALLOCATE) {

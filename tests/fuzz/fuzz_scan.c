@@ -121,7 +121,7 @@ check_remembered(struct scan_cache *m, unsigned options, const char *text, size_
 	char shown[64];
 
 	scan_text(&want, options, text, len);
-	kept = scan_cached(m, &s, options, text, len);
+	kept = scan_text_cached(m, &s, options, text, len);
 	must(s.flags == want.flags && s.hints == want.hints && s.first == want.first);
 	must(s.name_count == want.name_count);
 	if (kept == NULL || options != 0)

@@ -449,7 +449,7 @@ helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_q
 }
 
 size_t
-helpers_waiting(struct helpers *hs)
+helpers_count_waiting(struct helpers *hs)
 {
 	(void)hs;
 	return 0;
@@ -509,7 +509,7 @@ worker_threads_end_halt(struct weir *w)
 }
 
 void
-log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed)
+log_count_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed)
 {
 	(void)log;
 	*dropped = *failed = 0;

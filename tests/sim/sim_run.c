@@ -54,7 +54,7 @@ note_heard(struct sim *s)
 		struct sim_client *c = &s->clients[i];
 		const struct client *of = c->f->fd < 0 ? NULL : world_find_client(&s->world, c->f->id);
 
-		if (of != NULL && stream_queued(&of->x.stream) == 0 && kernel_unread(c->f->fd) == 0)
+		if (of != NULL && stream_queued_len(&of->x.stream) == 0 && kernel_unread(c->f->fd) == 0)
 			c->heard_us = sim_now();
 	}
 }
@@ -753,7 +753,7 @@ is_code_known(const struct fake_conn *c)
 	const struct pool *pool = srv == NULL ? NULL : srv->owner;
 	const struct code_answer *a = pool == NULL ? NULL : pool->code->answer;
 
-	return a != NULL && (risk_names_of_opaque(a->risks) & RISK_CONTEXT) != 0 &&
+	return a != NULL && (risk_of_opaque_sql(a->risks) & RISK_CONTEXT) != 0 &&
 	       pool->code->full_answer_us < srv->loan.lent_us;
 }
 

@@ -291,7 +291,7 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	fake->pool.settings.prepared_statements = 100;
 	fake->pool.settings.max_statement_size = 4096;
 	fake->pool.settings.session_state = SESSION_TRACK;
-	fake->pool.home = statement_home_get(fake->store, "home");
+	fake->pool.home = statement_home_get_or_create(fake->store, "home");
 	x->env = &fake->env;
 	x->pool = &fake->pool;
 	x->settings = &fake->pool.settings;
@@ -392,7 +392,7 @@ fake_parse(const char *name, const char *sql)
 	cr_assert(fields_read_parse(m.message + FRAME_HEAD_LEN, m.total - FRAME_HEAD_LEN, &m.parse));
 	m.sql = (const char *)m.parse.rest;
 	m.sql_len = m.parse.query_len;
-	traits_of_all_options(&fake->traits, m.sql, m.sql_len);
+	traits_set_for_all_options(&fake->traits, m.sql, m.sql_len);
 	traits_add_parse_hints(&fake->traits, m.sql, m.sql_len);
 	m.traits = &fake->traits;
 	return m;

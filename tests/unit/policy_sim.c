@@ -384,7 +384,7 @@ do_place(struct sim *s)
 	if (r == NULL || s->budget == NULL || is_busy_worker(r))
 		return;
 	if (r->places.used > 0 && (s->is_calm || chance(s, 60))) {
-		policy_places_give(&r->places, s->now_us);
+		policy_places_give_back(&r->places, s->now_us);
 		return;
 	}
 	if (s->is_calm || s->depth > 0)
@@ -1542,7 +1542,7 @@ start_shared(struct sim *s)
 	make_workers(s, shards, true);
 	s->pool_count = shards + 1;
 	s->shared = policy_shared_get(s->commons, "p", 1, true);
-	s->whole.circuit = policy_circuit_get(s->commons, "db1:5432,any");
+	s->whole.circuit = policy_circuit_get_or_create(s->commons, "db1:5432,any");
 	do_mood(s);
 	for (unsigned i = 0; i < shards; i++)
 		init_pool(s, i, settings, &s->workers[i]);

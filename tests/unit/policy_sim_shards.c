@@ -321,7 +321,7 @@ check_rival(struct sim *s)
 static void
 check_idle_elsewhere(struct sim *s, const struct sim_pool *sp, bool is_any_coming)
 {
-	bool is_expecting = shard_expected(&sp->pool->shard, s->now_us) > 0; /* of one that it has asked */
+	bool is_expecting = shard_count_expected_now(&sp->pool->shard, s->now_us) > 0; /* of one that it has asked */
 	bool has_room = live(s) < limit(s) &&
 			(!is_cap_full(s) || is_any_closing(s) || is_expecting || may_be_left(s) || leaves_a_place(sp));
 

@@ -9,13 +9,13 @@
 static struct admission_entry *
 get(struct admission_table *t, const char *key, uint64_t now_us)
 {
-	return admission_table_get(t, key, strlen(key), now_us);
+	return admission_table_find_or_add(t, key, strlen(key), now_us);
 }
 
 static struct admission_entry *
 get_numbered(struct admission_table *t, uint32_t number, uint64_t now_us)
 {
-	return admission_table_get(t, &number, sizeof(number), now_us);
+	return admission_table_find_or_add(t, &number, sizeof(number), now_us);
 }
 
 /* Those of the first numbers that it has an entry of. */
@@ -49,7 +49,8 @@ Test(admission_table, long_keys_are_cut)
 	char key[2 * ADMISSION_KEY_MAX];
 
 	memset(key, 'x', sizeof(key));
-	cr_expect_eq(admission_table_get(t, key, sizeof(key), 0), admission_table_get(t, key, ADMISSION_KEY_MAX, 0));
+	cr_expect_eq(admission_table_find_or_add(t, key, sizeof(key), 0),
+		     admission_table_find_or_add(t, key, ADMISSION_KEY_MAX, 0));
 	cr_expect_null(admission_table_find(t, key, ADMISSION_KEY_MAX - 1));
 	admission_table_free(t);
 }

@@ -19,7 +19,7 @@ look(const struct audit_row *row, void *arg)
 	s->rows++;
 	s->others += strcmp(row->application, "_other") == 0;
 	for (unsigned i = 0; i < AUDIT_KINDS; i++) {
-		const char *kind = audit_kind(i, &effect);
+		const char *kind = audit_kind_name(i, &effect);
 
 		cr_expect_neq(effect[0], '\0');
 		if (strcmp(kind, "setting") == 0)

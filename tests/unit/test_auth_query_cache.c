@@ -42,7 +42,7 @@ is_fresh(struct auth_cache *cache, const char *user, uint64_t now_us)
 {
 	const struct auth_cached *kept = find(cache, 1, user);
 
-	return kept != NULL && auth_kept_is_fresh(kept, now_us);
+	return kept != NULL && auth_cached_is_fresh(kept, now_us);
 }
 
 static bool
@@ -50,7 +50,7 @@ is_usable(struct auth_cache *cache, const char *user, uint64_t now_us)
 {
 	const struct auth_cached *kept = find(cache, 1, user);
 
-	return kept != NULL && auth_kept_is_usable(kept, now_us);
+	return kept != NULL && auth_cached_is_usable(kept, now_us);
 }
 
 Test(auth_query_cache, an_answer_lives_as_long_as_it_should)

@@ -60,8 +60,8 @@ find(struct loops *l, unsigned loop, const struct client *c)
 {
 	struct key key;
 
-	key.len = cancel_secret(c, key.bytes);
-	return cancel_find_key(&l->env[loop], c->x.client_pid, key.bytes, key.len);
+	key.len = cancel_copy_secret(c, key.bytes);
+	return cancel_find_client(&l->env[loop], c->x.client_pid, key.bytes, key.len);
 }
 
 Test(cancel_keys, each_loop_finds_its_own_clients)
@@ -77,9 +77,9 @@ Test(cancel_keys, each_loop_finds_its_own_clients)
 	cr_expect_eq(find(l, 1, theirs), theirs);
 	cr_expect_null(find(l, 0, theirs));
 
-	key.len = cancel_secret(theirs, key.bytes);
+	key.len = cancel_copy_secret(theirs, key.bytes);
 	cr_expect_eq(key.len, CANCEL_SECRET_MAX);
-	cr_expect_null(cancel_find_key(&l->env[1], theirs->x.client_pid, key.bytes, CANCEL_SECRET_SHORT));
+	cr_expect_null(cancel_find_client(&l->env[1], theirs->x.client_pid, key.bytes, CANCEL_SECRET_SHORT));
 	cr_expect_eq(cancel_restore(l->clients[0][1], theirs->x.client_pid, key.bytes, key.len), -1, "another loop's");
 	cr_expect_eq(l->clients[0][1]->x.client_pid, 0);
 	key.bytes[20] ^= 1;
@@ -99,20 +99,20 @@ Test(cancel_keys, a_loop_is_told_whose_client_has_a_key)
 
 	cr_assert_eq(cancel_register(mine, 0, false), 0);
 	cr_assert_eq(cancel_register(theirs, 0, false), 0);
-	key.len = cancel_secret(theirs, key.bytes);
+	key.len = cancel_copy_secret(theirs, key.bytes);
 	cr_expect_eq(cancel_find_env(&l->env[0], theirs->x.client_pid, key.bytes, key.len), &l->env[1]);
 	cr_expect_eq(cancel_find_env(&l->env[1], theirs->x.client_pid, key.bytes, key.len), &l->env[1]);
 	mine->x.pool = theirs->x.pool = one;
-	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.client_pid, found.bytes), key.len);
+	cr_expect_eq(cancel_copy_secret_of_pid(mine, theirs->x.client_pid, found.bytes), key.len);
 	cr_expect_arr_eq(found.bytes, key.bytes, key.len);
 	theirs->x.pool = other;
-	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.client_pid, found.bytes), 0, "out of reach");
+	cr_expect_eq(cancel_copy_secret_of_pid(mine, theirs->x.client_pid, found.bytes), 0, "out of reach");
 	theirs->x.pool = one;
-	cr_expect_eq(cancel_secret_of_pid(mine, CANCEL_PID_MADE - 1, found.bytes), 0, "nobody's");
+	cr_expect_eq(cancel_copy_secret_of_pid(mine, CANCEL_PID_MADE - 1, found.bytes), 0, "nobody's");
 	key.bytes[0] ^= 1;
 	cr_expect_null(cancel_find_env(&l->env[0], theirs->x.client_pid, key.bytes, key.len));
 	cr_assert_eq(cancel_restore(twin, theirs->x.client_pid, key.bytes, key.len), 0);
-	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.client_pid, found.bytes), 0, "two have it");
+	cr_expect_eq(cancel_copy_secret_of_pid(mine, theirs->x.client_pid, found.bytes), 0, "two have it");
 	free(one);
 	free(other);
 	loops_free(l);

@@ -27,13 +27,13 @@ put_some(struct buf *b)
 	struct guc setting = { "work_mem", "7MB", GUC_OTHER };
 	size_t begun;
 
-	client_record_put(b, client_record_head, &p);
+	client_record_put(b, client_record_item_head, &p);
 	begun = client_record_begin(b);
-	client_record_put(b, client_record_setting, &setting);
+	client_record_put(b, client_record_item_setting, &setting);
 	client_record_end(b, begun);
 	client_record_end(b, client_record_begin(b));
 	begun = client_record_begin(b);
-	client_record_put(b, client_record_statement, &statement);
+	client_record_put(b, client_record_item_statement, &statement);
 	client_record_end(b, begun);
 	begun = client_record_begin(b);
 	buf_put_str(b, "news");
@@ -61,19 +61,19 @@ Test(client_record, what_is_written_is_read)
 	cr_expect(p.is_startup_same);
 	cr_expect(p.connected_us == 11 && p.idle_since_us == 12 && p.pid == 0x40000001);
 	cr_expect(p.secret_len == 4 && memcmp(p.secret, "abcd", 4) == 0);
-	cr_assert(client_record_next(&p.settings, client_record_setting, &s));
+	cr_assert(client_record_next(&p.settings, client_record_item_setting, &s));
 	cr_expect_str_eq(s.name, "work_mem");
 	cr_expect_str_eq(s.value, "7MB");
 	cr_expect_eq(s.kind, GUC_OTHER);
-	cr_expect(!client_record_next(&p.settings, client_record_setting, &s));
-	cr_assert(client_record_next(&p.statements, client_record_statement, &st));
+	cr_expect(!client_record_next(&p.settings, client_record_item_setting, &s));
+	cr_assert(client_record_next(&p.statements, client_record_item_statement, &st));
 	cr_expect_str_eq(st.name, "twice");
 	cr_expect(st.text == 7 && st.shape == 8 && st.types == 9 && st.is_shared && st.is_told && !st.is_of_session &&
 		  !st.is_proven);
-	cr_expect(!client_record_next(&p.statements, client_record_statement, &st));
-	cr_assert(client_record_next(&p.channels, client_record_channel, &channel));
+	cr_expect(!client_record_next(&p.statements, client_record_item_statement, &st));
+	cr_assert(client_record_next(&p.channels, client_record_item_channel, &channel));
 	cr_expect_str_eq(channel, "news");
-	cr_expect(!client_record_next(&p.channels, client_record_channel, &channel));
+	cr_expect(!client_record_next(&p.channels, client_record_item_channel, &channel));
 	cr_expect(p.input.len == 3 && p.input.at[0] == 'Q');
 	buf_fini(&b);
 }
@@ -145,7 +145,7 @@ Test(client_record, texts)
 		struct client_record_text out;
 		struct buf b = { 0 };
 
-		client_record_put(&b, client_record_text, &t);
+		client_record_put(&b, client_record_item_text, &t);
 		cr_expect_eq(client_record_parse_text(b.bytes, b.len, &out), row->want, "%s", row->rule);
 		if (row->want == 0)
 			cr_expect(out.len == t.len && out.query_len == t.query_len && out.types_len == 2 &&
@@ -160,7 +160,7 @@ Test(client_record, pools)
 	struct client_record_pool out;
 	struct buf b = { 0 };
 
-	client_record_put(&b, client_record_pool, &p);
+	client_record_put(&b, client_record_item_pool, &p);
 	cr_assert_eq(client_record_parse_pool(b.bytes, b.len, 4, &out), 0);
 	cr_expect_str_eq(out.secret, "hush");
 	cr_expect_eq(out.keys_len, 4);

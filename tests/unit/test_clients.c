@@ -52,7 +52,7 @@ add_pool(struct client_env *env, unsigned number)
 	struct fail why;
 
 	snprintf(database, sizeof(database), "db%u", number);
-	cr_assert_not_null(pool_set_get(env->x.pools, database, "u", 1, &why), "%s", why.text);
+	cr_assert_not_null(pool_set_get_or_create(env->x.pools, database, "u", 1, &why), "%s", why.text);
 }
 
 /* has: how many clients and pools each worker has. */

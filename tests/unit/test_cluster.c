@@ -19,7 +19,7 @@ static void
 setup(void)
 {
 	all = policy_commons_new(1);
-	c = cluster_get(all, "db1:5432,db2:5432,db3:5432", 3);
+	c = cluster_get_or_create(all, "db1:5432,db2:5432,db3:5432", 3);
 	told = 0;
 }
 
@@ -61,14 +61,14 @@ answer(unsigned host, uint64_t position, uint64_t begun_us)
 
 Test(cluster, is_one_for_each_list_of_hosts)
 {
-	struct cluster *same = cluster_get(all, "db1:5432,db2:5432,db3:5432", 3);
-	struct cluster *other = cluster_get(all, "db1:5432,db2:5432", 2);
+	struct cluster *same = cluster_get_or_create(all, "db1:5432,db2:5432,db3:5432", 3);
+	struct cluster *other = cluster_get_or_create(all, "db1:5432,db2:5432", 2);
 
 	cr_expect_eq(same, c);
 	cr_expect_neq(other, c);
 	cluster_put(same);
 	cluster_put(other);
-	other = cluster_get(all, "db9:5432", 100);
+	other = cluster_get_or_create(all, "db9:5432", 100);
 	cr_expect_eq(cluster_lock(other)->count, CLUSTER_HOSTS, "of more hosts, the first");
 	cluster_unlock(other);
 	cluster_put(other);
@@ -131,17 +131,17 @@ Test(cluster, everybody_hears_of_a_standby_that_falls_silent)
 {
 	int heard = 0;
 	struct cluster_listener l = { .notify = count, .owner = &heard };
-	unsigned before = cluster_silences(c);
+	unsigned before = cluster_count_silences(c);
 
 	meet_all();
 	cluster_listen(c, &l);
 	cluster_set_silent(c, 1, true);
 	cr_expect_eq(heard, 1, "nobody waits for a reading, and everybody is told");
-	cr_expect_eq(cluster_silences(c), before + 1);
+	cr_expect_eq(cluster_count_silences(c), before + 1);
 	cr_expect(look().hosts[1].is_silent && !look().hosts[2].is_silent);
 	cluster_set_silent(c, 1, false);
 	cr_expect_eq(heard, 1);
-	cr_expect_eq(cluster_silences(c), before + 1);
+	cr_expect_eq(cluster_count_silences(c), before + 1);
 	cr_expect_not(look().hosts[1].is_silent);
 	cluster_set_waiting(&l, true);
 	cluster_set_silent(c, 1, true);

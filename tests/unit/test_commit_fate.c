@@ -301,12 +301,12 @@ Test(commit_fate, the_questions_name_the_transaction)
 {
 	struct buf b = { 0 };
 
-	fate_ask_status(&b, 4294967301u, 26);
+	fate_put_status_question(&b, 4294967301u, 26);
 	buf_put_u8(&b, 0);
 	cr_expect_not_null(strstr((const char *)b.bytes, "'0000001A'"), "as in the name of a log file");
 	cr_expect_not_null(strstr((const char *)b.bytes, "pg_xact_status('4294967301')"));
 	buf_fini(&b);
-	fate_ask_end(&b, 4294967301u, 4711);
+	fate_put_end(&b, 4294967301u, 4711);
 	buf_put_u8(&b, 0);
 	cr_expect_not_null(strstr((const char *)b.bytes, "4711"));
 	cr_expect_not_null(strstr((const char *)b.bytes, "'5'::pg_catalog.xid"), "a backend_xid has no epoch");

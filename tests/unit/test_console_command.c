@@ -444,7 +444,7 @@ Test(console_settings, are_found_by_name)
 
 /* --- rows --- */
 
-Test(console_rows, like)
+Test(console_put_rows, like)
 {
 	static const struct {
 		const char *text, *pattern;
@@ -483,7 +483,7 @@ Test(console_rows, like)
 			     row->pattern);
 }
 
-Test(console_rows, like_takes_no_exponential_time)
+Test(console_put_rows, like_takes_no_exponential_time)
 {
 	static char text[20001], pattern[101];
 
@@ -520,7 +520,7 @@ expect_value(enum column_type type, const union value *v, const char *want)
 	buf_fini(&out);
 }
 
-Test(console_rows, values)
+Test(console_put_rows, values)
 {
 	expect_value(COLUMN_TEXT, &(union value){ .text = "x\xff" }, "x\xff");
 	expect_value(COLUMN_BOOL, &(union value){ .number = 1 }, "t");
@@ -536,7 +536,7 @@ Test(console_rows, values)
 	expect_value(COLUMN_FLOAT8, &(union value){ .real = (double)INFINITY }, "Infinity");
 }
 
-Test(console_rows, null)
+Test(console_put_rows, null)
 {
 	struct buf out = { 0 };
 	struct rows rows = { .columns = sample_columns, .column_count = 2, .out = &out };
@@ -547,7 +547,7 @@ Test(console_rows, null)
 	buf_fini(&out);
 }
 
-Test(console_rows, only_what_is_like_it)
+Test(console_put_rows, only_what_is_like_it)
 {
 	struct buf out = { 0 };
 	struct rows rows = { .columns = sample_columns, .column_count = 1, .out = &out, .like = "a%" };

@@ -37,7 +37,7 @@ row(struct database_code *code, const char *kind, const char *name, const char *
 		buf_put_u32(&b, (uint32_t)strlen(columns[i]));
 		buf_put(&b, columns[i], strlen(columns[i]));
 	}
-	database_code_row(code, b.bytes, b.len, true);
+	database_code_take_row(code, b.bytes, b.len, true);
 	buf_fini(&b);
 }
 
@@ -66,7 +66,7 @@ Test(database_code, is_everything_until_it_is_known)
 	cr_expect_not(database_code_is_due(&db, T0), "nobody uses the database");
 	db.used_us = (T0);
 	cr_expect(database_code_is_due(&db, T0));
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0), CODE_ASK, "nobody knows anything");
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0), CODE_ASK, "nobody knows anything");
 	database_code_begin_question(&db, T0);
 	cr_expect_eq(parts_at(&db, T0), FEARED_AT_FIRST);
 	cr_expect_not(database_code_is_due(&db, T0 + US_PER_S), "it is being asked");
@@ -94,7 +94,7 @@ Test(database_code, is_what_the_rows_say)
 	row(&db, "n", "app.user_id", "");
 	row(&db, "s", "\"a b\"", "");
 	row(&db, "?", "2", "another kind");
-	database_code_row(&db, (const uint8_t *)"\0\1\0\0\0\1x", 7, true); /* no row of ours */
+	database_code_take_row(&db, (const uint8_t *)"\0\1\0\0\0\1x", 7, true); /* no row of ours */
 	cr_expect(database_code_end_answer(&db, true, 7, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), 4 | 1 | 2 | 8 | 16 | 256 | 32);
 	cr_expect_eq(risk_of(&db, &kept, "SELECT f(1)"), 4 | 32);
@@ -119,7 +119,7 @@ is_repeatable(const char *sql, struct sql_risk *kept, uint64_t now_us)
 {
 	static const uint8_t none[] = { 0, 0 };
 
-	return database_code_is_repeatable(&db, now_us, kept, sql, strlen(sql), none, sizeof(none));
+	return database_code_is_sql_repeatable(&db, now_us, kept, sql, strlen(sql), none, sizeof(none));
 }
 
 Test(database_code, says_what_may_be_run_twice_while_it_is_believed)
@@ -147,9 +147,9 @@ Test(database_code, says_what_may_be_run_twice_while_it_is_believed)
 	cr_expect_not(is_repeatable("SELECT f()", NULL, T0 + 1000));
 	cr_expect_not(is_repeatable("SELECT a FROM v", NULL, T0 + 1000));
 	cr_expect_not(
-	    database_code_is_repeatable(&db, T0 + 1000, NULL, sql, strlen(sql), of_domain, sizeof(of_domain)));
+	    database_code_is_sql_repeatable(&db, T0 + 1000, NULL, sql, strlen(sql), of_domain, sizeof(of_domain)));
 	cr_expect_not(
-	    database_code_is_repeatable(&db, T0 + 1000, NULL, sql, strlen(sql), malformed, sizeof(malformed)));
+	    database_code_is_sql_repeatable(&db, T0 + 1000, NULL, sql, strlen(sql), malformed, sizeof(malformed)));
 	cr_expect_eq(risk_of(&db, NULL, "SELECT f() FROM v"), 0, "nor is any risk told elsewhere");
 	cr_expect_not(is_repeatable(sql, &kept, T0 + 60 * US_PER_S), "the answer is old");
 	database_code_note_ddl(&db, 0);
@@ -206,9 +206,9 @@ Test(database_code, is_not_believed_for_long)
 	db.used_us = (T0 + 1000);
 	cr_expect_not(database_code_is_due(&db, T0 + 2000));
 	cr_expect(database_code_is_due(&db, T0 + 1100 * US_PER_MS));
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1100 * US_PER_MS), CODE_GO,
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1100 * US_PER_MS), CODE_GO,
 		     "those in line go first, for a while");
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1600 * US_PER_MS), CODE_ASK);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1600 * US_PER_MS), CODE_ASK);
 	cr_expect_eq(parts_at(&db, T0 + 1900 * US_PER_MS), 0, "it is believed until there has been time for another");
 	cr_expect_eq(parts_at(&db, T0 + 2 * US_PER_S), FEARED);
 	answer(&db, NULL, T0 + 3 * US_PER_S, 2900 * US_PER_MS);
@@ -424,10 +424,10 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	database_code_begin_question(&db, T0 + 9 * US_PER_S);
 	database_code_note_ddl(&db, 0);
 	database_code_end_answer(&db, true, 8, T0 + 9 * US_PER_S + 1000);
-	cr_expect_eq(db.new_keepers_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
+	cr_expect_eq(db.new_backend_names_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
 	cr_expect_eq(database_code_assumed_risk(&db) & STATE_BACKEND, 0);
 	answer(&db, NULL, T0 + 11 * US_PER_S, 1000);
-	cr_expect_lt(db.new_keepers_us, db.full_answer_us, "this one was to none");
+	cr_expect_lt(db.new_backend_names_us, db.full_answer_us, "this one was to none");
 }
 
 static bool
@@ -535,7 +535,7 @@ Test(database_code, is_asked_for_as_often_where_postgresql_is_busy)
 	answer_version(&db, "0 0", "7 77", T0, 1000);
 	db.used_us = T0 + 2 * US_PER_S;
 	answer_version(&db, NULL, "7 77", T0 + 1 * US_PER_S, 30 * US_PER_MS);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 2600 * US_PER_MS), CODE_ASK,
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 2600 * US_PER_MS), CODE_ASK,
 		     "before it is not believed any more");
 	cr_expect_eq(parts_at(&db, T0 + 2900 * US_PER_MS), 0);
 }
@@ -603,7 +603,7 @@ Test(database_code, a_refusal_leaves_everything_possible_and_is_not_repeated_at_
 Test(database_code, a_row_that_was_cut_spoils_the_answer)
 {
 	database_code_begin_question(&db, T0);
-	database_code_row(&db, (const uint8_t *)"\0\3\0\0\0\1c", 7, false);
+	database_code_take_row(&db, (const uint8_t *)"\0\3\0\0\0\1c", 7, false);
 	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), FEARED_AT_FIRST);
 }
@@ -613,7 +613,7 @@ Test(database_code, is_asked_for_anew_when_the_answer_was_lost)
 	database_code_begin_question(&db, T0);
 	row(&db, "a", "", "1 0");
 	database_code_drop_incoming(&db);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1000), CODE_ASK, "who waits asks");
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1000), CODE_ASK, "who waits asks");
 	answer(&db, "2", T0 + 1000, 1000);
 	cr_expect_eq(db.question_number, 2);
 	cr_expect_eq(parts_at(&db, T0 + 3000), STATE_TEMP);
@@ -624,13 +624,13 @@ Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_
 	answer(&db, NULL, T0, 1000);
 	db.used_us = T0 + 2000;
 	database_code_note_ddl(&db, 0);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1500), CODE_GO);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 3000), CODE_ASK,
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1500), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 3000), CODE_ASK,
 		     "what is cheap is read at once");
 	database_code_note_ddl(&db, RISK_KEEPS);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 3000), CODE_ASK);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 3000), CODE_ASK);
 	answer(&db, "256", T0 + 4000, 1000);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 6000), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 6000), CODE_GO);
 	cr_expect_eq(parts_at(&db, T0 + 6000), STATE_BACKEND);
 }
 
@@ -654,7 +654,7 @@ Test(database_code, another_version_counts_as_ddl_until_the_code_was_read)
 	db.used_us = T0 + 4 * US_PER_S;
 	answer_version(&db, NULL, "8 88", T0 + 4 * US_PER_S, 500);
 	cr_expect_not(database_code_is_known(&db, T0 + 4 * US_PER_S + 1000), "the code is another one");
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 4 * US_PER_S + 1000), CODE_GO,
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 4 * US_PER_S + 1000), CODE_GO,
 		     "nobody need be kept from a server");
 	db.used_us = T0 + 4 * US_PER_S + 1000;
 	cr_expect(database_code_is_due(&db, T0 + 4 * US_PER_S + 1000), "it is read at once");
@@ -671,22 +671,22 @@ Test(database_code, settings_that_were_altered_are_asked_for_at_once_and_nobody_
 	answer_version(&db, "0 0", "7 77", T0, 1000);
 	db.used_us = T0 + 100 * US_PER_S;
 	hash = role_settings_hash(&db.answer->roles);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 2000), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 2000), CODE_GO);
 	database_code_note_alter_role(&db, T0 + 3000);
 	cr_expect(database_code_is_known(&db, T0 + 3000));
 	cr_expect_not(database_code_is_known(&db, T0 + 3000 + CODE_AHEAD_US), "pool_return() looks so far ahead");
 	cr_expect(database_code_is_due(&db, T0 + 3000));
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 3000), CODE_ASK);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 3000), CODE_ASK);
 	version = database_code_begin_question(&db, T0 + 3000);
 	cr_expect_not_null(strstr(version, "AS versions"));
 	cr_expect_null(strstr(version, "WITH RECURSIVE"), "the code is not read");
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 3000), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 3000), CODE_GO);
 	row(&db, "v", "7 77", "");
 	row(&db, "d", "", "5");
 	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 4000));
 	cr_expect_neq(role_settings_hash(&db.answer->roles), hash);
 	cr_expect(database_code_is_known(&db, T0 + US_PER_S));
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 4000), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 4000), CODE_GO);
 }
 
 /* Of those that come back now; each would ask, wait or go on. */
@@ -701,7 +701,7 @@ come_back(const struct database_code *code, uint64_t now_us)
 	struct herd h = { .turns = { 0 } };
 
 	for (unsigned i = 0; i < 28; i++) {
-		h.made[i] = code->ddl_at_keeps;
+		h.made[i] = code->last_keeping_ddl;
 		h.turns[database_code_decide(code, h.made[i], false, now_us)]++;
 	}
 	return h;
@@ -798,13 +798,13 @@ Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
 
 Test(database_code, who_is_free_waits_for_nothing_and_asks_only_now_and_then)
 {
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, true, T0), CODE_ASK,
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, true, T0), CODE_ASK,
 		     "no server is ever idle, it may be");
 	answer(&db, "256 0", T0, 300 * US_PER_MS);
 	database_code_note_ddl(&db, RISK_KEEPS);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, true, T0 + 1900 * US_PER_MS), CODE_GO);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, false, T0 + 1900 * US_PER_MS), CODE_ASK);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, true, T0 + 2100 * US_PER_MS), CODE_ASK);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, true, T0 + 1900 * US_PER_MS), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, false, T0 + 1900 * US_PER_MS), CODE_ASK);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, true, T0 + 2100 * US_PER_MS), CODE_ASK);
 	database_code_begin_question(&db, T0 + 2100 * US_PER_MS);
-	cr_expect_eq(database_code_decide(&db, db.ddl_at_keeps, true, T0 + 2200 * US_PER_MS), CODE_GO);
+	cr_expect_eq(database_code_decide(&db, db.last_keeping_ddl, true, T0 + 2200 * US_PER_MS), CODE_GO);
 }

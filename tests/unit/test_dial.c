@@ -373,7 +373,7 @@ Test(dial, a_silent_name_server_is_told_from_a_silent_host)
 	turn(base);
 	cr_assert_eq(a.calls, 1);
 	cr_assert_eq(a.kind, CF_DNS);
-	dialer_count_lookups(dialer, &ok, &failed);
+	dialer_get_lookup_counts(dialer, &ok, &failed);
 	cr_assert(ok == 0 && failed == 1);
 	dialer_free(dialer);
 	event_base_free(base);

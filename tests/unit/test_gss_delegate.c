@@ -58,11 +58,11 @@ credentials_of(const char *client, int seconds)
 }
 
 /* Returns what comes of them where "web@EXAMPLE.NET" has proved who it is. */
-static enum proof
+static enum proof_verdict
 taken(gss_cred_id_t credentials, struct delegated **out, struct fail *why)
 {
 	struct auth_tokens *t = calloc(1, sizeof(*t));
-	enum proof proof;
+	enum proof_verdict proof;
 	OM_uint32 minor;
 
 	cr_assert_not_null(t);

@@ -578,12 +578,12 @@ Test(hba, it_says_what_it_needs)
 	static const char some[] = "local all all trust\nhostssl all all all trust clientcert=verify-full\n";
 	static const char other[] = "local all all peer\nhost all x,+y all password\n";
 	struct hba *hba = parse(some, strlen(some), &p);
-	struct hba_needs needs = hba_needs(hba);
+	struct hba_needs needs = hba_find_needs(hba);
 
 	cr_expect(!needs.secrets && needs.tls && needs.client_ca && !needs.roles);
 	hba_unref(hba);
 	hba = parse(other, strlen(other), &p);
-	needs = hba_needs(hba);
+	needs = hba_find_needs(hba);
 	cr_expect(needs.secrets && !needs.tls && !needs.client_ca && needs.roles);
 	cr_expect_eq(hba_ref(hba), hba);
 	hba_unref(hba);

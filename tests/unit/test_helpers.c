@@ -77,7 +77,7 @@ submit(struct helpers *hs, struct board *b, struct job *j, char name, enum work_
 static void
 wait_taken(struct helpers *hs, size_t waiting)
 {
-	while (helpers_waiting(hs) != waiting)
+	while (helpers_count_waiting(hs) != waiting)
 		sched_yield();
 }
 
@@ -142,7 +142,7 @@ Test(helpers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
 	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_QUEUE_MAX + 1].work, WORK_NEW), -1);
 	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_QUEUE_MAX + 2].work, WORK_BEGUN), 0,
 		     "the other line has room");
-	cr_expect_eq(helpers_waiting(hs), HELPERS_QUEUE_MAX + 1);
+	cr_expect_eq(helpers_count_waiting(hs), HELPERS_QUEUE_MAX + 1);
 	cr_expect(helpers_are_busy(hs));
 	sem_post(&b.gate);
 	helpers_end(hs);

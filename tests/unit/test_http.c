@@ -103,7 +103,7 @@ answer_as_loop(struct world *w)
 
 	for (unsigned t = 0; t < HTTP_PAGES_MAX; t++)
 		if ((wanted >> t & 1) != 0) {
-			buf_printf(&json, "[\"%s\"]", http_table(w->http, t)->command);
+			buf_printf(&json, "[\"%s\"]", http_page_of_table(w->http, t)->command);
 			http_deliver_table(w->http, t, &json);
 		}
 	http_deliver_snapshot(w->http, make_snapshot(w));

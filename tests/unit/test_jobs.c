@@ -102,7 +102,7 @@ hang(struct scene *s, struct call *calls, unsigned count, const char *place, sem
 static void
 wait_running(struct scene *s, uint64_t running)
 {
-	while (jobs_count(s->jobs).running != running)
+	while (jobs_sum_counts(s->jobs).running != running)
 		sched_yield();
 }
 
@@ -121,7 +121,7 @@ Test(jobs, a_place_that_hangs_delays_no_other)
 
 	hang(s, s->calls, JOB_THREADS + 5, "dead", &s->gate);
 	wait_running(s, JOB_THREADS);
-	cr_expect_eq(jobs_count(s->jobs).waiting, 5, "a place has so many threads and no more");
+	cr_expect_eq(jobs_sum_counts(s->jobs).waiting, 5, "a place has so many threads and no more");
 	cr_assert_eq(submit(s, &other, "alive", NULL, &why), 0);
 	wait_done(s, 1);
 	cr_expect(other.is_done && other.has_run);
@@ -168,7 +168,7 @@ Test(jobs, a_place_whose_threads_are_all_lost_refuses)
 		cr_expect_not(jobs_drop(s->jobs, &s->calls[i].job), "a thread has it");
 		cr_expect_not(jobs_drop(s->jobs, &s->calls[i].job), "and it counts once");
 	}
-	count = jobs_count(s->jobs);
+	count = jobs_sum_counts(s->jobs);
 	cr_expect_eq(count.lost, JOB_THREADS);
 	cr_expect_eq(count.running, 0);
 	cr_expect_lt(submit(s, &late, "dead", NULL, &why), 0);
@@ -181,7 +181,7 @@ Test(jobs, a_place_whose_threads_are_all_lost_refuses)
 	for (unsigned i = 1; i < JOB_THREADS; i++)
 		sem_post(&s->gate);
 	wait_done(s, JOB_THREADS + 1);
-	count = jobs_count(s->jobs);
+	count = jobs_sum_counts(s->jobs);
 	cr_expect_eq(count.lost + count.running + count.waiting, 0);
 	finish(s);
 }

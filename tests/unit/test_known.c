@@ -398,8 +398,9 @@ Test(known, only)
 	struct known_statement k;
 
 	EACH(row, only_rows)
-		cr_expect_eq(known_only(&k, options, row->sql, strlen(row->sql)), row->want, "%s", row->sql);
-	cr_expect_eq(known_only(&k, 0, "COMMITTED", 6), KNOWN_COMMIT, "there is no terminator behind it");
+		cr_expect_eq(known_single_statement(&k, options, row->sql, strlen(row->sql)), row->want, "%s",
+			     row->sql);
+	cr_expect_eq(known_single_statement(&k, 0, "COMMITTED", 6), KNOWN_COMMIT, "there is no terminator behind it");
 }
 
 Test(known, literals_that_may_name_a_custom_setting)
@@ -461,7 +462,7 @@ Test(known, modes_of_a_transaction)
 	struct known_statement k;
 
 	EACH(row, modes) {
-		cr_expect_eq(known_only(&k, 0, row->sql, strlen(row->sql)), KNOWN_BEGIN, "%s", row->sql);
+		cr_expect_eq(known_single_statement(&k, 0, row->sql, strlen(row->sql)), KNOWN_BEGIN, "%s", row->sql);
 		cr_expect_eq(k.is_read_only, row->is_read_only, "%s", row->sql);
 		cr_expect_eq(k.has_other_mode, row->has_other_mode, "%s", row->sql);
 		cr_expect_str_eq(k.modes == 0 ? "none" : known_modes[k.modes], row->modes == NULL ? "none" : row->modes,
@@ -564,7 +565,7 @@ deallocation(const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
 
 	cr_assert_not_null(exact);
 	memcpy(exact, sql, len);
-	kind = known_only(&k, 0, exact, len);
+	kind = known_single_statement(&k, 0, exact, len);
 	memcpy(name, k.name, KNOWN_NAME_MAX);
 	free(exact);
 	return kind;

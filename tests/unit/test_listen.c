@@ -137,7 +137,7 @@ static enum listen_gate
 query(const char *sql)
 {
 	struct request m = fake_query(sql);
-	enum listen_gate look = listen_gate(&fake->x, &m);
+	enum listen_gate look = listen_gate_message(&fake->x, &m);
 
 	if (look == LISTEN_GO) {
 		cr_expect_neq(listen_before_sql(&fake->x, &m), STEP_FAILED);
@@ -442,7 +442,7 @@ Test(listen, in_the_extended_protocol)
 	cr_expect_eq(listen_parse(&fake->x, &m), STEP_FORWARD);
 	cr_expect_str_eq(m.sql, "UNLISTEN/*LISTEN*/ a");
 	cr_expect_str_eq(m.parse.name, "s");
-	st = statement_get(fake->pool.home, m.parse.rest, m.parse.rest_len, m.parse.query_len, 0);
+	st = statement_get_or_create(fake->pool.home, m.parse.rest, m.parse.rest_len, m.parse.query_len, 0);
 	buf_fini(&m.instead);
 	m = fake_bind("", "s");
 	m.statement = st;
@@ -450,9 +450,9 @@ Test(listen, in_the_extended_protocol)
 	cr_expect_eq(listen_bind(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_BIND);
 	m = fake_execute();
-	cr_expect_eq(listen_gate(&fake->x, &m), LISTEN_WAIT);
+	cr_expect_eq(listen_gate_message(&fake->x, &m), LISTEN_WAIT);
 	listens("a");
-	cr_expect_eq(listen_gate(&fake->x, &m), LISTEN_GO);
+	cr_expect_eq(listen_gate_message(&fake->x, &m), LISTEN_GO);
 	cr_expect_eq(listen_execute(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_EXECUTE);
 	fake_sync();

@@ -1432,7 +1432,7 @@ Test(config, defaults_are_shown_as_they_are_written)
 
 	config = load_good(BASE);
 	text = rows_text(config, put_all);
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; i++) {
 		const char *value = strcmp(key->name, "method") == 0 ? "trust" : key->default_value;
 
 		snprintf(want, sizeof(want), "%s|%s|%s|%s|", key->section, key->name, value, key->default_value);

@@ -405,7 +405,7 @@ write_or_change(unsigned number, void *arg)
 		c->failed += log_reconfigure(c->log, &settings, &why) < 0;
 		c->failed += log_reopen(c->log, &why) < 0;
 		log_each_recent(c->log, count_event, &c->events);
-		log_lost_lines(c->log, &dropped, &failed);
+		log_count_lost_lines(c->log, &dropped, &failed);
 		c->failed += failed > 0;
 	}
 }
@@ -438,7 +438,7 @@ Test(log, threads_write_while_file_and_format_change)
 			&c.events); /* the last thread may have been through before the others began */
 	cr_expect_eq(c.failed, 0);
 	cr_expect_gt(c.events, 0);
-	log_lost_lines(c.log, &dropped, &failed);
+	log_count_lost_lines(c.log, &dropped, &failed);
 	log_free(c.log);
 	/* Writers of the earlier files end by themselves. */
 	for (int i = 0; i < 2000 && lines + dropped < (THREADS - 1) * LINES; i++) {
@@ -567,7 +567,7 @@ Test(log, each_line_that_was_lost_is_counted_once)
 	cr_assert_not_null(log, "%s", why.text);
 	for (unsigned i = 0; i < all; i++)
 		log_info(log, "message %040u", i);
-	log_lost_lines(log, &dropped, &failed);
+	log_count_lost_lines(log, &dropped, &failed);
 	cr_expect_gt(dropped, 0);
 	for (int i = 0; i < 5000 && lines < all - dropped; i++, usleep(1000))
 		lines += read_messages(pipe, &told);
@@ -681,38 +681,38 @@ Test(escape, what_does_not_fit_is_left_out_in_whole_characters)
 Test(line, a_field_that_does_not_fit_is_left_out_whole)
 {
 	char out[24];
-	struct line l;
+	struct json_line l;
 
-	line_begin(&l, out, sizeof(out));
-	line_str(&l, "a", "123456");
-	line_str(&l, "long", "does not fit");
-	line_u64(&l, "b", 7);
-	cr_expect_eq(line_end(&l), strlen(out));
+	json_line_begin(&l, out, sizeof(out));
+	json_line_str(&l, "a", "123456");
+	json_line_str(&l, "long", "does not fit");
+	json_line_u64(&l, "b", 7);
+	cr_expect_eq(json_line_end(&l), strlen(out));
 	cr_expect_str_eq(out, "{\"a\":\"123456\",\"b\":7}\n");
 }
 
 Test(line, values_that_are_not_known)
 {
 	char out[64];
-	struct line l;
+	struct json_line l;
 
-	line_begin(&l, out, sizeof(out));
-	line_str(&l, "a", NULL);
-	line_ms(&l, "b", 1500);
-	line_ms_short(&l, "c", 100000);
-	line_bool(&l, "d", true);
-	line_end(&l);
+	json_line_begin(&l, out, sizeof(out));
+	json_line_str(&l, "a", NULL);
+	json_line_ms(&l, "b", 1500);
+	json_line_ms_short(&l, "c", 100000);
+	json_line_bool(&l, "d", true);
+	json_line_end(&l);
 	cr_expect_str_eq(out, "{\"a\":null,\"b\":1.500,\"c\":100,\"d\":true}\n");
 }
 
 Test(timestamp, known_times)
 {
-	char out[LINE_TIMESTAMP_LEN];
+	char out[BASE_TIMESTAMP_LEN];
 
-	line_timestamp_iso(1795156763123456ull, out);
+	base_timestamp_iso(1795156763123456ull, out);
 	cr_expect_str_eq(out, "2026-11-20T06:39:23.123456Z");
-	line_timestamp_text(1795156763123456ull, out);
+	base_timestamp_text(1795156763123456ull, out);
 	cr_expect_str_eq(out, "2026-11-20 06:39:23.123 UTC");
-	line_timestamp_iso(UINT64_MAX, out);
-	cr_expect_lt(strlen(out), LINE_TIMESTAMP_LEN);
+	base_timestamp_iso(UINT64_MAX, out);
+	cr_expect_lt(strlen(out), BASE_TIMESTAMP_LEN);
 }

@@ -79,7 +79,7 @@ report_flushed(struct exchange *x, struct server *srv)
 {
 }
 void
-listen_ready_now(struct exchange *x)
+listen_send_withheld_ready(struct exchange *x)
 {
 }
 void
@@ -118,7 +118,7 @@ state_parts_to_wash(struct exchange *x)
 }
 
 int
-state_lose(struct exchange *x, const struct fail *why)
+state_refuse_next_request(struct exchange *x, const struct fail *why)
 {
 	call("lose");
 	return 0;
@@ -186,7 +186,7 @@ static bool
 take(const struct error_fields *e)
 {
 	fake.calls[0] = '\0';
-	return loss_takes_error(&server, e, OWED_TO_CLIENT, true);
+	return loss_handle_error(&server, e, OWED_TO_CLIENT, true);
 }
 
 Test(loss, of_nothing_the_client_gets_another)
@@ -357,7 +357,7 @@ Test(loss, who_gets_which_error)
 
 		setup();
 		x.gucs = gucs_empty(store);
-		cr_expect_eq(loss_takes_error(&server, &e, rows[i].to, rows[i].is_owed), rows[i].takes, "row %zu", i);
+		cr_expect_eq(loss_handle_error(&server, &e, rows[i].to, rows[i].is_owed), rows[i].takes, "row %zu", i);
 		cr_expect_str_eq(fake.calls, rows[i].calls, "row %zu: %s", i, fake.calls);
 		cr_expect_eq(server.loan.is_ours_cancelled,
 			     strcmp(rows[i].sqlstate, "57014") == 0 && rows[i].to != OWED_TO_CLIENT, "row %zu", i);
@@ -376,7 +376,7 @@ Test(loss, an_error_that_says_that_nothing_was_executed_has_it_relayed_again)
 	fake.is_possible = true; /* a standby that can't do it stays, and so does its client */
 	server.loan.standby = 1;
 	x.block = EXCHANGE_ON_STANDBY;
-	cr_expect(loss_takes_error(&server, &e, OWED_TO_CLIENT, true));
+	cr_expect(loss_handle_error(&server, &e, OWED_TO_CLIENT, true));
 	cr_expect_str_eq(fake.calls, "again");
 	cr_expect_eq(server.loan.end, LOAN_NOT_EXECUTED);
 	setup(); /* but not one whose error is the primary's, too */
@@ -384,7 +384,7 @@ Test(loss, an_error_that_says_that_nothing_was_executed_has_it_relayed_again)
 	server.loan.standby = 1;
 	x.block = EXCHANGE_ON_STANDBY;
 	e.sqlstate = "22012";
-	cr_expect_not(loss_takes_error(&server, &e, OWED_TO_CLIENT, true));
+	cr_expect_not(loss_handle_error(&server, &e, OWED_TO_CLIENT, true));
 	cr_expect_str_eq(fake.calls, "");
 	cr_expect_eq(server.loan.end, LOAN_GOES_ON);
 }
@@ -394,6 +394,6 @@ Test(loss, who_was_told_of_the_end_knows_of_it)
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "XX000" };
 
 	loan_set_end(&server.loan, LOAN_END_FATAL_SENT);
-	cr_expect(loss_takes_error(&server, &e, OWED_TO_CLIENT, false));
+	cr_expect(loss_handle_error(&server, &e, OWED_TO_CLIENT, false));
 	cr_expect_str_eq(fake.calls, "end close_silently");
 }

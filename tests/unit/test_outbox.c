@@ -73,7 +73,7 @@ arrived(struct peer *p)
 static void
 expect_all(struct peer *p, const char *rule)
 {
-	while (stream_queued(&p->stream) > 0) {
+	while (stream_queued_len(&p->stream) > 0) {
 		arrived(p);
 		cr_assert_geq(event_base_loop(p->base, EVLOOP_ONCE | EVLOOP_NONBLOCK), 0);
 	}
@@ -214,7 +214,7 @@ Test(outbox, a_copy_too_large_for_the_space_leaves_at_once)
 	put_copy(&p, bytes, OUTBOX_SPACE / 2 + 1);
 	cr_expect_eq(arrived(&p), 6 + OUTBOX_SPACE / 2 + 1);
 	put_copy(&p, bytes, 4 << 20);
-	cr_expect_gt(stream_queued(&p.stream), 0, "the peer doesn't take all of it: the stream has the rest");
+	cr_expect_gt(stream_queued_len(&p.stream), 0, "the peer doesn't take all of it: the stream has the rest");
 	put_copy(&p, "behind", 6);
 	cr_expect_eq(outbox_flush(p.box), 0);
 	expect_all(&p, "large");

@@ -366,7 +366,7 @@ Test(bouncer, each_name_has_a_setting_that_exists_or_a_reason)
 	const struct bouncer_word *word;
 	const struct bouncer_key *key;
 
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = bouncer_key_at(i)) != NULL; i++) {
 		char text[512];
 
 		cr_expect((key->section == NULL) == (key->fate >= BOUNCER_IGNORED), "%s", key->name);
@@ -374,7 +374,7 @@ Test(bouncer, each_name_has_a_setting_that_exists_or_a_reason)
 		suggest_setting("http", 0, key->name, text, sizeof(text));
 		cr_expect(strncmp(text, "unknown", 7) != 0 && strstr(text, "no such") == NULL, "%s", text);
 	}
-	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++) {
+	for (size_t i = 0; (word = bouncer_word_at(i)) != NULL; i++) {
 		const struct bouncer_key *in_main = word->key != NULL ? bouncer_key_find(word->key) : NULL;
 
 		cr_expect(word->part == WORD_SETTING ? in_main != NULL && bouncer_key_ours(in_main)->scope_name != NULL

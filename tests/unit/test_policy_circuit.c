@@ -25,10 +25,11 @@ up_init(bool is_holding)
 	set.hold_us = 60 * S;
 	u->commons = policy_commons_new(1);
 	u->worker = policy_worker_new(u->commons, 0, NULL, NULL, &fake_waiters);
-	u->circuit = policy_circuit_get(u->commons, "db1:5432,any");
+	u->circuit = policy_circuit_get_or_create(u->commons, "db1:5432,any");
 	for (int i = 0; i < POOLS; i++) {
 		fake_init(&u->pools[i], &set, u->worker);
-		policy_set_circuit(u->pools[i].p, policy_circuit_get(u->commons, "db1:5432,any"), u->pools[i].now);
+		policy_set_circuit(u->pools[i].p, policy_circuit_get_or_create(u->commons, "db1:5432,any"),
+				   u->pools[i].now);
 	}
 }
 

@@ -35,7 +35,7 @@ two_init(struct two *t, uint32_t limit)
 	struct policy_settings set = fake_settings(20, 0);
 
 	t->commons = policy_commons_new(1);
-	t->circuit = policy_circuit_get(t->commons, "db1:5432,any");
+	t->circuit = policy_circuit_get_or_create(t->commons, "db1:5432,any");
 	for (int i = 0; i < ROOMS; i++) {
 		t->told[i] = 0;
 		t->workers[i] = policy_worker_new(t->commons, (unsigned)i, on_told, &t->told[i], &fake_waiters);
@@ -194,8 +194,8 @@ Test(policy_commons, a_place_without_a_pool_is_asked_of_another_worker)
 	cr_expect_eq(a->closed, 1);
 	cr_expect(policy_places_take(&mine, a->now));
 	cr_expect_not(policy_places_take(&mine, a->now));
-	policy_places_give(&mine, a->now);
-	policy_places_give(&mine, a->now);
+	policy_places_give_back(&mine, a->now);
+	policy_places_give_back(&mine, a->now);
 	policy_places_leave(&mine);
 	two_fini(&t);
 }
@@ -440,7 +440,7 @@ play_place(struct hand *h)
 {
 	if (h->place_count > 0) {
 		h->pools[0].crew->open--;
-		policy_places_give(&h->places, h->now_us);
+		policy_places_give_back(&h->places, h->now_us);
 		h->place_count--;
 	} else if (!h->is_calm && policy_places_take(&h->places, h->now_us)) {
 		h->pools[0].crew->wrong += atomic_fetch_add(&h->pools[0].crew->open, 1) >= LIMIT;
@@ -587,7 +587,7 @@ crew_new(uint64_t seed)
 	c->clock_us = 1000;
 	c->waiting_hands = THREADS;
 	c->commons = policy_commons_new(seed);
-	c->circuit = policy_circuit_get(c->commons, "db1:5432,any");
+	c->circuit = policy_circuit_get_or_create(c->commons, "db1:5432,any");
 	c->kinds[0] = policy_budget_new(LIMIT_OF_ONE);
 	c->kinds[1] = policy_budget_new(LIMIT_OF_ONE);
 	for (unsigned i = 0; i < THREADS; i++)

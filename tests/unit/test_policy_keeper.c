@@ -139,7 +139,7 @@ closed(void)
 static void
 expect_count(const char *when, struct budget_counts want)
 {
-	struct budget_counts is = policy_budget_count(k->budget, k->main_worker, now_of());
+	struct budget_counts is = policy_budget_get_counts(k->budget, k->main_worker, now_of());
 
 	cr_expect(is.used == want.used && is.opening == want.opening && is.granted == want.granted &&
 		      is.short_count == want.short_count && is.is_in_use == want.is_in_use,
@@ -188,7 +188,7 @@ read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *
 	if (strcmp(name, "used") == 0)
 		*value = policy_budget_used(k->budget);
 	else if (strcmp(name, "taken") == 0)
-		*value = policy_budget_count(k->budget, k->main_worker, now_of()).taken;
+		*value = policy_budget_get_counts(k->budget, k->main_worker, now_of()).taken;
 	else if (strcmp(name, "all_closed") == 0)
 		*value = (uint64_t)closed();
 	else if (strcmp(name, "all_opened") == 0)
@@ -357,7 +357,7 @@ Test(policy_keeper, what_is_abandoned_are_logins_alone)
 	cr_expect_eq(near->closed + far->closed, 5);
 	cr_expect_eq(fake_counts(near).idle + fake_counts(near).lent, 3);
 	cr_expect_eq(fake_counts(far).lent, 2);
-	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 0);
+	cr_expect_eq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).opening, 0);
 }
 
 /* The order has come, and is found when what has logged in is reported. */
@@ -367,7 +367,7 @@ Test(policy_keeper, what_has_just_logged_in_is_not_abandoned)
 	struct fake *far = &k->pools[2];
 
 	kept_init(1);
-	circuit = policy_circuit_get(k->commons, "db1:5432,any");
+	circuit = policy_circuit_get_or_create(k->commons, "db1:5432,any");
 	policy_set_circuit(far->p, circuit, far->now);
 	for (int i = 0; i < 2; i++)
 		fake_borrow(far, i);
@@ -398,12 +398,12 @@ Test(policy_keeper, others_that_get_no_place_are_not_opening)
 	cr_expect(policy_places_take(&other, now_of()));
 	for (int i = 0; i < 3; i++)
 		cr_expect_not(policy_places_take(&second, now_of()));
-	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 1, "the first one's login");
+	cr_expect_eq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).opening, 1, "the first one's login");
 	cr_expect(policy_budget_end_login(&other));
-	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 0);
-	policy_places_give(&other, now_of());
+	cr_expect_eq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).opening, 0);
+	policy_places_give_back(&other, now_of());
 	cr_expect(policy_places_take(&second, now_of()));
-	policy_places_give(&second, now_of());
+	policy_places_give_back(&second, now_of());
 	policy_places_leave(&second);
 	policy_places_leave(&other);
 }
@@ -426,7 +426,7 @@ Test(policy_keeper, others_ask_for_places_too)
 	cr_expect_not(policy_places_take(&other, now_of()), "there is no second one");
 	cr_expect(policy_budget_end_login(&other));
 	expect_count("logged in", (struct budget_counts){ .used = 1, .short_count = 2, .is_in_use = true });
-	policy_places_give(&other, now_of());
+	policy_places_give_back(&other, now_of());
 	expect_count("gone", (struct budget_counts){ .short_count = 2, .is_in_use = true });
 	policy_places_leave(&other);
 }
@@ -443,11 +443,11 @@ Test(policy_keeper, what_was_abandoned_and_no_policy_lends_is_closed_when_its_lo
 		cr_expect(policy_places_take(&others[i], now_of()));
 	cr_expect(policy_budget_end_login(&others[0]), "before");
 	policy_budget_abandon(k->budget, k->main_worker, now_of());
-	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 0);
+	cr_expect_eq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).opening, 0);
 	cr_expect_not(policy_budget_end_login(&others[1]));
 	cr_expect_eq(policy_budget_used(k->budget), 2, "until it is closed");
 	for (int i = 0; i < 2; i++) {
-		policy_places_give(&others[i], now_of());
+		policy_places_give_back(&others[i], now_of());
 		policy_places_leave(&others[i]);
 	}
 }
@@ -476,7 +476,7 @@ Test(policy_keeper, what_others_have_is_no_share_of_pools)
 	fake_return(&k->pools[0], 2);
 	for (int i = 0; i < 3; i++) {
 		if (i < 2)
-			policy_places_give(&others[i], now_of());
+			policy_places_give_back(&others[i], now_of());
 		policy_places_leave(&others[i]);
 	}
 }
@@ -491,11 +491,11 @@ Test(policy_keeper, a_place_that_is_held_goes_after_two_seconds_to_who_waits)
 	cr_expect_not(policy_places_take(&other, now_of()));
 	grant(1, NOBODY, true);
 	all_at(now_of() + 2 * S - 1);
-	policy_budget_count(k->budget, k->main_worker, now_of());
+	policy_budget_get_counts(k->budget, k->main_worker, now_of());
 	all_at(now_of());
 	cr_expect_eq(k->pools[0].opened, 0);
 	all_at(now_of() + 1);
-	policy_budget_count(k->budget, k->main_worker, now_of()); /* its keeper looks */
+	policy_budget_get_counts(k->budget, k->main_worker, now_of()); /* its keeper looks */
 	all_at(now_of());
 	cr_expect_eq(k->pools[0].opened, 1);
 	cr_expect_not(policy_places_take(&other, now_of()));
@@ -510,7 +510,7 @@ Test(policy_keeper, one_who_asks_and_never_comes_back_is_forgotten)
 	policy_places_join(k->budget, &other, k->main_worker);
 	for (int i = 0; i < 100; i++)
 		cr_expect_not(policy_places_take(&other, now_of()));
-	cr_expect_leq(policy_budget_count(k->budget, k->main_worker, now_of()).short_count, 8, "of a few at once");
+	cr_expect_leq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).short_count, 8, "of a few at once");
 	all_at(now_of() + 2 * S);
 	expect_count("two seconds later", (struct budget_counts){ 0 });
 	policy_places_leave(&other);
@@ -525,7 +525,7 @@ Test(policy_keeper, a_free_place_that_no_pool_waits_for_is_taken_at_once)
 	grant(1, NOBODY, false);
 	cr_expect(policy_places_take(&other, now_of()));
 	cr_expect_not(policy_places_take(&other, now_of()));
-	policy_places_give(&other, now_of());
+	policy_places_give_back(&other, now_of());
 	policy_places_leave(&other);
 }
 
@@ -625,7 +625,7 @@ Test(policy_keeper, one_that_only_counts_holds_nothing_back)
 	for (int i = 0; i < 6; i++)
 		fake_borrow(&k->pools[i % POOLS], i);
 	grant(0, NOBODY, true);
-	count = policy_budget_count(k->budget, k->main_worker, now_of());
+	count = policy_budget_get_counts(k->budget, k->main_worker, now_of());
 	cr_expect_eq(count.used, 6);
 	cr_expect_eq(count.opening, 6);
 	cr_expect_eq(count.taken, 6);
@@ -694,7 +694,7 @@ Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_not
 	told();
 	policy_budget_end_login(&other);
 	cr_expect_eq(told(), 1, "another's login has ended");
-	policy_places_give(&other, now_of());
+	policy_places_give_back(&other, now_of());
 	cr_expect_eq(told(), 1, "and it is gone");
 	policy_places_leave(&other);
 }
@@ -811,7 +811,7 @@ any_step(struct schedule *s)
 static void
 check(struct schedule *s, const char *when)
 {
-	struct budget_counts count = policy_budget_count(k->budget, k->main_worker, now_of());
+	struct budget_counts count = policy_budget_get_counts(k->budget, k->main_worker, now_of());
 	uint32_t used = 0, opening = 0, lent = 0;
 
 	for (int i = 0; i < POOLS; i++) {
@@ -857,7 +857,7 @@ play(struct schedule *s, uint64_t seed)
 	*s = (struct schedule){ .random = seed * 0x9e3779b97f4a7c15u, .seed = seed };
 	kept_init((int)below(s, POOLS));
 	s->may_share = below(s, 2) > 0;
-	s->circuit = policy_circuit_get(k->commons, "db1:5432,any");
+	s->circuit = policy_circuit_get_or_create(k->commons, "db1:5432,any");
 	for (int i = 0; i < POOLS; i++) {
 		k->pools[i].is_slow_to_close = below(s, 3) == 0;
 		policy_set_circuit(k->pools[i].p, s->circuit, now_of());

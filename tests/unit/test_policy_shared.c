@@ -340,7 +340,8 @@ Test(policy_shared, a_newcomer_does_not_wait_for_what_another_shard_opens_at_a_s
 
 	two_init(&t, 1, 0);
 	for (int i = 0; i < PARTS; i++)
-		policy_set_circuit(t.shards[i].p, policy_circuit_get(t.commons, "db1:5432,any"), t.shards[i].now);
+		policy_set_circuit(t.shards[i].p, policy_circuit_get_or_create(t.commons, "db1:5432,any"),
+				   t.shards[i].now);
 	fake_borrow(a, 0);
 	pass_time(&t, 5 * S);
 	fake_failed(a, 0, CF_TIMEOUT, false);
@@ -353,7 +354,7 @@ Test(policy_shared, a_newcomer_does_not_wait_for_what_another_shard_opens_at_a_s
 	fake_borrow(a, 1);
 	fake_at(a, a->now);
 	cr_expect_eq(a->clients[1].refusals, 1);
-	struct policy_circuit *c = policy_circuit_get(t.commons, "db1:5432,any");
+	struct policy_circuit *c = policy_circuit_get_or_create(t.commons, "db1:5432,any");
 	for (int i = 0; i < PARTS; i++) {
 		policy_set_circuit(t.shards[i].p, NULL, t.shards[i].now);
 		policy_circuit_put(t.commons, c);
@@ -394,7 +395,7 @@ Test(policy_shared, a_cap_of_all_shards_counts_what_was_on_its_way_when_it_came)
 	struct policy_budget *budget;
 
 	two_init(&t, 2, 0);
-	budget = policy_budget_get(t.commons, 'd', "app", 3);
+	budget = policy_budget_get_or_create(t.commons, 'd', "app", 3);
 	fake_fill(a, 0, 2);
 	fake_borrow(b, 0);
 	fake_return(a, 0);

@@ -279,7 +279,7 @@ sizing(const struct world *w)
 
 	policy_use_record_sample(&now, &l, w->fake.now);
 	policy_use_add(&all, &now);
-	return policy_use_size(&all, 1);
+	return policy_use_compute_sizing(&all, 1);
 }
 
 static void

@@ -334,7 +334,7 @@ Test(pool_code, who_loses_servers_to_unknown_code_is_told_once_an_hour, .init = 
 	blame("SELECT cost(1)");
 	cr_expect_eq(servers[0].loan.blame, BLAME_CODE);
 	cr_expect_eq(code.blame_logged_us, now_us, "the first at once");
-	cr_expect_str_eq(pool_code_blamed(&code)->why, "language c");
+	cr_expect_str_eq(pool_code_most_blamed(&code)->why, "language c");
 	now_us += 3600 * US_PER_S - 1;
 	blame("SELECT cost(1)");
 	blame("SELECT price(1)");
@@ -344,14 +344,14 @@ Test(pool_code, who_loses_servers_to_unknown_code_is_told_once_an_hour, .init = 
 	blame("DO $$ BEGIN PERFORM price(1); END $$");
 	cr_expect_eq(code.closes, 0, "all four are told");
 	cr_expect_eq(code.blame_logged_us, now_us);
-	cr_expect_str_eq(pool_code_blamed(&code)->why, "language p");
-	cr_expect_eq(pool_code_blamed(&code)->closes, 3);
+	cr_expect_str_eq(pool_code_most_blamed(&code)->why, "language p");
+	cr_expect_eq(pool_code_most_blamed(&code)->closes, 3);
 	for (unsigned i = 0; i < 3 * CODE_BLAMED_MAX; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
 		risk_names_add(code.answer->risks, RISK_FUNCTION, name, closes, name);
 		blame(name);
 	}
 	cr_expect_eq(code.closes, 3 * CODE_BLAMED_MAX);
-	cr_expect_str_eq(pool_code_blamed(&code)->why, "other code");
-	cr_expect_eq(pool_code_blamed(&code)->closes, 2 * CODE_BLAMED_MAX + 1);
+	cr_expect_str_eq(pool_code_most_blamed(&code)->why, "other code");
+	cr_expect_eq(pool_code_most_blamed(&code)->closes, 2 * CODE_BLAMED_MAX + 1);
 }

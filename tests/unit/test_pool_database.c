@@ -34,8 +34,8 @@ Test(pool_database, is_found_by_its_name)
 {
 	struct config *c = config_of(TENANTS);
 	struct pool_databases all = { 0 };
-	struct pool_database *tenant = pool_database_get(&all, c, "acme/one"),
-			     *listed = pool_database_get(&all, c, "listed");
+	struct pool_database *tenant = pool_database_get_or_create(&all, c, "acme/one"),
+			     *listed = pool_database_get_or_create(&all, c, "listed");
 
 	cr_expect_eq(pool_database_find(&all, "acme/one"), tenant);
 	cr_expect_eq(pool_database_find(&all, "listed"), listed);
@@ -49,14 +49,15 @@ Test(pool_database, those_with_a_section_and_paused_ones_stay)
 {
 	struct config *c = config_of(TENANTS);
 	struct pool_databases all = { 0 };
-	struct pool_database *listed = pool_database_get(&all, c, "listed"), *any = pool_database_get(&all, c, "any"),
-			     *paused = pool_database_get(&all, c, "acme/paused");
+	struct pool_database *listed = pool_database_get_or_create(&all, c, "listed"),
+			     *any = pool_database_get_or_create(&all, c, "any"),
+			     *paused = pool_database_get_or_create(&all, c, "acme/paused");
 
 	paused->is_paused = true;
-	pool_database_forget(&all, c, listed);
-	pool_database_forget(&all, c, paused);
+	pool_database_forget_if_unneeded(&all, c, listed);
+	pool_database_forget_if_unneeded(&all, c, paused);
 	cr_expect_eq(count(&all), 3);
-	pool_database_forget(&all, c, any);
+	pool_database_forget_if_unneeded(&all, c, any);
 	cr_expect_eq(count(&all), 2);
 	pool_databases_fini(&all);
 	config_unref(c);
@@ -66,8 +67,8 @@ Test(pool_database, a_name_with_a_slash_is_another_once_there_are_tenants)
 {
 	struct config *before = config_of(NO_TENANTS), *after = config_of(TENANTS);
 	struct pool_databases all = { 0 };
-	struct pool_database *plain = pool_database_get(&all, before, "acme/one"),
-			     *tenant = pool_database_get(&all, after, "acme/one");
+	struct pool_database *plain = pool_database_get_or_create(&all, before, "acme/one"),
+			     *tenant = pool_database_get_or_create(&all, after, "acme/one");
 
 	cr_expect_neq(plain, tenant);
 	cr_expect(!plain->is_of_tenant && tenant->is_of_tenant);

@@ -31,7 +31,7 @@ Test(pool_fresh, what_is_newer_is_heard_once)
 {
 	struct policy_commons *all = policy_commons_new(1);
 	struct guc_store *here = guc_store_new(2, NULL), *there = guc_store_new(3, NULL);
-	struct pool_fresh *f = pool_fresh_get(all, "da", 2), *again = pool_fresh_get(all, "da", 2);
+	struct pool_fresh *f = pool_fresh_get_or_create(all, "da", 2), *again = pool_fresh_get_or_create(all, "da", 2);
 	struct gucs *baseline, *welcome, *equal;
 	uint64_t since_us = 0;
 
@@ -72,7 +72,7 @@ tell_and_hear(unsigned number, void *arg)
 	char value[32];
 
 	for (unsigned i = 1; i <= ROUNDS; i++) {
-		struct pool_fresh *f = pool_fresh_get(t->all, "da", 2);
+		struct pool_fresh *f = pool_fresh_get_or_create(t->all, "da", 2);
 
 		snprintf(value, sizeof(value), "%u of %u", i, number);
 		tell(f, store, value, value, (uint64_t)i * THREADS + number);

@@ -89,17 +89,17 @@ Test(pool_startup, the_one_not_asked_for_longest_makes_room)
 Test(pool_startup, an_address_is_counted_once_and_there_is_an_end)
 {
 	struct pool_backends all = { .seed = 7 };
-	struct pool_backend *one = pool_backend_get(&all, "db1:5432");
+	struct pool_backend *one = pool_backend_get_or_create(&all, "db1:5432");
 	char address[32];
 
 	cr_assert_not_null(one);
 	cr_expect_eq(one->counters.up_state, -1);
-	cr_expect_eq(pool_backend_get(&all, "db1:5432"), one);
+	cr_expect_eq(pool_backend_get_or_create(&all, "db1:5432"), one);
 	for (unsigned i = 1; i < BACKENDS_MAX; i++) {
 		snprintf(address, sizeof(address), "db1:%u", i);
-		cr_assert_not_null(pool_backend_get(&all, address));
+		cr_assert_not_null(pool_backend_get_or_create(&all, address));
 	}
-	cr_expect_null(pool_backend_get(&all, "one more:5432"));
-	cr_expect_eq(pool_backend_get(&all, "db1:5432"), one);
+	cr_expect_null(pool_backend_get_or_create(&all, "one more:5432"));
+	cr_expect_eq(pool_backend_get_or_create(&all, "db1:5432"), one);
 	pool_backends_fini(&all);
 }

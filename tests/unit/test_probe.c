@@ -93,11 +93,11 @@ Test(probe, what_it_sets_for_itself_is_shown_first)
 
 	probe_put(&b, STATE_SETTINGS, NULL, 0, NULL);
 	at = sql_of(&b);
-	for (size_t i = 0; probe_own_setting(NULL, i) != NULL; i++) {
+	for (size_t i = 0; probe_overridden_setting(NULL, i) != NULL; i++) {
 		char show[64], set[64];
 
-		snprintf(show, sizeof(show), "SHOW " MESSAGE_OURS "%s;", probe_own_setting(NULL, i));
-		snprintf(set, sizeof(set), "SET " MESSAGE_OURS "LOCAL %s = ", probe_own_setting(NULL, i));
+		snprintf(show, sizeof(show), "SHOW " MESSAGE_OURS "%s;", probe_overridden_setting(NULL, i));
+		snprintf(set, sizeof(set), "SET " MESSAGE_OURS "LOCAL %s = ", probe_overridden_setting(NULL, i));
 		at = strstr(at, show);
 		cr_assert_not_null(at);
 		at = strstr(at + 1, show);

@@ -57,7 +57,7 @@ Test(processors, without_cgroups_there_is_no_quota)
 	cr_expect_eq(quota(), UINT_MAX);
 	put("groups", "0::/\n");
 	cr_expect_eq(quota(), UINT_MAX);
-	cr_expect_geq(os_processors(), 1);
+	cr_expect_geq(os_count_processors(), 1);
 }
 
 Test(processors, a_quota_of_v2_is_rounded_up)

@@ -48,7 +48,7 @@ place_init(struct place *p)
 	p->env.now_us = &p->now_us;
 	p->env.counters = &p->counters;
 	p->env.config = &p->config;
-	p->env.look_threshold_us = UINT64_MAX;
+	p->env.event_threshold_us = UINT64_MAX;
 	p->pool.database = &p->database;
 	p->pool.settings.slow_query_threshold_us = CONFIG_TIME_OFF;
 	p->x.env = &p->env;
@@ -88,7 +88,7 @@ send_message(struct place *p, char type)
 	if (at != NULL && owed_ends_request(ledger_at(l, l->count - 1)))
 		l->ring[(l->head + l->count - 1) & (l->cap - 1)].started_us = p->now_us;
 	if (type == 'H')
-		ledger_enter_flush(l);
+		ledger_note_flush(l);
 	if (type == 'S')
 		p->srv.is_synced = true;
 	else if (at != NULL && strchr("PbBE", type) != NULL)
@@ -214,7 +214,7 @@ Test(report, who_does_not_read_is_not_idle)
 	tell(&p, "Q.T");
 	p.x.stream.queue_len = STREAM_QUEUE_HIGH + 1;
 	report_flushed(&p.x, &p.srv);
-	cr_expect_eq(p.srv.loan.clock.debtor, PHASE_CLIENT_WRITE, "it is to read");
+	cr_expect_eq(p.srv.loan.clock.debtor, PHASE_CLIENT, "it is to read");
 	cr_expect_eq(report_idle_since(&p.x), 0);
 	place_fini(&p);
 }

@@ -162,7 +162,7 @@ static const struct {
 static unsigned
 of_sql(const struct risk_names *names, const char *sql)
 {
-	return risk_names_of_sql(names, sql, strlen(sql)) & WITHOUT_CALLS;
+	return risk_of_sql(names, sql, strlen(sql)) & WITHOUT_CALLS;
 }
 
 Test(risk_names, of_sql)
@@ -188,13 +188,13 @@ Test(risk_names, of_names_of_each_length_however_much_follows)
 		for (size_t more = 0; more < 34; more++) {
 			char *at = sql + sprintf(sql, "SELECT * FROM \"%s\"%*s", name, (int)more, "");
 
-			cr_expect_eq(risk_names_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, R, "%s", sql);
+			cr_expect_eq(risk_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, R, "%s", sql);
 			sql[14 + len] = 'Q'; /* the last letter */
-			cr_expect_eq(risk_names_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, R, "%s", sql);
+			cr_expect_eq(risk_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, R, "%s", sql);
 			sql[14 + len] = 'r';
-			cr_expect_eq(risk_names_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, 0, "%s", sql);
+			cr_expect_eq(risk_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, 0, "%s", sql);
 			sql[14 + len] = '\xe9';
-			cr_expect_eq(risk_names_of_sql(names, sql, (size_t)(at - sql)) & X, X, "%s", sql);
+			cr_expect_eq(risk_of_sql(names, sql, (size_t)(at - sql)) & X, X, "%s", sql);
 		}
 		risk_names_free(names);
 	}
@@ -220,8 +220,7 @@ Test(risk_names, of_functions_that_are_called_apart_from_what_relations_do)
 	struct risk_names *names = names_new();
 
 	EACH(row, called)
-		cr_expect_eq(RISK_CALLED(risk_names_of_sql(names, row->sql, strlen(row->sql))), row->risk, "%s",
-			     row->sql);
+		cr_expect_eq(RISK_CALLED(risk_of_sql(names, row->sql, strlen(row->sql))), row->risk, "%s", row->sql);
 	risk_names_free(names);
 }
 
@@ -249,7 +248,7 @@ Test(risk_names, what_keeps_something_counts_by_its_name_alone)
 	cr_expect_eq(of_sql(names, "SELECT keeps()"), F | STATE_BACKEND);
 	cr_expect_eq(of_sql(names, "DO 'x''y'"), F | DDL | RISK_OPAQUE);
 	cr_expect_eq(of_sql(names, "CREATE TABLE x ()"), DDL | STATE_BACKEND);
-	cr_expect_eq(risk_names_of_opaque(names), F | DDL);
+	cr_expect_eq(risk_of_opaque_sql(names), F | DDL);
 	risk_names_free(names);
 }
 
@@ -313,14 +312,13 @@ Test(risk_names, opaque_sql_keeps_something_only_if_it_may_call_what_does)
 	risk_names_add(names, RISK_FUNCTION, "runs", (struct risk){ RISK_DYNAMIC, 0 }, "");
 	risk_names_add_general(names, STATE_BACKEND, 0, 0, 0);
 	for (size_t i = 0; i < sizeof(opaque) / sizeof(opaque[0]); i++)
-		cr_expect_eq((risk_names_of_sql(names, opaque[i].sql, strlen(opaque[i].sql)) & STATE_BACKEND) != 0,
+		cr_expect_eq((risk_of_sql(names, opaque[i].sql, strlen(opaque[i].sql)) & STATE_BACKEND) != 0,
 			     opaque[i].may_keep, "%s", opaque[i].sql);
 	risk_names_add_general(names, 0, 0, 0, RISK_DYNAMIC);
-	cr_expect((risk_names_of_sql(names, "TRUNCATE a", 10) & STATE_BACKEND) != 0, "a trigger may run any text");
-	cr_expect((risk_names_of_sql(names, "CREATE TABLE b ()", 17) & STATE_BACKEND) == 0);
+	cr_expect((risk_of_sql(names, "TRUNCATE a", 10) & STATE_BACKEND) != 0, "a trigger may run any text");
+	cr_expect((risk_of_sql(names, "CREATE TABLE b ()", 17) & STATE_BACKEND) == 0);
 	risk_names_add_general(names, 0, 0, RISK_DYNAMIC, 0);
-	cr_expect((risk_names_of_sql(names, "CREATE TABLE b ()", 17) & STATE_BACKEND) != 0,
-		  "an event trigger may, too");
+	cr_expect((risk_of_sql(names, "CREATE TABLE b ()", 17) & STATE_BACKEND) != 0, "an event trigger may, too");
 	risk_names_free(names);
 }
 
@@ -336,7 +334,7 @@ Test(risk_names, a_name_that_text_does_not_show_as_one_word_counts_for_all_that_
 		keepers = risk_names_hash_backend_state(names);
 		risk_names_add(names, RISK_FUNCTION, i < 3 ? hidden[i] : shown[i - 3],
 			       (struct risk){ STATE_BACKEND, 0 }, "");
-		cr_expect_eq((risk_names_of_sql(names, "TRUNCATE a", 10) & STATE_BACKEND) != 0, i < 3, "%zu", i);
+		cr_expect_eq((risk_of_sql(names, "TRUNCATE a", 10) & STATE_BACKEND) != 0, i < 3, "%zu", i);
 		cr_expect_neq(risk_names_hash_backend_state(names), keepers);
 		risk_names_free(names);
 	}
@@ -544,7 +542,7 @@ Test(risk_names, of_what_has_no_name_yet)
 	for (const char *at = known; sscanf(at, " %31s%n", word, &n) == 1; at += n)
 		cr_assert_eq(risk_names_add_known(names, word), 0);
 	EACH(row, news) {
-		unsigned risk = risk_names_of_sql(names, row->sql, strlen(row->sql));
+		unsigned risk = risk_of_sql(names, row->sql, strlen(row->sql));
 
 		cr_expect_eq(risk & ~(unsigned)(RISK_OPAQUE | RISK_EFFECTS), row->risk, "%s: %x", row->sql, risk);
 	}
@@ -702,7 +700,7 @@ names_of_reads(void)
 static bool
 repeats(const struct risk_names *names, const char *sql)
 {
-	return (risk_names_of_sql(names, sql, strlen(sql)) & RISK_EFFECTS) == 0;
+	return (risk_of_sql(names, sql, strlen(sql)) & RISK_EFFECTS) == 0;
 }
 
 Test(risk_names, reads_that_may_be_run_twice)
@@ -711,7 +709,7 @@ Test(risk_names, reads_that_may_be_run_twice)
 
 	EACH(row, reads)
 		cr_expect_eq(repeats(names, row->sql), row->repeats, "%s", row->sql);
-	cr_expect_eq(risk_names_of_opaque(names) & RISK_EFFECTS, 0);
+	cr_expect_eq(risk_of_opaque_sql(names) & RISK_EFFECTS, 0);
 	risk_names_add_general(names, 0, RISK_EFFECTS, 0, 0);
 	cr_expect_not(repeats(names, "SELECT 1"), "a cast between PostgreSQL's own types");
 	risk_names_free(names);
@@ -782,13 +780,12 @@ Test(risk_names, what_code_may_keep_shows_in_the_text_that_makes_it)
 
 	risk_names_add_known(names, "select");
 	EACH(row, made) {
-		unsigned risk = risk_names_of_sql(names, row->sql, strlen(row->sql));
+		unsigned risk = risk_of_sql(names, row->sql, strlen(row->sql));
 
 		cr_expect_neq(risk & RISK_OPAQUE, 0, "%s", row->sql);
 		cr_expect_eq((risk & RISK_KEEPS) != 0, row->keeps, "%s: %x", row->sql, risk);
 	}
-	cr_expect_neq(risk_names_of_sql(names, "COMMIT PREPARED 'x'", 19) & RISK_OPAQUE, 0, "it may make code");
-	cr_expect_neq(risk_names_of_sql(names, "SELECT pg_temp_3.select(1)", 26) & RISK_OPAQUE, 0,
-		      "nothing is known of it");
+	cr_expect_neq(risk_of_sql(names, "COMMIT PREPARED 'x'", 19) & RISK_OPAQUE, 0, "it may make code");
+	cr_expect_neq(risk_of_sql(names, "SELECT pg_temp_3.select(1)", 26) & RISK_OPAQUE, 0, "nothing is known of it");
 	risk_names_free(names);
 }

@@ -428,7 +428,7 @@ check_remembered(struct scan_cache *m, unsigned options, const char *sql)
 	scan_text(&want, options, sql, strlen(sql));
 	describe(want_names, sizeof(want_names), &want);
 	memset(&s, 'x', sizeof(s));
-	kept = scan_cached(m, &s, options, sql, strlen(sql));
+	kept = scan_text_cached(m, &s, options, sql, strlen(sql));
 	describe(names, sizeof(names), &s);
 	cr_expect(s.flags == want.flags && s.hints == want.hints && s.first == want.first, "%s: %#x", sql, s.flags);
 	cr_expect_str_eq(names, want_names, "%s", sql);

@@ -25,7 +25,7 @@ begin(size_t idle_bytes_max)
 
 	for (uint64_t i = 0; i < LOOPS; i++) {
 		all.stores[i] = statement_store_new(i, 1, all.commons, idle_bytes_max);
-		all.homes[i] = statement_home_get(all.stores[i], "db");
+		all.homes[i] = statement_home_get_or_create(all.stores[i], "db");
 	}
 	return all;
 }
@@ -38,7 +38,7 @@ end(struct loops *all)
 		statement_home_unref(all->homes[i]);
 		statement_store_free(all->stores[i]);
 	}
-	cr_expect_eq(session_commons_texts(all->commons), 0, "no loop has any");
+	cr_expect_eq(session_commons_count_texts(all->commons), 0, "no loop has any");
 	session_commons_free(all->commons);
 }
 
@@ -60,12 +60,12 @@ used(struct statement *st)
 Test(session_commons, a_text_has_one_name_on_all_loops)
 {
 	struct loops all = begin(1 << 20);
-	struct statement_home *elsewhere = statement_home_get(all.stores[1], "other");
+	struct statement_home *elsewhere = statement_home_get_or_create(all.stores[1], "other");
 	struct statement *st[] = {
-		statement_get(all.homes[0], OPEN, 0),	   statement_get(all.homes[1], OPEN, 0),
-		statement_get(all.homes[2], OPEN, 0),	   statement_get(all.homes[0], INT4, 0),
-		statement_get(all.homes[1], OTHER, 0),	   statement_get(all.homes[1], OPEN, 5),
-		statement_get(elsewhere, OPEN, 0),	   statement_new_unshared(all.homes[0], OPEN),
+		statement_get_or_create(all.homes[0], OPEN, 0),	 statement_get_or_create(all.homes[1], OPEN, 0),
+		statement_get_or_create(all.homes[2], OPEN, 0),	 statement_get_or_create(all.homes[0], INT4, 0),
+		statement_get_or_create(all.homes[1], OTHER, 0), statement_get_or_create(all.homes[1], OPEN, 5),
+		statement_get_or_create(elsewhere, OPEN, 0),	 statement_new_unshared(all.homes[0], OPEN),
 		statement_new_unshared(all.homes[1], OPEN)
 	};
 	enum { COUNT = COUNT(st) };
@@ -78,7 +78,7 @@ Test(session_commons, a_text_has_one_name_on_all_loops)
 			cr_expect(st[i] != st[j]);
 		}
 	}
-	cr_expect_eq(session_commons_texts(all.commons), 5, "those that are shared");
+	cr_expect_eq(session_commons_count_texts(all.commons), 5, "those that are shared");
 	for (int i = 0; i < COUNT; i++)
 		statement_unref(st[i]);
 	statement_home_unref(elsewhere);
@@ -88,18 +88,18 @@ Test(session_commons, a_text_has_one_name_on_all_loops)
 Test(session_commons, a_text_lives_as_long_as_one_loop_has_it)
 {
 	struct loops all = begin(0);
-	struct statement *first = statement_get(all.homes[0], OPEN, 0), *second = statement_get(all.homes[1], OPEN, 0),
-			 *third;
+	struct statement *first = statement_get_or_create(all.homes[0], OPEN, 0),
+			 *second = statement_get_or_create(all.homes[1], OPEN, 0), *third;
 	uint64_t id = first->id;
 
 	statement_unref(first);
-	cr_expect_eq(session_commons_texts(all.commons), 1);
-	third = statement_get(all.homes[2], OPEN, 0);
+	cr_expect_eq(session_commons_count_texts(all.commons), 1);
+	third = statement_get_or_create(all.homes[2], OPEN, 0);
 	cr_expect_eq(third->id, id, "servers know it by that");
 	statement_unref(second);
 	statement_unref(third);
-	cr_expect_eq(session_commons_texts(all.commons), 0);
-	third = statement_get(all.homes[2], OPEN, 0);
+	cr_expect_eq(session_commons_count_texts(all.commons), 0);
+	third = statement_get_or_create(all.homes[2], OPEN, 0);
 	cr_expect_gt(third->id, id, "what a server has under the old one may have been forgotten since");
 	statement_unref(third);
 	end(&all);
@@ -113,21 +113,21 @@ Test(session_commons, ddl_renews_a_text_once_for_all)
 	uint64_t id;
 
 	for (int i = 0; i < 2; i++)
-		st[i] = statement_get(all.homes[i], OPEN, 0);
+		st[i] = statement_get_or_create(all.homes[i], OPEN, 0);
 	id = st[0]->id;
 	statement_home_renew(all.homes[1]);
 	cr_expect_eq(used(st[0]), id + 1);
 	cr_expect_eq(used(st[1]), id + 1, "renewed already");
-	st[2] = statement_get(all.homes[2], OPEN, 0);
+	st[2] = statement_get_or_create(all.homes[2], OPEN, 0);
 	cr_expect_eq(st[2]->id, id + 1);
 	cr_expect_str_eq(st[0]->name, st[1]->name);
 	statement_home_renew(all.homes[0]);
-	cr_expect_eq(statement_get(all.homes[2], OPEN, 0), st[2], "found and refreshed");
+	cr_expect_eq(statement_get_or_create(all.homes[2], OPEN, 0), st[2], "found and refreshed");
 	cr_expect_eq(st[2]->id, id + 2);
 	for (int i = 0; i < 3; i++)
 		cr_expect_eq(used(st[i]), id + 2);
 	statement_home_unref(all.homes[2]); /* its statements have references */
-	late = statement_home_get(all.stores[2], "db");
+	late = statement_home_get_or_create(all.stores[2], "db");
 	cr_expect_eq(used(st[2]), id + 2);
 	all.homes[2] = late;
 	for (int i = 0; i < 3; i++)
@@ -139,15 +139,15 @@ Test(session_commons, ddl_renews_a_text_once_for_all)
 Test(session_commons, a_home_that_one_loop_makes_later_is_in_the_same_epoch)
 {
 	struct loops all = begin(1 << 20);
-	struct statement_home *home = statement_home_get(all.stores[0], "late"), *late;
+	struct statement_home *home = statement_home_get_or_create(all.stores[0], "late"), *late;
 	struct statement *st, *there;
 	uint64_t id;
 
 	statement_home_renew(home);
-	st = statement_get(home, OPEN, 0);
+	st = statement_get_or_create(home, OPEN, 0);
 	id = st->id;
-	late = statement_home_get(all.stores[1], "late");
-	there = statement_get(late, OPEN, 0);
+	late = statement_home_get_or_create(all.stores[1], "late");
+	there = statement_get_or_create(late, OPEN, 0);
 	cr_expect_eq(there->id, id);
 	cr_expect_eq(used(st), id);
 	cr_expect_eq(used(there), id);
@@ -161,11 +161,11 @@ Test(session_commons, a_home_that_one_loop_makes_later_is_in_the_same_epoch)
 Test(session_commons, what_one_loop_renews_is_renewed_on_all)
 {
 	struct loops all = begin(1 << 20);
-	struct statement *st[LOOPS], *other = statement_get(all.homes[1], OTHER, 0);
+	struct statement *st[LOOPS], *other = statement_get_or_create(all.homes[1], OTHER, 0);
 	uint64_t id, other_id = other->id;
 
 	for (int i = 0; i < LOOPS; i++)
-		st[i] = statement_get(all.homes[i], OPEN, 0);
+		st[i] = statement_get_or_create(all.homes[i], OPEN, 0);
 	st[1]->valid_pool = st[1]->valid_gucs = &all;
 	id = st[0]->id;
 	statement_renew(st[0]);
@@ -193,7 +193,7 @@ Test(session_commons, types_that_one_loop_has_learnt_are_known_to_all)
 	size_t len;
 
 	for (int i = 0; i < LOOPS; i++)
-		st[i] = statement_get(all.homes[i], OPEN, 0);
+		st[i] = statement_get_or_create(all.homes[i], OPEN, 0);
 	id = st[0]->id;
 	cr_expect_not(statement_check_types(st[1], TYPES_INT4), "not known yet");
 	statement_learn_types(st[0], TYPES_INT4);
@@ -208,7 +208,7 @@ Test(session_commons, types_that_one_loop_has_learnt_are_known_to_all)
 		cr_expect_eq(st[i]->len, 8);
 		cr_expect_arr_eq(st[i]->bytes, "X\0\0\1\0\0\0\27", 8);
 	}
-	fresh = statement_get(all.homes[1], OPEN, 0);
+	fresh = statement_get_or_create(all.homes[1], OPEN, 0);
 	cr_expect_neq(fresh->id, st[1]->id);
 	cr_expect_eq(statement_learnt_types(fresh, &len), NULL);
 	cr_expect_not(statement_check_types(fresh, TYPES_INT4), "those of the old name");
@@ -221,14 +221,14 @@ Test(session_commons, types_that_one_loop_has_learnt_are_known_to_all)
 Test(session_commons, a_text_that_a_loop_leaves_as_outdated_is_outdated_for_all)
 {
 	struct loops all = begin(1 << 20);
-	struct statement *st = statement_get(all.homes[0], OPEN, 0), *there = statement_get(all.homes[1], OPEN, 0),
-			 *late;
+	struct statement *st = statement_get_or_create(all.homes[0], OPEN, 0),
+			 *there = statement_get_or_create(all.homes[1], OPEN, 0), *late;
 	uint64_t id = st->id;
 
 	statement_learn_types(st, TYPES_INT4);
 	statement_renew(st);
 	cr_expect_eq(st->len, 8, "it has another text now");
-	late = statement_get(all.homes[2], OPEN, 0);
+	late = statement_get_or_create(all.homes[2], OPEN, 0);
 	cr_expect_gt(late->id, id);
 	cr_expect_eq(used(there), late->id);
 	cr_expect_neq(st->id, late->id);
@@ -242,14 +242,14 @@ Test(session_commons, a_text_that_a_loop_leaves_as_outdated_is_outdated_for_all)
 Test(session_commons, equal_statements_of_two_generations_have_one_name_on_all_loops)
 {
 	struct loops all = begin(1 << 20);
-	struct statement *first = statement_get(all.homes[0], OPEN, 0), *second, *there;
+	struct statement *first = statement_get_or_create(all.homes[0], OPEN, 0), *second, *there;
 	uint64_t id;
 
 	statement_learn_types(first, TYPES_INT4);
 	statement_renew(first);
-	there = statement_get(all.homes[1], INT4, 0);
+	there = statement_get_or_create(all.homes[1], INT4, 0);
 	cr_expect_eq(there->id, first->id);
-	second = statement_get(all.homes[0], OPEN, 0);
+	second = statement_get_or_create(all.homes[0], OPEN, 0);
 	statement_learn_types(second, TYPES_INT4);
 	id = first->id;
 	statement_renew(second);
@@ -278,7 +278,7 @@ Test(session_commons, rows_that_one_loop_has_seen_are_compared_on_all)
 	struct statement *st[LOOPS];
 
 	for (int i = 0; i < LOOPS; i++)
-		st[i] = statement_get(all.homes[i], OPEN, 0);
+		st[i] = statement_get_or_create(all.homes[i], OPEN, 0);
 	cr_expect(statement_agree_on_shape(st[0], 5));
 	cr_expect(statement_agree_on_shape(st[1], 5));
 	cr_expect_not(statement_agree_on_shape(st[2], 6));
@@ -353,8 +353,8 @@ use_texts(unsigned number, void *arg)
 {
 	struct thread_loop *l = (struct thread_loop *)arg + number;
 	struct statement_store *store = statement_store_new(number, 1, l->commons, 300);
-	struct statement_home *home = statement_home_get(store, "db");
-	struct statement *held[TEXTS] = { statement_get(home, (const uint8_t[]){ 'A', 0, 0, 0 }, 4, 1, 0) };
+	struct statement_home *home = statement_home_get_or_create(store, "db");
+	struct statement *held[TEXTS] = { statement_get_or_create(home, (const uint8_t[]){ 'A', 0, 0, 0 }, 4, 1, 0) };
 	unsigned seed = number;
 
 	note_text(l, held[0]);
@@ -362,7 +362,7 @@ use_texts(unsigned number, void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		unsigned n = (unsigned)rand_r(&seed) % TEXTS, what = (unsigned)rand_r(&seed) % 64;
 		uint8_t bytes[] = { (uint8_t)('A' + n), 0, 0, 0 };
-		struct statement *st = statement_get(home, bytes, sizeof(bytes), 1, 0);
+		struct statement *st = statement_get_or_create(home, bytes, sizeof(bytes), 1, 0);
 
 		note_text(l, st);
 		if (held[n] != NULL)
@@ -411,7 +411,7 @@ Test(session_commons, no_id_has_two_texts_whatever_loops_do_at_once)
 		several += loops_with_it > 1;
 	}
 	cr_expect_gt(several, 0u, "ids are shared");
-	cr_expect_eq(session_commons_texts(commons), 0);
+	cr_expect_eq(session_commons_count_texts(commons), 0);
 	for (int i = 0; i < THREADS; i++) {
 		cr_expect_eq(loops[i].wrong, 0u);
 		free(loops[i].text_of);

@@ -18,7 +18,7 @@ usual_report(const char *query)
 		.phase_us = { [PHASE_WAIT] = 120004,
 			      [PHASE_SERVER] = 31120,
 			      [PHASE_STREAM] = 900,
-			      [PHASE_CLIENT_WRITE] = 250,
+			      [PHASE_CLIENT] = 250,
 			      [PHASE_PROXY] = 57 },
 		.threshold_us = 100000,
 		.event = "slow_query",
@@ -322,7 +322,7 @@ set(struct config *config, const char *name, const char *value)
 {
 	struct fail why;
 
-	cr_expect_eq(config_override(config, "slow_query", name, value, &why), 0, "%s", why.text);
+	cr_expect_eq(config_apply_command_line(config, "slow_query", name, value, &why), 0, "%s", why.text);
 }
 
 static void

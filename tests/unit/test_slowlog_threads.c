@@ -36,8 +36,9 @@ change(struct changed_log *c, unsigned i)
 	uint64_t numbers[MODULE_NUMBERS_MAX];
 	struct fail why;
 
-	c->wrong += config_override(c->config, "slow_query", "file", c->paths[i / 3 % 2], &why) < 0;
-	c->wrong += config_override(c->config, "slow_query", "format", i % 2 == 0 ? "json" : "postgres", &why) < 0;
+	c->wrong += config_apply_command_line(c->config, "slow_query", "file", c->paths[i / 3 % 2], &why) < 0;
+	c->wrong +=
+	    config_apply_command_line(c->config, "slow_query", "format", i % 2 == 0 ? "json" : "postgres", &why) < 0;
 	c->wrong += module_slowlog.configure(c->log, c->config, &why) < 0;
 	module_slowlog.reopen(c->log);
 	slowlog_each_recent(c->log, look, c);
@@ -103,8 +104,8 @@ Test(slowlog, threads_write_while_file_and_format_change)
 	close(mkstemp(c.paths[0]));
 	close(mkstemp(c.paths[1]));
 	c.config = config_new("");
-	cr_assert_eq(config_override(c.config, "slow_query", "file", c.paths[0], &why), 0);
-	cr_assert_eq(config_override(c.config, "slow_query", "max_lines_per_second", "0", &why), 0);
+	cr_assert_eq(config_apply_command_line(c.config, "slow_query", "file", c.paths[0], &why), 0);
+	cr_assert_eq(config_apply_command_line(c.config, "slow_query", "max_lines_per_second", "0", &why), 0);
 	c.log = module_slowlog.start(c.config, &why);
 	cr_assert_not_null(c.log, "%s", why.text);
 	in_threads(write_or_change, &c);

@@ -70,7 +70,7 @@ pool_defaults_note_altered(struct pool *entry)
 }
 
 void
-pool_code_changed(struct pool *entry, unsigned risk)
+pool_code_note_ddl(struct pool *entry, unsigned risk)
 {
 }
 
@@ -111,7 +111,7 @@ send_query(const char *sql)
 
 	if (step == STEP_FORWARD) {
 		state_note_local(&fake->x, &m);
-		step = state_query(&fake->x, &m);
+		step = state_observe_query(&fake->x, &m);
 	}
 	if (step == STEP_FORWARD || step == STEP_REPLACED)
 		fake_forward(&m, OWED_QUERY);
@@ -315,12 +315,12 @@ Test(state, a_library_taints_for_good)
 
 Test(state, of_a_bound_set_the_execute_counts)
 {
-	struct statement *st = statement_get(fake->pool.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
+	struct statement *st = statement_get_or_create(fake->pool.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
 	struct request m = fake_bind("", "s"), e;
 
 	m.statement = st;
 	m.traits = statement_traits(st);
-	cr_expect_eq(state_bind(&fake->x, &m), STEP_FORWARD);
+	cr_expect_eq(state_observe_bind(&fake->x, &m), STEP_FORWARD);
 	fake_forward(&m, OWED_BIND);
 	cr_expect(fake->x.session != NULL);
 	e = fake_execute();
@@ -336,12 +336,12 @@ Test(state, of_a_bound_set_the_execute_counts)
 
 Test(state, a_bound_set_that_is_not_executed_does_not_count)
 {
-	struct statement *st = statement_get(fake->pool.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
+	struct statement *st = statement_get_or_create(fake->pool.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
 	struct request m = fake_bind("", "s");
 
 	m.statement = st;
 	m.traits = statement_traits(st);
-	state_bind(&fake->x, &m);
+	state_observe_bind(&fake->x, &m);
 	fake_forward(&m, OWED_BIND);
 	fake_sync();
 	fake_reply("2Z");

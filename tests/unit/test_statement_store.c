@@ -17,7 +17,7 @@ static void
 begin(void)
 {
 	store = statement_store_new(SEED, TAG, NULL, 1 << 20);
-	home = statement_home_get(store, "db");
+	home = statement_home_get_or_create(store, "db");
 }
 
 static void
@@ -37,7 +37,7 @@ get(struct statement_home *of, const char *sql)
 	size_t len = strlen(sql);
 
 	memcpy(bytes, sql, len);
-	return statement_get(of, bytes, len + 3, len, 0);
+	return statement_get_or_create(of, bytes, len + 3, len, 0);
 }
 
 static struct statement *
@@ -87,13 +87,13 @@ get_long(struct statement_home *of, size_t at, char letter, uint32_t context)
 	memset(bytes, 'a', sizeof(bytes));
 	bytes[at] = (uint8_t)letter;
 	memset(bytes + sizeof(bytes) - 3, 0, 3);
-	return statement_get(of, bytes, sizeof(bytes), sizeof(bytes) - 3, context);
+	return statement_get_or_create(of, bytes, sizeof(bytes), sizeof(bytes) - 3, context);
 }
 
 /* These are found by a few of their bytes first, which are the same in all of them but in home and context. */
 Test(statement_store, long_texts_are_told_apart)
 {
-	struct statement_home *other = statement_home_get(store, "other");
+	struct statement_home *other = statement_home_get_or_create(store, "other");
 	struct statement *first[26], *again, *elsewhere, *in_context;
 
 	for (size_t round = 0; round < 3; round++)
@@ -156,9 +156,9 @@ Test(statement_store, a_long_text_whose_types_were_learnt_is_found_as_what_it_is
 
 Test(statement_store, parameter_types_tell_statements_apart)
 {
-	struct statement *none = statement_get(home, (const uint8_t *)"X\0\0\0", 4, 1, 0);
-	struct statement *int4 = statement_get(home, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1, 0);
-	struct statement *text = statement_get(home, (const uint8_t *)"X\0\0\1\0\0\0\31", 8, 1, 0);
+	struct statement *none = statement_get_or_create(home, (const uint8_t *)"X\0\0\0", 4, 1, 0);
+	struct statement *int4 = statement_get_or_create(home, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1, 0);
+	struct statement *text = statement_get_or_create(home, (const uint8_t *)"X\0\0\1\0\0\0\31", 8, 1, 0);
 
 	cr_expect(none != int4 && int4 != text && none != text);
 	cr_expect_eq(int4->query_len, 1);
@@ -358,7 +358,7 @@ learn_int4(struct statement *st)
 
 Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 {
-	struct statement *old = statement_get(home, OPEN, 0), *fresh;
+	struct statement *old = statement_get_or_create(home, OPEN, 0), *fresh;
 	uint64_t id = old->id;
 
 	learn_int4(old);
@@ -368,7 +368,7 @@ Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 	cr_expect_neq(old->id, id);
 	cr_assert_eq(old->len, 8);
 	cr_expect_arr_eq(old->bytes, "X\0\0\1\0\0\0\27", 8);
-	fresh = statement_get(home, OPEN, 0);
+	fresh = statement_get_or_create(home, OPEN, 0);
 	cr_expect_neq(fresh, old, "who comes later leaves the types open again");
 	cr_expect_eq(fresh->len, 4);
 	id = old->id;
@@ -382,17 +382,17 @@ Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 
 Test(statement_store, equal_statements_of_two_generations_have_one_name)
 {
-	struct statement *first = statement_get(home, OPEN, 0), *second, *declared;
+	struct statement *first = statement_get_or_create(home, OPEN, 0), *second, *declared;
 	uint64_t id;
 
 	learn_int4(first);
 	statement_renew(first);
-	second = statement_get(home, OPEN, 0);
+	second = statement_get_or_create(home, OPEN, 0);
 	learn_int4(second);
 	id = first->id;
 	statement_renew(second);
 	cr_expect_neq(second->id, id, "a new name, not the other's old one");
-	declared = statement_get(home, INT4, 0);
+	declared = statement_get_or_create(home, INT4, 0);
 	cr_expect_eq(first, declared, "the first to be renewed has the key");
 	cr_expect_neq(second, first);
 	for (int i = 0; i < 3; i++) {
@@ -416,14 +416,14 @@ Test(statement_store, equal_statements_of_two_generations_have_one_name)
 
 Test(statement_store, what_nobody_holds_forgets_its_types)
 {
-	struct statement *st = statement_get(home, OPEN, 0);
+	struct statement *st = statement_get_or_create(home, OPEN, 0);
 	size_t bytes = statement_store_bytes(store);
 
 	learn_int4(st);
 	cr_expect_gt(statement_store_bytes(store), bytes);
 	statement_unref(st);
 	statement_home_renew(home);
-	cr_expect_eq(statement_get(home, OPEN, 0), st);
+	cr_expect_eq(statement_get_or_create(home, OPEN, 0), st);
 	cr_expect_eq(statement_store_bytes(store), bytes);
 	cr_expect_eq(st->len, 4);
 	statement_unref(st);
@@ -431,7 +431,7 @@ Test(statement_store, what_nobody_holds_forgets_its_types)
 
 Test(statement_store, what_is_malformed_teaches_nothing)
 {
-	struct statement *st = statement_get(home, OPEN, 0);
+	struct statement *st = statement_get_or_create(home, OPEN, 0);
 
 	statement_learn_types(st, (const uint8_t *)"", 0);
 	statement_learn_types(st, (const uint8_t *)"\0\2\0\0\0\27", 6);
@@ -444,11 +444,11 @@ Test(statement_store, what_is_malformed_teaches_nothing)
 
 Test(statement_store, another_database_has_statements_of_its_own)
 {
-	struct statement_home *other = statement_home_get(store, "other");
-	struct statement *a = statement_get(home, OPEN, 0), *b = statement_get(other, OPEN, 0);
+	struct statement_home *other = statement_home_get_or_create(store, "other");
+	struct statement *a = statement_get_or_create(home, OPEN, 0), *b = statement_get_or_create(other, OPEN, 0);
 	uint64_t b_id = b->id;
 
-	cr_expect_eq(statement_home_get(store, "db"), home);
+	cr_expect_eq(statement_home_get_or_create(store, "db"), home);
 	cr_expect_neq(a, b);
 	cr_expect_neq(a->id, b->id);
 	learn_int4(a);
@@ -461,17 +461,18 @@ Test(statement_store, another_database_has_statements_of_its_own)
 	statement_unref(a);
 	statement_home_unref(home);
 	statement_home_unref(home);
-	cr_expect_eq(statement_get(other, OPEN, 0), b);
+	cr_expect_eq(statement_get_or_create(other, OPEN, 0), b);
 	statement_unref(b);
 	statement_unref(b);
 	statement_home_unref(other);
-	home = statement_home_get(store, "db"); /* for end() */
+	home = statement_home_get_or_create(store, "db"); /* for end() */
 }
 
 /* Of int4, a type of its own (16500), and a third that the client declared so. */
 Test(statement_store, types_that_a_database_made_are_asked_for_anew)
 {
-	struct statement *st = statement_get(home, (const uint8_t *)"X\0\0\3\0\0\0\0\0\0\0\0\0\0\x40\x75", 16, 1, 0);
+	struct statement *st =
+	    statement_get_or_create(home, (const uint8_t *)"X\0\0\3\0\0\0\0\0\0\0\0\0\0\x40\x75", 16, 1, 0);
 	static const char want[] = "X\0\0\3\0\0\0\27\0\0\0\0\0\0\x40\x75";
 	uint64_t id = st->id;
 
@@ -490,7 +491,7 @@ Test(statement_store, types_that_a_database_made_are_asked_for_anew)
 /* Ids are given one after the other, each for one piece of work: they count it. */
 Test(statement_store, ddl_costs_nobody_who_does_not_use_a_statement)
 {
-	struct statement_home *other = statement_home_get(store, "other");
+	struct statement_home *other = statement_home_get_or_create(store, "other");
 	enum { HELD = 200000 };
 	struct statement **held = calloc(HELD, sizeof(struct statement *)), *probe;
 	char sql[32];

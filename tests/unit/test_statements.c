@@ -17,13 +17,13 @@
 static bool is_unshared, waits;
 
 enum feature_step
-state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
+state_observe_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	return STEP_FORWARD;
 }
 
 void
-state_plain_bind(struct exchange *x, uint32_t flags)
+state_observe_plain_bind(struct exchange *x, uint32_t flags)
 {
 }
 
@@ -57,7 +57,7 @@ state_note_run(struct exchange *x, unsigned risk)
 }
 
 unsigned
-state_risk_of_all(const struct exchange *x)
+state_risk_of_unknown_sql(const struct exchange *x)
 {
 	return 0;
 }
@@ -125,7 +125,7 @@ query(const char *sql)
 	struct request m = fake_query(sql);
 
 	cr_expect_neq(statements_deallocate_query(&fake->x, &m), STEP_FAILED);
-	statements_drop_for_simple_query(&fake->x, "SELECT 1", 8);
+	statements_note_unnamed_dropped(&fake->x, "SELECT 1", 8);
 	fake_forward(&m, OWED_QUERY);
 	buf_fini(&m.instead);
 }
@@ -171,23 +171,23 @@ Test(statements, a_named_statement_has_pgweirs_name_on_the_server)
 
 Test(statements, a_begin_with_a_mode_is_known_by_its_name_until_that_is_closed)
 {
-	cr_expect(statements_may_begin(&fake->x, ""), "nothing is known of it");
+	cr_expect(statements_may_be_begin(&fake->x, ""), "nothing is known of it");
 	parse_sql("s", "SELECT 1");
 	parse_sql("b", "BEGIN;");
-	cr_expect_not(statements_may_begin(&fake->x, "s"));
-	cr_expect_not(statements_may_begin(&fake->x, "b"), "it has no mode");
-	cr_expect_not(statements_may_begin(&fake->x, "r"), "nothing runs under a name that there is not");
+	cr_expect_not(statements_may_be_begin(&fake->x, "s"));
+	cr_expect_not(statements_may_be_begin(&fake->x, "b"), "it has no mode");
+	cr_expect_not(statements_may_be_begin(&fake->x, "r"), "nothing runs under a name that there is not");
 	parse_sql("r", "BEGIN READ ONLY");
 	sync_all("313131Z");
-	cr_expect(statements_may_begin(&fake->x, "r"));
-	cr_expect_not(statements_may_begin(&fake->x, "s"));
+	cr_expect(statements_may_be_begin(&fake->x, "r"));
+	cr_expect_not(statements_may_be_begin(&fake->x, "s"));
 	target('C', "r");
 	sync_all("Z");
-	cr_expect_not(statements_may_begin(&fake->x, "r"));
+	cr_expect_not(statements_may_be_begin(&fake->x, "r"));
 	parse_sql("r", "START TRANSACTION READ ONLY");
-	cr_expect(statements_may_begin(&fake->x, "r"));
+	cr_expect(statements_may_be_begin(&fake->x, "r"));
 	sync_all("3EZ");
-	cr_expect_not(statements_may_begin(&fake->x, "r"), "PostgreSQL has refused it");
+	cr_expect_not(statements_may_be_begin(&fake->x, "r"), "PostgreSQL has refused it");
 }
 
 Test(statements, on_another_server_it_is_parsed_ahead_of_its_use)

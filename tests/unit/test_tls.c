@@ -253,8 +253,8 @@ Test(tls, what_is_known_after_a_handshake)
 	cr_expect_eq(tls_peer_subject(stream_tls(&w.server.stream), subject, sizeof(subject)), 0);
 	cr_expect_str_eq(subject, "CN=db.example.org,O=Acme");
 	cr_expect_eq(tls_peer_subject(stream_tls(&w.server.stream), subject, 5), -1);
-	cr_expect_eq(tls_end_point(stream_tls(&w.server.stream), here), 32);
-	cr_expect_eq(tls_end_point(stream_tls(&w.client.stream), there), 32);
+	cr_expect_eq(tls_get_end_point(stream_tls(&w.server.stream), here), 32);
+	cr_expect_eq(tls_get_end_point(stream_tls(&w.client.stream), there), 32);
 	cr_expect_eq(memcmp(here, there, 32), 0, "both sides mean the server's certificate");
 	cr_expect_gt(tls_context_not_after(w.accepting), 0);
 	world_fini(&w);
@@ -519,7 +519,7 @@ Test(tls, a_peer_that_asks_for_new_keys_and_never_reads_does_not_fill_our_memory
 	for (int i = 0; i < 40000 && !w.server.is_over; i++) {
 		ask_for_new_keys(&w.client);
 		cr_assert_geq(event_base_loop(w.base, EVLOOP_NONBLOCK), 0);
-		cr_assert_leq(stream_queued(&w.server.stream), 200000, "after %d", i);
+		cr_assert_leq(stream_queued_len(&w.server.stream), 200000, "after %d", i);
 	}
 	cr_expect(w.server.is_over);
 	world_fini(&w);

@@ -18,7 +18,7 @@ read_parse(const char *sql)
 {
 	struct sql_traits v;
 
-	traits_of_all_options(&v, sql, strlen(sql));
+	traits_set_for_all_options(&v, sql, strlen(sql));
 	traits_add_parse_hints(&v, sql, strlen(sql));
 	return v;
 }
@@ -189,7 +189,7 @@ Test(traits, sql_that_may_be_read_in_several_ways)
 	struct sql_traits v;
 
 	cr_expect_eq(read(sql).flags & SCAN_LISTEN, SCAN_LISTEN, "the backslash is one");
-	traits_of_all_options(&v, sql, strlen(sql));
+	traits_set_for_all_options(&v, sql, strlen(sql));
 	cr_expect((v.flags & SCAN_LISTEN) != 0);
 	cr_expect(!v.is_plain);
 }

@@ -246,7 +246,7 @@ static const struct {
 Test(users, kinds_of_secrets)
 {
 	EACH(row, kind_rows) {
-		struct users *users = users_single("u", row->text);
+		struct users *users = users_new_single("u", row->text);
 		struct user_secret secret;
 
 		cr_expect_eq(secret_kind_of(row->text), row->want, "%s", row->rule);
@@ -259,7 +259,7 @@ Test(users, kinds_of_secrets)
 
 Test(users, nobody_else_is_found)
 {
-	struct users *users = users_single("ann", "x");
+	struct users *users = users_new_single("ann", "x");
 	struct user_secret secret;
 
 	cr_expect_eq(users_count(users), 1);
@@ -276,7 +276,7 @@ Test(users, nobody_else_is_found)
 
 Test(users, the_last_reference_frees)
 {
-	struct users *users = users_single("ann", "x");
+	struct users *users = users_new_single("ann", "x");
 	struct user_secret secret;
 
 	cr_expect_eq(users_ref(users), users);

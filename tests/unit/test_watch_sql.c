@@ -207,8 +207,8 @@ Test(watch_sql, takes_off_the_header_of_an_empty_page)
 	const struct watch_answer a = { .block_len = 8192, .segment_len = 16 * 1024 * 1024 }, unknown = { 0 };
 
 	for (size_t i = 0; i < COUNT(rows); i++)
-		cr_expect_eq(watch_before_header(&a, rows[i].position), rows[i].want, "%zu", i);
-	cr_expect_eq(watch_before_header(&unknown, 0x9004018), 0x9004018);
+		cr_expect_eq(watch_exclude_header(&a, rows[i].position), rows[i].want, "%zu", i);
+	cr_expect_eq(watch_exclude_header(&unknown, 0x9004018), 0x9004018);
 }
 
 Test(watch_sql, other_rows_are_none)

@@ -8,8 +8,7 @@
  *   gss_delegate.c  credentials that clients delegate, for gss_show.c: see README.md
  *
  * The client presents a ticket for the service whose key is in the keytab, so no KDC is asked. Only Kerberos is
- * accepted, also within SPNEGO. With gss_accept_delegation = on, credentials that the client delegates are accepted,
- * too.
+ * accepted, also within SPNEGO. With gss_accept_delegation = on, the client's delegated credentials are accepted, too.
  *
  * Owns: struct gss_options owns its texts. It does not change after the rule was read.
  */
@@ -29,8 +28,8 @@ struct gss_options {
 const char *gss_name(const struct gss_options *o, char *principal, struct fail *why);
 
 /* --- gss_accept.c --- */
-enum proof gss_prove(const struct auth_question *q, struct fail *why);
+enum proof_verdict gss_prove(const struct auth_question *q, struct fail *why);
 void gss_context_free(void *context); /* context may be NULL */
 
 /* --- gss_show.c --- */
-enum proof gss_make_token(const struct auth_server *to, struct auth_tokens *t, struct fail *why);
+enum proof_verdict gss_make_token(const struct auth_server *to, struct auth_tokens *t, struct fail *why);

@@ -55,8 +55,8 @@ gss_is_system_error(OM_uint32 minor)
 	       code == KRB5_KDC_UNREACH;
 }
 
-enum proof
-gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why)
+enum proof_verdict
+gss_fail(enum proof_verdict proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why)
 {
 	char text[200] = "";
 
@@ -71,7 +71,7 @@ gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor
 /* --- A login. --- */
 
 /* Gets the service's key from the keytab, for Kerberos only: the system may have other mechanisms, which prove less. */
-static enum proof
+static enum proof_verdict
 get_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
 {
 	gss_OID_desc mechs[] = { *gss_mech_krb5, { 6, (void *)"\x2b\x06\x01\x05\x05\x02" /* SPNEGO */ } };
@@ -83,19 +83,19 @@ get_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
 
 	if (major == GSS_S_COMPLETE)
 		major = gss_set_neg_mechs(&minor, x->key, &within);
-	return major == GSS_S_COMPLETE ? PROOF_RIGHT : gss_failed(PROOF_FAILED, "use the keytab", major, minor, why);
+	return major == GSS_S_COMPLETE ? PROOF_RIGHT : gss_fail(PROOF_FAILED, "use the keytab", major, minor, why);
 }
 
-enum proof
+enum proof_verdict
 gss_take_name(gss_name_t client, char *name, struct fail *why)
 {
 	gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
 	gss_OID type = GSS_C_NO_OID;
 	OM_uint32 ignored, minor, major = gss_display_name(&minor, client, &text, &type);
-	enum proof proof = PROOF_RIGHT;
+	enum proof_verdict proof = PROOF_RIGHT;
 
 	if (major != GSS_S_COMPLETE)
-		proof = gss_failed(PROOF_WRONG, "read the client's name", major, minor, why);
+		proof = gss_fail(PROOF_WRONG, "read the client's name", major, minor, why);
 	else if (!gss_oid_equal(type, GSS_KRB5_NT_PRINCIPAL_NAME) || text.length > AUTH_NAME_MAX ||
 		 memchr(text.value, 0, text.length) != NULL) {
 		fail_set(why, "28000", "GSSAPI: the client's name is missing or too long");
@@ -108,13 +108,13 @@ gss_take_name(gss_name_t client, char *name, struct fail *why)
 	return proof;
 }
 
-static enum proof
+static enum proof_verdict
 take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {
 	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
 	gss_cred_id_t delegated = GSS_C_NO_CREDENTIAL;
 	gss_name_t client = GSS_C_NO_NAME;
-	enum proof proof;
+	enum proof_verdict proof;
 	OM_uint32 ignored, minor, major;
 
 	major = gss_accept_sec_context(&minor, &x->security, x->key, &in, GSS_C_NO_CHANNEL_BINDINGS, &client, NULL,
@@ -126,8 +126,8 @@ take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* no reply means a token of another mechanism */
 		proof = PROOF_MORE;
 	else
-		proof = gss_failed(gss_is_system_error(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",
-				   major, minor, why);
+		proof = gss_fail(gss_is_system_error(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",
+				 major, minor, why);
 	gss_release_name(&ignored, &client);
 	if (proof == PROOF_RIGHT && t->delegated != NULL)
 		proof = gss_take_delegated(&delegated, t, why);
@@ -135,11 +135,11 @@ take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 	return proof;
 }
 
-enum proof
+enum proof_verdict
 gss_prove(const struct auth_question *q, struct fail *why)
 {
 	struct auth_tokens *t = q->tokens;
-	enum proof proof = PROOF_RIGHT;
+	enum proof_verdict proof = PROOF_RIGHT;
 	const char *name;
 
 	if (t->context == NULL) {

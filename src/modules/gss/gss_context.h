@@ -21,15 +21,16 @@ struct gss_context {
 bool gss_begin(struct auth_tokens *t, struct fail *why);
 /* Sets *why to a failure of `doing`, with the library's texts for the status codes major and minor. Returns proof.
  * Called on the thread on which the library has returned these codes. */
-enum proof gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why);
+enum proof_verdict gss_fail(enum proof_verdict proof, const char *doing, OM_uint32 major, OM_uint32 minor,
+			    struct fail *why);
 /* Writes the client's name, of at most AUTH_NAME_MAX bytes. Returns PROOF_WRONG for an anonymous client, whose name is
  * of another type. */
-enum proof gss_take_name(gss_name_t client, char *name, struct fail *why);
+enum proof_verdict gss_take_name(gss_name_t client, char *name, struct fail *why);
 /* Returns true if the system, the KDC or the replay cache is at fault, not the other side. */
 bool gss_is_system_error(OM_uint32 minor);
 
 /* --- gss_delegate.c --- */
 /* Called when the client t->name has authenticated. Sets *t->delegated to a new object with the client's name. Moves
  * into the object the credentials that the client has delegated, if any. */
-enum proof gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fail *why);
+enum proof_verdict gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fail *why);
 gss_cred_id_t gss_credentials(const struct delegated *d); /* returns pgweir's own credentials if d is NULL */

@@ -28,14 +28,14 @@ gss_credentials(const struct delegated *d)
 
 /* Checks that the delegated ticket is the client's own: the client chooses what it sends, and may have tickets of other
  * users. Sets *until_us to the time at which the ticket expires. */
-static enum proof
+static enum proof_verdict
 check_credentials(gss_cred_id_t credentials, const char *client, uint64_t *until_us, struct fail *why)
 {
 	OM_uint32 ignored, minor, left = 0;
 	gss_name_t name = GSS_C_NO_NAME;
 	OM_uint32 major = gss_inquire_cred(&minor, credentials, NULL, &left, NULL, NULL);
 	char text[AUTH_NAME_MAX + 1];
-	enum proof proof;
+	enum proof_verdict proof;
 
 	*until_us = clock_now_us() + left * US_PER_S;
 	if (major == GSS_S_CREDENTIALS_EXPIRED) /* an expired ticket is useless; reading its name would leak memory */
@@ -43,7 +43,7 @@ check_credentials(gss_cred_id_t credentials, const char *client, uint64_t *until
 	if (major == GSS_S_COMPLETE)
 		major = gss_inquire_cred(&minor, credentials, &name, NULL, NULL, NULL);
 	if (major != GSS_S_COMPLETE)
-		return gss_failed(PROOF_WRONG, "read the delegated ticket", major, minor, why);
+		return gss_fail(PROOF_WRONG, "read the delegated ticket", major, minor, why);
 	proof = gss_take_name(name, text, why);
 	if (proof == PROOF_RIGHT && strcmp(text, client) != 0) {
 		fail_set(why, "28000", "GSSAPI: \"%.80s\" delegated a ticket of \"%.80s\"", client, text);
@@ -53,12 +53,12 @@ check_credentials(gss_cred_id_t credentials, const char *client, uint64_t *until
 	return proof;
 }
 
-enum proof
+enum proof_verdict
 gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fail *why)
 {
 	uint64_t until_us = DELEGATED_NONE;
 	struct gss_delegated *made;
-	enum proof proof = PROOF_RIGHT;
+	enum proof_verdict proof = PROOF_RIGHT;
 
 	if (*credentials != GSS_C_NO_CREDENTIAL)
 		proof = check_credentials(*credentials, t->name, &until_us, why);

@@ -7,7 +7,7 @@
 
 /* Imports the service's name, and makes it a Kerberos name right away: with a name that is only imported, the library
  * would look up the host each time. */
-static enum proof
+static enum proof_verdict
 import_service(const struct auth_server *to, struct gss_context *x, struct fail *why)
 {
 	char text[512];
@@ -25,18 +25,18 @@ import_service(const struct auth_server *to, struct gss_context *x, struct fail 
 	if (major == GSS_S_COMPLETE)
 		major = gss_canonicalize_name(&minor, given, (gss_OID)gss_mech_krb5, &x->service);
 	gss_release_name(&ignored, &given);
-	return major == GSS_S_COMPLETE ? PROOF_MORE : gss_failed(PROOF_WRONG, "name the service", major, minor, why);
+	return major == GSS_S_COMPLETE ? PROOF_MORE : gss_fail(PROOF_WRONG, "name the service", major, minor, why);
 }
 
-static enum proof
+static enum proof_verdict
 fail_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct fail *why)
 {
-	enum proof proof = gss_is_system_error(minor) ? PROOF_FAILED : PROOF_WRONG;
+	enum proof_verdict proof = gss_is_system_error(minor) ? PROOF_FAILED : PROOF_WRONG;
 	char doing[128];
 
 	snprintf(doing, sizeof(doing), "get a ticket for %.40s@%.60s", to->service != NULL ? to->service : "postgres",
 		 to->host);
-	gss_failed(proof, doing, major, minor, why);
+	gss_fail(proof, doing, major, minor, why);
 	if (to->delegated != NULL)
 		fail_detail(why, "It was requested with the ticket that \"%.100s\" has delegated.",
 			    to->delegated->principal);
@@ -50,7 +50,7 @@ fail_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, stru
 
 /* Only the first call, which gets the ticket, may ask a KDC. The second call judges PostgreSQL's reply locally, and
  * does not use the credentials, because another thread may hold these while a KDC hangs. */
-static enum proof
+static enum proof_verdict
 make_next_token(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {
 	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
@@ -67,13 +67,13 @@ make_next_token(const struct auth_server *to, struct gss_context *x, struct auth
 	if (major == GSS_S_CONTINUE_NEEDED && t->token == NULL)
 		return PROOF_MORE;
 	return t->token == NULL ? fail_ticket(to, major, minor, why)
-				: gss_failed(PROOF_WRONG, "accept the server's token", major, minor, why);
+				: gss_fail(PROOF_WRONG, "accept the server's token", major, minor, why);
 }
 
-enum proof
+enum proof_verdict
 gss_make_token(const struct auth_server *to, struct auth_tokens *t, struct fail *why)
 {
-	enum proof proof = PROOF_MORE;
+	enum proof_verdict proof = PROOF_MORE;
 
 	if (t->context == NULL) {
 		if (!gss_begin(t, why))

@@ -99,7 +99,7 @@ add_layers(struct session *a)
 
 /* --- Asking. --- */
 
-static enum proof
+static enum proof_verdict
 fail_session(const struct session *a, const char *doing, int result)
 {
 	char *diagnosis = NULL;
@@ -163,7 +163,7 @@ initialize(struct session *a)
 
 /* Makes the connection; nothing is sent yet, except to start TLS. References to other servers are not followed: libldap
  * would ask those anonymously, in the clear, and could not bind there. */
-static enum proof
+static enum proof_verdict
 begin(struct session *a)
 {
 	const int version = LDAP_VERSION3;
@@ -202,7 +202,7 @@ bind_as(struct session *a, const char *name, const char *password)
 }
 
 /* Writes the name of the only entry that a search has found. */
-static enum proof
+static enum proof_verdict
 take_entry(const struct session *a, LDAPMessage *found, bool has_more, struct buf *name)
 {
 	int count = ldap_count_entries(a->ld, found);
@@ -222,14 +222,14 @@ take_entry(const struct session *a, LDAPMessage *found, bool has_more, struct bu
 }
 
 /* Searches for the user's entry, and writes the entry's name. */
-static enum proof
+static enum proof_verdict
 search(struct session *a, const char *user, struct buf *name)
 {
 	char *attributes[] = { (char *)(uintptr_t)LDAP_NO_ATTRS, NULL };
 	const struct ldap_settings *s = a->s;
 	LDAPMessage *found = NULL;
 	struct buf filter = { 0 };
-	enum proof proof;
+	enum proof_verdict proof;
 	int r = bind_as(a, s->bind_dn != NULL ? s->bind_dn : "", s->bind_password != NULL ? s->bind_password : "");
 
 	if (r != LDAP_SUCCESS)
@@ -258,10 +258,10 @@ is_unjudged(int result)
 }
 
 /* Finds the user's name, and binds with it. */
-static enum proof
+static enum proof_verdict
 ask(struct session *a, const char *user, const char *password, struct buf *name)
 {
-	enum proof proof = PROOF_RIGHT;
+	enum proof_verdict proof = PROOF_RIGHT;
 	int r;
 
 	if (a->s->base_dn != NULL)
@@ -280,12 +280,12 @@ ask(struct session *a, const char *user, const char *password, struct buf *name)
 	return PROOF_WRONG;
 }
 
-enum proof
+enum proof_verdict
 ldap_prove(const struct auth_question *q, struct fail *why)
 {
 	struct session a = { .s = q->options, .deadline_us = q->deadline_us, .why = why };
 	struct buf name = { 0 };
-	enum proof proof = begin(&a);
+	enum proof_verdict proof = begin(&a);
 
 	if (proof == PROOF_RIGHT)
 		proof = ask(&a, q->user, q->password, &name);

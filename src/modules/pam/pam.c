@@ -90,7 +90,7 @@ service_of(const void *options, const char *setting)
 	return o->service != NULL ? o->service : setting;
 }
 
-static enum proof
+static enum proof_verdict
 prove(const struct auth_question *q, struct fail *why)
 {
 	const struct pam_conv conversation = { converse, (void *)(uintptr_t)q->password };
@@ -101,7 +101,7 @@ prove(const struct auth_question *q, struct fail *why)
 	const char *service = service_of(q->options, q->setting);
 	pam_handle_t *pam = NULL;
 	int r = pam_start(service, q->user, &conversation, &pam);
-	enum proof proof;
+	enum proof_verdict proof;
 
 	if (r == PAM_SUCCESS)
 		r = pam_set_item(pam, PAM_RHOST, q->address);
@@ -126,4 +126,4 @@ const struct auth_module auth_module_pam = { .title = "PAM",
 					     .option = take_option,
 					     .options_free = options_free,
 					     .service_name = service_of,
-					     .prove = prove };
+					     .judge_proof = prove };

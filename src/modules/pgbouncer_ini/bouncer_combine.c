@@ -16,7 +16,7 @@ emit_setting(struct bouncer *b, const char *name, const char *section, const cha
 	char *from = xasprintf("%s = %s", name, bouncer_value(b, name));
 
 	if (config_key_find(section, key) != NULL)
-		bouncer_emit(b, bouncer_line(b, name), from, section, key, value);
+		bouncer_emit(b, bouncer_line_number(b, name), from, section, key, value);
 	free(from);
 }
 
@@ -48,7 +48,7 @@ static void
 combine_listen(struct bouncer *b)
 {
 	const char *port = bouncer_value(b, "listen_port"), *dir = bouncer_value(b, "unix_socket_dir");
-	unsigned line = bouncer_line(b, "unix_socket_dir");
+	unsigned line = bouncer_line_number(b, "unix_socket_dir");
 	const char *list = bouncer_value(b, "listen_addr");
 	char *path;
 
@@ -91,7 +91,7 @@ combine_log(struct bouncer *b)
 	if (*bouncer_value(b, "logfile") != '\0') {
 		emit_path(b, "logfile", "log", "destination");
 		if (is_syslog)
-			bouncer_note(b, bouncer_line(b, "syslog"), "syslog: the log goes to logfile only");
+			bouncer_note(b, bouncer_line_number(b, "syslog"), "syslog: the log goes to logfile only");
 	} else
 		emit_setting(b, is_syslog ? "syslog" : "logfile", "log", "destination",
 			     is_syslog ? "syslog" : "stderr");
@@ -113,11 +113,11 @@ combine_auth(struct bouncer *b)
 	if (strcasecmp(bouncer_value(b, "auth_type"), "any") == 0) {
 		emit_setting(b, "auth_type", "auth", "users_file", "");
 		if (bouncer_is_set(b, "auth_file"))
-			bouncer_note(b, bouncer_line(b, "auth_file"),
+			bouncer_note(b, bouncer_line_number(b, "auth_file"),
 				     "auth_file: not read, as auth_type = any authenticates nobody");
 		if (*bouncer_value(b, "stats_users") == '\0')
 			problem_warning(
-			    b->sink, bouncer_line(b, "auth_type"),
+			    b->sink, bouncer_line_number(b, "auth_type"),
 			    "with auth_type = any PgBouncer shows its console to everybody, pgweir to those "
 			    "in admin_users and stats_users: name in stats_users who else may look");
 	} else
@@ -125,11 +125,11 @@ combine_auth(struct bouncer *b)
 	if (strcasecmp(bouncer_value(b, "auth_type"), "pam") == 0)
 		emit_setting(b, "auth_type", "auth", "pam_service", "pgbouncer");
 	if (strcmp(bouncer_value(b, "auth_dbname"), "pgbouncer") == 0)
-		problem_error(b->sink, bouncer_line(b, "auth_dbname"),
+		problem_error(b->sink, bouncer_line_number(b, "auth_dbname"),
 			      "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
 	if (*user == '\0') {
 		if (bouncer_is_set(b, "auth_query"))
-			bouncer_note(b, bouncer_line(b, "auth_query"),
+			bouncer_note(b, bouncer_line_number(b, "auth_query"),
 				     "auth_query: for the databases that have an auth_user");
 	} else {
 		emit_setting(b, "auth_user", "auth", "auth_user", user);

@@ -12,7 +12,8 @@
 
 #include <openssl/crypto.h>
 
-/* A parsed line. values[i] is the value of the word (parameter) bouncer_word(i); NULL if the line has no such word. */
+/* A parsed line. values[i] is the value of the word (parameter) bouncer_word_at(i); NULL if the line has no such word.
+ */
 struct connect_line {
 	struct bouncer *b;
 	const struct bouncer_entry *entry;
@@ -54,7 +55,7 @@ report_unknown(const struct connect_line *c, const char *name)
 	struct nearest nearest = nearest_to(name);
 	const struct bouncer_word *word;
 
-	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+	for (size_t i = 0; (word = bouncer_word_at(i)) != NULL; i++)
 		if ((word->places & c->kind) != 0)
 			nearest_try(&nearest, word->name, NULL);
 	problem_error(c->b->sink, c->entry->line, "PgBouncer has no parameter \"%.64s\" here%s%s%s", name,
@@ -192,7 +193,7 @@ emit_upstream(const struct connect_line *c, const char *section)
 	struct buf upstream = { 0 };
 
 	put_hosts(c, &upstream);
-	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+	for (size_t i = 0; (word = bouncer_word_at(i)) != NULL; i++)
 		if (word->part == WORD_UPSTREAM && c->values[i] != NULL)
 			put_upstream_parameter(&upstream, word->name, c->values[i]);
 	emit(c, section, "upstream", value_put_end(&upstream));
@@ -200,14 +201,13 @@ emit_upstream(const struct connect_line *c, const char *section)
 	buf_fini(&upstream);
 }
 
-/* Returns true if a word in an earlier row sets the same setting (reserve_pool and reserve_pool_size): the earlier word
- * counts. */
+/* Returns true if a word in an earlier row, which then counts, sets the same (reserve_pool and reserve_pool_size). */
 static bool
 is_overridden(const struct connect_line *c, size_t row)
 {
 	for (size_t i = 0; i < row; i++)
-		if (c->values[i] != NULL && bouncer_word(i)->part == WORD_SETTING &&
-		    strcmp(bouncer_word(i)->key, bouncer_word(row)->key) == 0)
+		if (c->values[i] != NULL && bouncer_word_at(i)->part == WORD_SETTING &&
+		    strcmp(bouncer_word_at(i)->key, bouncer_word_at(row)->key) == 0)
 			return true;
 	return false;
 }
@@ -217,7 +217,7 @@ emit_settings(const struct connect_line *c, const char *section)
 {
 	const struct bouncer_word *word;
 
-	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+	for (size_t i = 0; (word = bouncer_word_at(i)) != NULL; i++)
 		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_overridden(c, i)) {
 			const struct bouncer_key *key = bouncer_key_find(word->key);
 			const char *written = c->values[i];

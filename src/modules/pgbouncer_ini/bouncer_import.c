@@ -131,7 +131,7 @@ bouncer_print_keys(FILE *to)
 	const struct bouncer_key *key;
 
 	fprintf(to, "| setting | default | what becomes of it |\n|---|---|---|\n");
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = bouncer_key_at(i)) != NULL; i++) {
 		fprintf(to, "| `%s` | ", key->name);
 		if (key->default_value != NULL && *key->default_value != '\0')
 			fprintf(to, "`%s`", key->default_value);
@@ -148,7 +148,7 @@ bouncer_print_keys(FILE *to)
 		fprintf(to, " |\n");
 	}
 	fprintf(to, "\n| word | of | what becomes of it |\n|---|---|---|\n");
-	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
+	for (size_t i = 0; (word = bouncer_word_at(i)) != NULL; i++)
 		print_word(word, to);
 	fputc('\n', to);
 	fputs("| with compat = pgbouncer | otherwise |\n|---|---|\n" COMPAT_WAY_LIST(WAY_ROW), to);

@@ -216,7 +216,7 @@ enum { WORD_ROWS = sizeof(words) / sizeof(words[0]) };
 static_assert(WORD_ROWS <= BOUNCER_WORDS_MAX, "BOUNCER_WORDS_MAX is too small");
 
 const struct bouncer_key *
-bouncer_key(size_t i)
+bouncer_key_at(size_t i)
 {
 	return i < KEY_ROWS ? &keys[i] : NULL;
 }
@@ -260,7 +260,7 @@ bouncer_key_row(const struct bouncer_key *key)
 }
 
 const struct bouncer_word *
-bouncer_word(size_t i)
+bouncer_word_at(size_t i)
 {
 	return i < WORD_ROWS ? &words[i] : NULL;
 }

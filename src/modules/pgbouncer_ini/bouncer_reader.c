@@ -67,7 +67,7 @@ report_unknown_key(const struct reader *r, unsigned line, const char *name)
 		return;
 	}
 	bouncer_try_keys(&nearest);
-	for (size_t i = 0; (ours = config_key(i)) != NULL; i++)
+	for (size_t i = 0; (ours = config_key_at(i)) != NULL; i++)
 		if (strcmp(ours->name, name) == 0) {
 			problem_error(
 			    r->b->sink, line,
@@ -205,7 +205,7 @@ read_text(struct reader *r, const char *text, size_t len, unsigned file)
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (size_t)(end - text));
 		size_t line_len = (size_t)((newline != NULL ? newline : end) - text);
-		unsigned line = source_line(file, ++number);
+		unsigned line = source_pack_line(file, ++number);
 		char *copy;
 
 		if (memchr(text, '\0', line_len) != NULL)

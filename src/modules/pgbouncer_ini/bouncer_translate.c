@@ -28,7 +28,7 @@ bouncer_value(const struct bouncer *b, const char *name)
 }
 
 unsigned
-bouncer_line(const struct bouncer *b, const char *name)
+bouncer_line_number(const struct bouncer *b, const char *name)
 {
 	return bouncer_is_set(b, name) ? b->lines[bouncer_key_row(bouncer_key_find(name))] : LINE_PGBOUNCER_DEFAULT;
 }
@@ -268,7 +268,7 @@ bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to
 static void
 report_value(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
 {
-	unsigned line = bouncer_line(b, key->name);
+	unsigned line = bouncer_line_number(b, key->name);
 	bool is_set = line == LINE_SET;
 
 	if (result < 0 || is_set)
@@ -280,7 +280,7 @@ report_value(const struct bouncer *b, const struct bouncer_key *key, int result,
 static void
 translate_setting(struct bouncer *b, const struct bouncer_key *key)
 {
-	unsigned line = bouncer_line(b, key->name);
+	unsigned line = bouncer_line_number(b, key->name);
 	const char *value = bouncer_value(b, key->name);
 	bool is_default = strcmp(value, key->default_value != NULL ? key->default_value : "") == 0;
 	struct fail why = { 0 };
@@ -322,7 +322,7 @@ sort_settings(struct bouncer *b)
 	const char *section = "";
 	size_t count = 0;
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; section = key->section, i++)
+	for (size_t i = 0; (key = config_key_at(i)) != NULL; section = key->section, i++)
 		for (size_t k = 0; k < b->setting_count && strcmp(section, key->section) != 0; k++)
 			if (strcmp(b->settings[k].section, key->section) == 0)
 				add_setting(&sorted, &count, &b->settings[k]);
@@ -336,7 +336,7 @@ bouncer_translate(struct bouncer *b)
 {
 	const struct bouncer_key *key;
 
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++)
+	for (size_t i = 0; (key = bouncer_key_at(i)) != NULL; i++)
 		translate_setting(b, key);
 	bouncer_combine(b);
 	for (size_t i = 0; i < b->ours_count; i++)

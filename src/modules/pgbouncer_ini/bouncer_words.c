@@ -18,7 +18,7 @@ their_name(const char *section, size_t section_len, const char *name, size_t len
 {
 	const struct bouncer_key *key, *found = NULL;
 
-	for (size_t i = 0; (key = bouncer_key(i)) != NULL; i++) {
+	for (size_t i = 0; (key = bouncer_key_at(i)) != NULL; i++) {
 		if (key->section == NULL || strlen(key->key) != len || strncmp(key->key, name, len) != 0)
 			continue;
 		if (section_len > 0 &&

@@ -17,7 +17,7 @@ take_theirs(const struct bouncer_key *theirs, struct load_setting *out, struct f
 	const struct config_key *ours = bouncer_key_ours(theirs);
 
 	if (!bouncer_key_is_changeable(theirs))
-		return load_refuse_fixed(theirs->name, why);
+		return load_fail_fixed(theirs->name, why);
 	snprintf(out->name, sizeof(out->name), "%s", theirs->name);
 	out->is_of_tls = strstr(theirs->name, "_tls") != NULL;
 	if (ours == NULL)
@@ -141,7 +141,7 @@ each(const struct config *config,
 	const struct rows rows = { row, arg };
 	const struct bouncer_key *theirs;
 
-	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++) {
+	for (size_t i = 0; (theirs = bouncer_key_at(i)) != NULL; i++) {
 		const char *written = config_foreign_value(config, bouncer_key_row(theirs));
 		const struct config_key *ours = bouncer_key_ours(theirs);
 		bool is_read_back = theirs->fate <= BOUNCER_SPECIAL && (written == NULL || !ours->is_reloadable);
@@ -240,7 +240,7 @@ const struct file_format file_format_pgbouncer_ini = {
 	.program = "PgBouncer",
 	.no_database = "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1",
 	.words = &bouncer_problem_words,
-	.is = bouncer_is_ini,
+	.recognizes = bouncer_is_ini,
 	.read = bouncer_read,
 	.import = bouncer_import,
 	.print_keys = bouncer_print_keys,

@@ -60,7 +60,7 @@ struct bouncer_key {
 };
 
 /* Returns row i, or NULL after the last one. */
-const struct bouncer_key *bouncer_key(size_t i);
+const struct bouncer_key *bouncer_key_at(size_t i);
 const struct bouncer_key *bouncer_key_find(const char *name);
 void bouncer_try_keys(struct nearest *nearest); /* calls nearest_try() for each name, for "did you mean" */
 size_t bouncer_key_row(const struct bouncer_key *key);
@@ -78,7 +78,7 @@ struct bouncer_word {
 	const char *note; /* for all other words: what becomes of the word */
 };
 
-const struct bouncer_word *bouncer_word(size_t i); /* returns row i, or NULL after the last one */
+const struct bouncer_word *bouncer_word_at(size_t i); /* returns row i, or NULL after the last one */
 const struct bouncer_word *bouncer_word_find(const char *name, unsigned places);
 size_t bouncer_word_row(const struct bouncer_word *word);
 
@@ -140,7 +140,7 @@ void bouncer_translate(struct bouncer *b);
 /* Returns the value of a setting; its default if the file does not have it; "" if there is no default. */
 const char *bouncer_value(const struct bouncer *b, const char *name);
 /* Returns the line of a setting's value; LINE_PGBOUNCER_DEFAULT if the file does not have it. */
-unsigned bouncer_line(const struct bouncer *b, const char *name);
+unsigned bouncer_line_number(const struct bouncer *b, const char *name);
 bool bouncer_is_set(const struct bouncer *b, const char *name);
 /*
  * Adds a setting of pgweir, unless a section of pgweir in the file has it. Escapes dollars in value, so that pgweir

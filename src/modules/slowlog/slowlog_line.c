@@ -95,83 +95,83 @@ put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 #define NAME_MAX_LEN 256 /* bytes of a name that clients choose */
 
 static void
-put_name(struct line *l, const char *key, const char *name)
+put_name(struct json_line *l, const char *key, const char *name)
 {
-	line_bytes(l, key, name, name != NULL ? strnlen(name, NAME_MAX_LEN) : 0);
+	json_line_bytes(l, key, name, name != NULL ? strnlen(name, NAME_MAX_LEN) : 0);
 }
 
 /* Puts the field, whose value is null if name is NULL or empty. */
 static void
-put_name_or_null(struct line *l, const char *key, const char *name)
+put_name_or_null(struct json_line *l, const char *key, const char *name)
 {
 	put_name(l, key, name != NULL && name[0] != '\0' ? name : NULL);
 }
 
 static void
-put_query(struct line *l, const struct request_report *r, const struct report_sql *sql)
+put_query(struct json_line *l, const struct request_report *r, const struct report_sql *sql)
 {
 	char hash[20], parameters[PARAMETERS_MAX];
 
 	snprintf(hash, sizeof(hash), "%016" PRIx64, sql->fp.hash);
-	line_str(l, "fingerprint", r->query != NULL ? hash : NULL);
-	line_str(l, "query", sql->shown);
+	json_line_str(l, "fingerprint", r->query != NULL ? hash : NULL);
+	json_line_str(l, "query", sql->shown);
 	if (sql->shown == NULL)
 		return;
 	if (sql->fp.is_truncated || r->is_query_cut)
-		line_bool(l, "query_truncated", true);
+		json_line_bool(l, "query_truncated", true);
 	if (r->bind != NULL)
-		line_bytes(l, "parameters", parameters,
-			   put_parameters(r->bind, r->bind_len, parameters, sizeof(parameters)));
+		json_line_bytes(l, "parameters", parameters,
+				put_parameters(r->bind, r->bind_len, parameters, sizeof(parameters)));
 }
 
 static size_t
 put_fields(const struct request_report *r, const struct report_sql *sql, uint64_t suppressed, char *out, size_t out_cap)
 {
-	struct line l;
+	struct json_line l;
 
-	line_begin(&l, out, out_cap);
-	line_time(&l, "ts", r->wall_us);
-	line_str(&l, "event", r->event);
-	line_str(&l, "level",
-		 strcmp(r->event, "sampled_query") == 0					   ? "info"
-		 : text_is_one_of(r->event, "slow_query client_gone canceled unsupported") ? "warning"
-											   : "error");
-	line_ms(&l, "duration_ms", r->duration_us);
-	line_ms(&l, "wait_ms", r->phase_us[PHASE_WAIT]);
-	line_ms(&l, "connect_ms", r->phase_us[PHASE_CONNECT]);
-	line_ms(&l, "server_ms", r->phase_us[PHASE_SERVER]);
-	line_ms(&l, "stream_ms", r->phase_us[PHASE_STREAM]);
-	line_ms(&l, "client_write_ms", r->phase_us[PHASE_CLIENT_WRITE]);
-	line_ms(&l, "proxy_ms", r->phase_us[PHASE_PROXY]);
-	line_str(&l, "cause", request_cause(r));
+	json_line_begin(&l, out, out_cap);
+	json_line_time(&l, "ts", r->wall_us);
+	json_line_str(&l, "event", r->event);
+	json_line_str(&l, "level",
+		      strcmp(r->event, "sampled_query") == 0					? "info"
+		      : text_is_one_of(r->event, "slow_query client_gone canceled unsupported") ? "warning"
+												: "error");
+	json_line_ms(&l, "duration_ms", r->duration_us);
+	json_line_ms(&l, "wait_ms", r->phase_us[PHASE_WAIT]);
+	json_line_ms(&l, "connect_ms", r->phase_us[PHASE_CONNECT]);
+	json_line_ms(&l, "server_ms", r->phase_us[PHASE_SERVER]);
+	json_line_ms(&l, "stream_ms", r->phase_us[PHASE_STREAM]);
+	json_line_ms(&l, "client_write_ms", r->phase_us[PHASE_CLIENT]);
+	json_line_ms(&l, "proxy_ms", r->phase_us[PHASE_PROXY]);
+	json_line_str(&l, "cause", request_cause(r));
 	put_name(&l, "database", r->database);
 	put_name(&l, "user", r->user);
 	put_name(&l, "application", r->application);
 	put_name(&l, "client", r->client);
-	line_u64(&l, "client_id", r->client_id);
+	json_line_u64(&l, "client_id", r->client_id);
 	put_name_or_null(&l, "backend", r->backend);
 	if (r->backend_pid != 0)
-		line_u64(&l, "server_pid", r->backend_pid);
+		json_line_u64(&l, "server_pid", r->backend_pid);
 	else
-		line_str(&l, "server_pid", NULL);
+		json_line_str(&l, "server_pid", NULL);
 	put_name(&l, "protocol", r->protocol);
 	put_name_or_null(&l, "tag", r->tag);
-	line_u64(&l, "rows", r->rows);
-	line_u64(&l, "bytes_out", r->bytes_out);
-	line_u64(&l, "bytes_in", r->bytes_in);
-	line_u64(&l, "statements", r->statements);
-	line_str(&l, "plan", r->plan == PLAN_KEPT ? "kept" : NULL);
-	line_bool(&l, "in_transaction", r->in_transaction);
+	json_line_u64(&l, "rows", r->rows);
+	json_line_u64(&l, "bytes_out", r->bytes_out);
+	json_line_u64(&l, "bytes_in", r->bytes_in);
+	json_line_u64(&l, "statements", r->statements);
+	json_line_str(&l, "plan", r->plan == PLAN_KEPT ? "kept" : NULL);
+	json_line_bool(&l, "in_transaction", r->in_transaction);
 	put_query(&l, r, sql);
 	put_name_or_null(&l, "sqlstate", r->sqlstate);
-	line_str(&l, "canceled_by", canceler_names[r->canceled_by]);
+	json_line_str(&l, "canceled_by", canceler_names[r->canceled_by]);
 	if (sql->fp.traceparent[0] != '\0') {
-		line_bytes(&l, "trace_id", sql->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
-		line_bytes(&l, "span_id", sql->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
+		json_line_bytes(&l, "trace_id", sql->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
+		json_line_bytes(&l, "span_id", sql->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
 	}
-	line_u64(&l, "suppressed", suppressed);
-	line_ms_short(&l, "threshold_ms", r->threshold_us);
-	return line_end(&l);
+	json_line_u64(&l, "suppressed", suppressed);
+	json_line_ms_short(&l, "threshold_ms", r->threshold_us);
+	return json_line_end(&l);
 }
 
 /* --- PostgreSQL's own style, for its log analysers --- */
@@ -200,9 +200,9 @@ put_prefix(struct text *t, const struct request_report *r)
 {
 	const char *client = r->client != NULL ? r->client : "", *colon = strrchr(client, ':');
 	size_t len = colon != NULL ? (size_t)(colon - client) : strlen(client);
-	char ts[LINE_TIMESTAMP_LEN], number[64];
+	char ts[BASE_TIMESTAMP_LEN], number[64];
 
-	line_timestamp_text(r->wall_us, ts);
+	base_timestamp_text(r->wall_us, ts);
 	put_str(t, ts);
 	snprintf(number, sizeof(number), " [%" PRIu32 "]", r->backend_pid);
 	put_str(t, number);
@@ -223,7 +223,7 @@ size_t
 slowlog_put_line(enum slow_format format, const struct request_report *report, const struct report_sql *sql,
 		 uint64_t suppressed, char *out, size_t out_cap)
 {
-	if (out_cap < LINE_CAP_MIN)
+	if (out_cap < JSON_LINE_CAP_MIN)
 		return 0;
 	if (format == SLOW_FORMAT_POSTGRES) {
 		struct text t = { out, out_cap - 1, 0 }; /* room for the newline */
