@@ -226,7 +226,7 @@ bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
  * database_code_note_ddl(). */
 void pool_code_note_ddl(struct pool *pool, unsigned risk);
 /* Call at the end of a request if srv will be closed for state that the request's SQL may have left. Finds the code of
- * the database that may have left the state, sets srv->loan.blame, and logs the code, at most once an hour. */
+ * the database that may have left the state, sets srv->loan.blame, and logs the code now and then. */
 void pool_code_blame(struct server *srv, struct database_code *code);
 /* Returns the function, or other code, that has caused most servers to be closed. */
 const struct code_blame *pool_code_most_blamed(const struct database_code *code);

@@ -5,7 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define BLAMED_EVERY_US (3600 * US_PER_S)
+#define BLAMED_EVERY_US (3600 * US_PER_S) /* between two lines of the log, if fewer than BLAMED_MANY are closed */
+#define BLAMED_MANY 100u /* with so many, the next line comes after a minute */
 
 const char *
 pool_code_begin_question(struct server *srv)
@@ -174,7 +175,8 @@ pool_code_blame(struct server *srv, struct database_code *code)
 		b++;
 	snprintf(b->why, sizeof(b->why), "%s", b == &code->blamed[CODE_BLAMED_MAX - 1] ? "other code" : why);
 	b->closes++;
-	if (code->blame_logged_us != 0 && now_us - code->blame_logged_us < BLAMED_EVERY_US)
+	if (code->blame_logged_us != 0 &&
+	    now_us - code->blame_logged_us < (code->closes < BLAMED_MANY ? BLAMED_EVERY_US : 60 * US_PER_S))
 		return;
 	most = pool_code_most_blamed(code);
 	log_warning(

@@ -321,7 +321,7 @@ blame(const char *sql)
 	l->text = NULL;
 }
 
-Test(pool_code, who_loses_servers_to_unknown_code_is_told_once_an_hour, .init = begin)
+Test(pool_code, who_loses_servers_to_unknown_code_is_told_once_an_hour_or_minute, .init = begin)
 {
 	const struct risk closes = { STATE_BACKEND, 0 };
 	char name[16];
@@ -346,6 +346,12 @@ Test(pool_code, who_loses_servers_to_unknown_code_is_told_once_an_hour, .init = 
 	cr_expect_eq(code.blame_logged_us, now_us);
 	cr_expect_str_eq(pool_code_most_blamed(&code)->why, "language p");
 	cr_expect_eq(pool_code_most_blamed(&code)->closes, 3);
+	for (unsigned i = 0; i < 150; i++)
+		blame("SELECT cost(1)");
+	cr_expect_eq(code.closes, 150, "many, but the last line is of this minute");
+	now_us += 60 * US_PER_S;
+	blame("SELECT cost(1)");
+	cr_expect_eq(code.closes, 0, "so many are told after a minute");
 	for (unsigned i = 0; i < 3 * CODE_BLAMED_MAX; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
 		risk_names_add(code.answer->risks, RISK_FUNCTION, name, closes, name);
