@@ -1,8 +1,8 @@
 /*
  * src/auth/auth_module.h - methods of authentication in which another service judges the client's proof: LDAP, PAM,
  * Kerberos. Each method is a module (modules/modules.h). The proof is a password in clear text or, for Kerberos, a
- * series of tokens. The code outside the module asks the client for its proof, calls prove() on a thread of net/jobs.h,
- * and enforces external_timeout.
+ * series of tokens. The code outside the module asks the client for its proof, calls judge_proof() on a thread of
+ * net/jobs.h, and enforces external_timeout.
  *
  * A rule of hba_file may have options for its module. The module defines the struct of its options, which are immutable
  * after finish_options() has returned 0, and live as long as the rules.
@@ -21,20 +21,19 @@
 /* A module's verdict. PROOF_FAILED: the service could not judge the proof. PROOF_MORE: another token must follow. */
 enum proof_verdict { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
 
-/* The exchange of tokens of one login, between a module and its peer, which is a client, or a PostgreSQL that pgweir
- * logs in to. */
+/* The exchange of tokens of one login between a module and its peer: a client, or a PostgreSQL that is logged in to. */
 struct auth_tokens {
 	const uint8_t *token; /* the token that the peer has sent; NULL if it has sent none yet */
 	size_t token_len;
 	struct buf reply; /* the module's token for the peer; sent unless empty, even after PROOF_WRONG */
 	void *context; /* the module's state between two tokens; NULL at first */
-	/* where prove() stores, with PROOF_RIGHT, a counted reference to the credentials that the client delegates;
-	 * NULL if pgweir accepts no such credentials */
+	/* where judge_proof() stores, with PROOF_RIGHT, a counted reference to the credentials that the client
+	 * delegates; NULL if pgweir accepts no such credentials */
 	struct delegated **delegated;
 	char name[AUTH_NAME_MAX + 1]; /* set with PROOF_RIGHT: the name that the client has proved, for map= */
 };
 
-/* A client's proof for prove(), and what it is about. */
+/* A client's proof for judge_proof(), and what it is about. */
 struct auth_question {
 	const void *options; /* the options of the rule */
 	const char *setting; /* the value of the module's setting in [auth] */
@@ -55,8 +54,7 @@ struct auth_server {
 struct auth_module {
 	const char *title; /* the name in messages */
 	const char *wrong_reason; /* what the log says after PROOF_WRONG; NULL to say that the password was wrong */
-	/* The HBA rule for which "method = NAME" in [auth] stands: a method and options, with %s for the setting's
-	 * value. */
+	/* The HBA rule for which "method = NAME" in [auth] stands: a method and options. %s is the setting's value. */
 	const char *rule;
 	/* The code of the AuthenticationRequest that asks the client for tokens; 0 if the client is asked for its
 	 * password. Tokens prove a name, so rules may have map=. */
@@ -65,8 +63,7 @@ struct auth_module {
 	void *(*options_new)(void);
 	/* Takes one option. Returns 0, or -1 with *why set if the option is unknown or its value is wrong. */
 	int (*option)(void *options, const char *name, const char *value, struct fail *why);
-	/* Called after the last option. Returns 0, or -1 with *why set if the options are wrong together. May be
-	 * NULL. */
+	/* Called after the last option; may be NULL. Returns 0, or -1 with *why set if the options don't fit. */
 	int (*finish_options)(void *options, struct fail *why);
 	/* Calls say() with a warning for each option that looks wrong. May be NULL. */
 	void (*warn)(const void *options, void (*say)(void *arg, const char *text), void *arg);

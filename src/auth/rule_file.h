@@ -59,8 +59,7 @@ void rule_read(const char *text, size_t text_len, const char *path,
 /* Reports an error. Always returns false. */
 bool rule_report_error(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Compiles a word that begins with a slash, and sets *regex. Returns false, with an error reported, if it is not
- * valid. */
+/* Compiles a word that begins with a slash, and sets *regex. Returns false, and reports an error, if it is invalid. */
 bool rule_take_regex(struct rule_reading *r, const struct rule_line *line, const struct rule_word *word,
 		     struct rule_regex **regex);
 

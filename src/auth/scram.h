@@ -85,8 +85,7 @@ struct scram_server; /* opaque; wiped when freed */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
 				      const struct scram_channel *channel, const char *nonce);
 void scram_server_free(struct scram_server *s); /* s may be NULL */
-/* Writes the names of the mechanisms that we offer, best first, each terminated, then an empty name. Returns the
- * length. */
+/* Writes the names of the offered mechanisms, best first, each terminated, then an empty name. Returns the length. */
 size_t scram_server_offer(const struct scram_server *s, char out[static SCRAM_OFFER_MAX]);
 /* Takes the mechanism that the client has chosen. Returns 0, or -1 with *why set (08P01) if we did not offer it. */
 int scram_server_select(struct scram_server *s, const char *mechanism, struct fail *why);
