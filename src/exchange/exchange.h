@@ -158,7 +158,7 @@ struct exchange_env {
 	uint32_t requests_begun; /* chooses the requests whose messages are timed one by one: report.c */
 	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
 	uint64_t event_threshold_us; /* shorter requests need not be looked at for the log: report_configure() */
-	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_left requests,
+	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_before_sampling,
 	 * then one in queries_one_in. If queries_one_in is 0, none is entered. queries_skipped: how many requests were
 	 * skipped since one was last entered. clients_tick() sets the first two. */
 	uint32_t queries_before_sampling, queries_one_in, queries_skipped;

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.weir_only
 
 GET_AUTH = "SELECT usename, passwd FROM pgbouncer.get_auth($1)"
 LOOKUP = "SELECT uname, phash FROM pgbouncer.user_lookup($1)"
-COUNTED = "SELECT * FROM aq.base_format_count($1)"
+COUNTED = "SELECT * FROM aq.counted($1)"
 
 WORLD = """
 DROP SCHEMA IF EXISTS aq, pgbouncer CASCADE;
@@ -28,7 +28,7 @@ CREATE TABLE aq.people (name text PRIMARY KEY, secret text, until text);
 GRANT SELECT ON aq.people TO PUBLIC;
 CREATE SEQUENCE aq.calls;
 CREATE TABLE aq.seen (what text);
-CREATE FUNCTION aq.base_format_count(who text) RETURNS TABLE (name text, secret text, until text)
+CREATE FUNCTION aq.counted(who text) RETURNS TABLE (name text, secret text, until text)
   LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
     PERFORM nextval('aq.calls');
     INSERT INTO aq.seen SELECT who;
@@ -153,7 +153,7 @@ def test_a_role_of_postgresql_logs_in_with_its_own_password(asked, query):
 
 @pytest.mark.parametrize("method", ["md5", "scram-sha-256"])
 def test_secrets_of_each_kind(asked, postgres, method):
-    asked.begin("SELECT * FROM aq.base_format_count($1)", method)
+    asked.begin("SELECT * FROM aq.counted($1)", method)
     for name, secret in (("aq_scram", ROLES["aq_scram"]), ("aq_md5", ROLES["aq_md5"]), ("web", "aq-secret")):
         person(postgres, name, secret=secret)
         assert try_login(asked, name) == (None if (name, method) != ("aq_md5", "scram-sha-256") else "28P01")

@@ -759,7 +759,7 @@ def test_metrics_have_values(weir):
         ("gauge", 'database="app",user="web",kind="pool_size"', "7"),
         ("gauge", 'database="app",user="web",kind="max_overflow"', "0")}
     assert all(row["help"].startswith("Limits of the pool") for row in rows)
-    def base_format_count():
+    def counted():
         count, total = weir.console("SHOW METRICS LIKE 'pgweir_query_duration_seconds\\_%'")[::-1][:2]
         assert count["name"] == "pgweir_query_duration_seconds_count"
         return int(count["value"]) == 1 and total

@@ -237,16 +237,16 @@ def test_logins_are_counted_by_result(weir):
 
 def test_slow_queries_are_counted(weir):
     """SELECT 1 is none, but where the machine was too slow for it."""
-    def base_format_count():
+    def counted():
         return weir.metric_now("pgweir_slow_queries_total", database="app")
     with weir.start(threshold="100ms").raw() as wire:
         wire.query("SELECT pg_sleep(0.15)")
-        wait_until(lambda: base_format_count() >= 1)
+        wait_until(lambda: counted() >= 1)
 
         def is_fast():
-            before = base_format_count()
+            before = counted()
             wire.query("SELECT 1")
-            return base_format_count() == before
+            return counted() == before
         wait_until(is_fast)
 
 

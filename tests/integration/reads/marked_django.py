@@ -51,7 +51,7 @@ def value(using, sql, *values):
         return cursor.fetchone()[0] if cursor.description else None
 
 
-def base_format_count(first, counts):
+def counted(first, counts):
     """Whether a standby has answered: the primary does where no connection to one is idle."""
     with transaction.atomic(using="reader"):
         is_standby = value("reader", "SELECT pg_is_in_recovery()")
@@ -66,7 +66,7 @@ def alternate(first):
         value("reader", "SET pgweir.min_lsn = %s", value("default", "SHOW pgweir.lsn"))
         assert Seen.objects.get(n=n).n == n
         counts = []
-        wait_until(lambda: base_format_count(first, counts))     # pylint: disable=cell-var-from-loop
+        wait_until(lambda: counted(first, counts))     # pylint: disable=cell-var-from-loop
         assert set(counts) == {n - first + 1}, counts
         assert sum(1 for _ in Seen.objects.filter(n__gte=first).iterator(chunk_size=2)) == n - first + 1    # WITH HOLD: on the primary
         value("reader", "SELECT 1")     # that server is kept while it is asked what is left there

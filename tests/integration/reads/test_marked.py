@@ -432,17 +432,17 @@ def test_show_reads_tells_connections_that_are_lent_from_those_that_are_being_op
     def read_behind_a_reconnect():
         weir.console("RECONNECT")
         in_block(wire, "SELECT 'none is there', 1")
-        return base_format_count(weir, "SELECT ?, ?", "connecting")
+        return counted(weir, "SELECT ?, ?", "connecting")
 
     def read():
         in_block(wire, "SELECT 'all are lent', 2, 3")
-        return base_format_count(weir, "SELECT ?, ?, ?", "busy")
+        return counted(weir, "SELECT ?, ?, ?", "busy")
 
     wait_until(read_behind_a_reconnect, what="connecting in SHOW READS")
     for _ in trio.standbys:
         begin_elsewhere(weir.raw(), trio)
     wait_until(read, what="busy in SHOW READS")
-    assert base_format_count(weir, "SELECT ?, ?, ?", "connecting") == 0
+    assert counted(weir, "SELECT ?, ?, ?", "connecting") == 0
 
 
 def shut_down(trio, standby):
@@ -512,7 +512,7 @@ def in_block(wire, sql):
     return rows
 
 
-def base_format_count(weir, query, route):
+def counted(weir, query, route):
     return sum(int(row[route]) for row in weir.console("SHOW READS") if row["query"] == query)
 
 
@@ -525,7 +525,7 @@ def test_show_reads_of_a_pinned_client(weir, trio):
     wire.query("CREATE TEMP TABLE pin (n int)")
     for _ in range(3):
         in_block(wire, "SELECT n FROM pin WHERE n > 1")
-    assert base_format_count(weir, "SELECT n FROM pin WHERE n > ?", "tied") == 3
+    assert counted(weir, "SELECT n FROM pin WHERE n > ?", "tied") == 3
 
 
 def test_who_asks_for_a_server_at_its_start_gets_the_primarys(weir, trio):
@@ -545,7 +545,7 @@ def test_show_reads_of_session_mode(weir, trio):
     wire.query("SELECT 1")
     for _ in range(3):
         in_block(wire, "SELECT 1, 2")
-    assert base_format_count(weir, "SELECT ?, ?", "tied") == 3
+    assert counted(weir, "SELECT ?, ?", "tied") == 3
 
 
 def test_show_reads_where_a_reload_has_left_one_host(weir, trio):
@@ -554,4 +554,4 @@ def test_show_reads_where_a_reload_has_left_one_host(weir, trio):
     wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
     weir.reload(COUNT_ALL, upstream=trio.upstream(hosts=[trio.primary]), reads="marked", cluster_user="web")
     assert int(in_block(wire, "SELECT inet_server_port(), 1")[0][0]) == trio.primary.port
-    assert base_format_count(weir, "SELECT inet_server_port(), ?", "calls") == 0
+    assert counted(weir, "SELECT inet_server_port(), ?", "calls") == 0

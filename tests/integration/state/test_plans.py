@@ -410,18 +410,18 @@ DAILY = {                           # what costs a wash, and no connection
     "one of a query": ["BEGIN; CREATE TEMP TABLE work ON COMMIT DROP AS SELECT * FROM users", "CREATE INDEX ON work (id)", "SELECT plain()", "COMMIT"],
     "DO": ["DO $$ BEGIN PERFORM plain(); END $$"],
     "DO with a temporary table": ["DO $$ BEGIN CREATE TEMP TABLE work (id int) ON COMMIT DROP; PERFORM plain(); END $$"],
-    "dynamic SQL": ["SELECT base_format_count('users')"],
-    "dynamic SQL beside a procedure with ROLLBACK": ["SELECT base_format_count('users')", "TRUNCATE users", "SELECT base_format_count('users')"],
+    "dynamic SQL": ["SELECT counted('users')"],
+    "dynamic SQL beside a procedure with ROLLBACK": ["SELECT counted('users')", "TRUNCATE users", "SELECT counted('users')"],
     "a procedure with dynamic SQL": ["CALL busy()"],
 }
 
 
 @pytest.mark.parametrize("what", DAILY)
 def test_what_applications_do_daily_closes_nothing(weir, postgres, own, what):
-    dynamic = """CREATE FUNCTION base_format_count(t text) RETURNS bigint LANGUAGE plpgsql AS $f$ DECLARE n bigint; BEGIN
+    dynamic = """CREATE FUNCTION counted(t text) RETURNS bigint LANGUAGE plpgsql AS $f$ DECLARE n bigint; BEGIN
         EXECUTE 'SELECT count(*) FROM ' || quote_ident(t) INTO n; RETURN n; END $f$;""" + (
         PROCEDURE.format("calm", "BEGIN ROLLBACK; END") if "ROLLBACK" in what else
-        PROCEDURE.format("busy", "BEGIN PERFORM base_format_count('users'); EXECUTE 'SELECT plain()'; COMMIT; END"))
+        PROCEDURE.format("busy", "BEGIN PERFORM counted('users'); EXECUTE 'SELECT plain()'; COMMIT; END"))
     postgres.query("CREATE TABLE users (id int); CREATE SEQUENCE s; GRANT ALL ON users TO PUBLIC;" + FUNCTION.format(
         "DECLARE u users%ROWTYPE; v users.id%TYPE; BEGIN SELECT * INTO u FROM users; RETURN v; END").replace("f()", "plain()") + dynamic, dbname=own)
     other, client = begin(weir, own)
