@@ -1,6 +1,5 @@
 /*
- * src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: the pools' servers, and the clients that wait for a
- * server.
+ * src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: the pools' servers, and the clients that wait.
  */
 #include "admin/show.h"
 #include "client/clients.h"

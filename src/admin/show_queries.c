@@ -57,8 +57,7 @@ merge_query(struct query_row *to, const struct query_row *from)
 	histogram_add(&to->duration, &from->duration);
 }
 
-/* Drops the rows that do not match LIKE, and merges the others that have the same key. Returns how many rows are
- * left. */
+/* Drops the rows that do not match LIKE, and merges the others that have the same key. Returns how many are left. */
 static size_t
 merge_rows(struct query_row *list, size_t count, unsigned per, struct rows *rows)
 {

@@ -172,8 +172,8 @@ next_field(struct source *s, char **at, struct rule_field *f)
 
 /* --- Files within files. --- */
 
-/* Returns the path of the file `name`, which the file at `path` names: a relative name is relative to the folder of
- * `path`. */
+/* Returns the path of the file `name`, which the file at `path` names. A relative name begins at the folder of `path`.
+ */
 static char *
 path_beside(const char *path, const char *name)
 {

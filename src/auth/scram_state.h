@@ -60,8 +60,7 @@ int scram_skip_extensions(struct scram_span *rest, struct fail *why);
 bool scram_is_printable(struct scram_span s);
 /* Reads a number from 1 to max, without sign or leading zero. Returns 0, or -1. */
 int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out);
-/* Copies a peer's text to out, terminated and cut to cap bytes. Characters below `lowest` or outside ASCII become
- * '?'. */
+/* Copies a peer's text to out, terminated and cut to cap bytes. '?' replaces characters below `lowest` or not ASCII. */
 void scram_copy_printable(struct scram_span text, char lowest, char *out, size_t cap);
 /* Writes a character as an error message shows it: 'c', or 0x1f for a character that can't be printed. Returns out. */
 const char *scram_print_char(char c, char out[static 8]);

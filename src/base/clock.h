@@ -75,8 +75,7 @@ random_next(uint64_t *state)
 }
 
 /* Returns how long to wait before a retry: min_us doubled `failures` times, but at most max_us, and then changed at
- * random by up to 20 % up or down. This jitter spreads out retries that began together. *random is the state of
- * random_next(). */
+ * random by up to 20 % up or down, which spreads out retries that began together. *random: see random_next(). */
 static inline uint64_t
 backoff_us(uint32_t failures, uint64_t min_us, uint64_t max_us, uint64_t *random)
 {

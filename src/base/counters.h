@@ -13,8 +13,7 @@
 /* The lists below consist of X(enum value, the value's name in metrics and in SHOW). */
 #define AS_ENUM(value, name) value,
 /* clang-format off */
-/* The client itself causes RF_CANCELED and all later failures, so these do not count against a service-level
- * objective. */
+/* The client itself causes RF_CANCELED and all later failures: these do not count against a service-level objective. */
 #define REQUEST_FAILURES(X) \
 	X(RF_POOL_TIMEOUT, "pool_timeout") X(RF_BACKEND_UNREACHABLE, "backend_unreachable") \
 	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \

@@ -1,8 +1,7 @@
 /*
  * src/base/fail.h - the description of a failure, for the log and the client's ErrorResponse.
  *
- * A function that can fail takes a struct fail and returns 0, or -1 with *why set. The code that handles the failure
- * logs it, once.
+ * A function that can fail takes a struct fail and returns 0, or -1 with *why set. Only its handler logs the failure.
  */
 #pragma once
 

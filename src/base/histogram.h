@@ -28,8 +28,7 @@ struct histogram {
 	uint64_t sums_us[HISTOGRAM_BUCKETS_MAX]; /* the sum of the values in each bucket */
 };
 
-/* Returns the index of a value's bucket. A linear search is the fastest, because most values are in one of the first
- * buckets. */
+/* Returns the index of a value's bucket. A linear search is the fastest, as most values are in the first buckets. */
 static inline size_t
 histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 {

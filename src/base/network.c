@@ -3,8 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-/* Reads a decimal number of at most three digits. Returns false if text is no such number, or the number is above
- * `most`. */
+/* Reads a decimal number of at most three digits. Returns false if text is no such number, or a number above `most`. */
 static bool
 read_bits(const char *text, unsigned most, unsigned *out)
 {

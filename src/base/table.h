@@ -96,8 +96,7 @@ struct due_heap {
 /* makes room for count items in all; returns false if there is no memory */
 bool due_reserve(struct due_heap *h, size_t count);
 void due_free(struct due_heap *h); /* frees the array, not the items */
-/* Adds d to the heap with the time at_us, or changes its time if d is in the heap already. due_reserve() must have made
- * room for d. */
+/* Adds d to the heap with the time at_us, or changes the time of d there. due_reserve() must have made room for d. */
 void due_set(struct due_heap *h, struct due *d, uint64_t at_us);
 void due_remove(struct due_heap *h, struct due *d); /* does nothing if d is not in the heap */
 /* Returns the item that is due first, or NULL if the heap is empty. */

@@ -90,8 +90,7 @@ keys_grow(struct cancel_keys *keys)
 	return 0;
 }
 
-/* Returns 0, or -1 without memory for a first table. If a table cannot grow, its longer lists are better than a
- * refusal. */
+/* Returns 0, or -1 without memory for a first table. A table that cannot grow is kept, with longer lists. */
 static int
 make_room(struct cancel_keys *keys)
 {

@@ -94,8 +94,7 @@ struct client_env {
 	bool is_client_idle_limited; /* some client has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */
 	uint64_t looked_us; /* when clients_end_late() last ran */
-	/* when clients_end_late() ran again after the loop's last standstill, in which nothing was read; 0 if there
-	 * was none */
+	/* when clients_end_late() ran again after the loop's last standstill, in which nothing was read; 0 if none */
 	uint64_t woke_us;
 	bool is_memory_short; /* true while clients with large messages are not read (client_memory.c) */
 	void (*on_console_closed)(void *owner, struct client *c); /* called when a client of the console is closed */

@@ -47,16 +47,23 @@ state_is_tainted(const struct exchange *x)
 	return x->session != NULL && x->session->is_tainted;
 }
 
-/* If the session's temp_buffers has become its size for good, as a temporary table may have been used, notes that the
- * server can't serve another client. */
+void
+state_note_left_by_setting(struct server *srv)
+{
+	srv->loan.risk |= STATE_BACKEND;
+	if (srv->loan.blame == BLAME_NOBODY)
+		srv->loan.blame = BLAME_OTHERS;
+}
+
+/* A temporary table may have been used, which fixes the size of the session's temp_buffers. */
 static inline void
 note_temp_buffers(struct exchange *x)
 {
-	struct loan *l = &x->srv->loan;
+	const struct loan *l = &x->srv->loan;
 
 	if ((gucs_side_effects(x->gucs) & GUCS_LEAVES_BUFFERS) != 0 &&
 	    (seal_parts(l->settled_flags | l->suspected, state_risk_of_loan(x)) & STATE_TEMP) != 0)
-		l->risk |= STATE_BACKEND;
+		state_note_left_by_setting(x->srv);
 }
 
 __attribute__((always_inline)) inline unsigned

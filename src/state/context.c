@@ -83,7 +83,7 @@ state_note_local(struct exchange *x, struct request *m)
 	struct known_statement k;
 
 	if (sql != NULL && request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL) && text_contains(sql, len, GUC_GDAL))
-		x->srv->loan.risk |= STATE_BACKEND;
+		state_note_left_by_setting(x->srv);
 	if (!request_has(m, 0, SCAN_HINT_LOCAL) || sql == NULL)
 		return STEP_FORWARD;
 	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_next_statement(&r, &k);)

@@ -108,6 +108,11 @@ void state_forget_old_gucs(struct client_session *s);
  */
 void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 
+/* state/commit.c */
+/* Notes that a setting has left something that nothing resets. srv is then closed after its client, and no code of the
+ * database is to blame. */
+void state_note_left_by_setting(struct server *srv);
+
 /* state/context.c */
 /* Returns true if settings may be in force that the client's GUC set does not have yet, because this transaction has
  * made settings, or a probe of settings is in progress. */

@@ -212,6 +212,21 @@ def test_nothing_is_told_of_what_is_declared_or_of_other_closes(weir, postgres, 
     assert "as code may leave" not in weir.log() and "harmless_code" not in str(weir.console(f"EXPLAIN POOL {own}"))
 
 
+@pytest.mark.parametrize("sql", [
+    ["SET temp_buffers = '1MB'", "CREATE TEMP TABLE t (n int)", "INSERT INTO t VALUES (1)", "DROP TABLE t"],
+    ["BEGIN", "SET LOCAL postgis.gdal_vsi_options = ''", "COMMIT"],
+], ids=["temp_buffers", "GDAL"])
+def test_code_is_not_blamed_for_what_a_setting_leaves(weir, postgres, own, sql):
+    make(postgres, own, MIXED)
+    other, client = start(weir, own)
+    dirty = weir.metric_now("pgweir_pool_recycles_total", database=own, reason="dirty")
+    client.query(*sql)
+    other.query("SELECT 1")
+    wait_until(lambda: weir.metric_now("pgweir_pool_recycles_total", database=own, reason="dirty") > dirty)
+    assert weir.metric_now("pgweir_pool_recycles_total", database=own, reason="unknown_code") == 0
+    assert "as code may leave" not in weir.log()
+
+
 @pytest.mark.parametrize("language, body", [
     ("plperl", "spi_exec_query(q(SET a.b = 'A')); return 1"), ("plperl", "spi_exec_query($_[0]); return 1"),
     ("pltcl", "spi_exec {SET a.b = 'A'}; return 1"), ("pltcl", "spi_exec $1; return 1"), ("plpython3u", "plpy.execute(q)\nreturn 1")])
