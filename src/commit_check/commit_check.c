@@ -2,15 +2,15 @@
  * src/commit_check/commit_check.c - see commit_check.h.
  *
  * pgweir asks two questions of its own to get a transaction's mark (session/commit_fate.h). The first is sent after the
- * replies to the first statement that has written something; this question delays the client only if the COMMIT comes
- * before the question's answer. The second goes ahead of the COMMIT, in the same write. It is a simple Query: within an
- * aborted transaction it fails without skipping the messages that follow. A Query drops the unnamed statement and the
- * unnamed portal, but ahead of a COMMIT the client needs neither, and pgweir can make the statement again. In session
- * mode pgweir can't, so there the question uses a statement and a portal with a name. The first question does so in
- * each mode, because the client may come back to its unnamed portal.
+ * replies to a request that has probably written something; this question delays the client only if the COMMIT comes
+ * before the question's answer. The second is sent ahead of the COMMIT, in the same write. Mostly, the second question
+ * is a simple Query, which fails in an aborted transaction without skipping later messages. A Query drops the unnamed
+ * statement and portal. Ahead of a COMMIT the client does not need the portal, and pgweir can make the statement again,
+ * except in session mode and if the statement is too long. In these cases the second question uses a named statement
+ * and portal. The first question always does so, because the client may run its unnamed portal again.
  *
- * Between the COMMIT and its answer no other message of the client's is sent. So if the server is lost then, only
- * replies to the COMMIT's own messages are owed, which pgweir can make itself.
+ * From a COMMIT to the end of its replies, no message is sent that runs, parses or binds anything. So if the server is
+ * lost then, usually only replies to the COMMIT's own messages are owed, and pgweir can make these replies itself.
  */
 #include "commit_check/commit_check.h"
 #include "sql/known.h"
@@ -29,7 +29,7 @@ commit_of(const struct exchange *x)
 	return &x->srv->loan.commit;
 }
 
-/* Sets c->question, which nothing else sets. from[] has the states from which each state can be reached. */
+/* Sets c->question, and is its only writer. from[] has, for each state, the states that may come before. */
 static void
 set_question(struct loan_commit *c, enum mark_question question)
 {
@@ -64,8 +64,8 @@ put_named_question(struct exchange *x, struct buf *b, enum question which)
 	ledger_push_request(l, OWED_SYNC, OWED_TO_COMMIT, &request);
 }
 
-/* Puts the question ahead of the client's next message: as a Query, which drops the unnamed statement; but with a name
- * if the client may still need an unnamed statement that pgweir could not make again. */
+/* Sends the question ahead of the client's next message: with a named statement if the client may still need an unnamed
+ * statement that pgweir can't make again; else, and always in the middle of a request, as a Query. */
 static void
 ask_ahead(struct exchange *x, enum question which)
 {
@@ -142,7 +142,7 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 }
 
 /* The error 25P02 means that the transaction had failed before. Any other error (of a timeout or a cancel) has itself
- * ended the transaction, and the client would never see that error. */
+ * made the transaction fail, and the client would never see that error. */
 bool
 commit_check_failed(struct server *srv, const char *sqlstate)
 {
@@ -178,8 +178,8 @@ commit_check_question_done(struct server *srv, const struct owed *ended)
 
 /* --- The COMMIT on its way. --- */
 
-/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if the SQL is only that command, in any spelling, and COMMITs of this
- * server are checked; else KNOWN_NOT. */
+/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if the SQL is that command alone, in any spelling, and commit.is_on is
+ * true; else KNOWN_NOT. */
 static enum known_kind
 checked_kind(const struct exchange *x, const struct request *m)
 {
@@ -194,9 +194,9 @@ checked_kind(const struct exchange *x, const struct request *m)
 }
 
 /*
- * Returns true if a Query may be sent ahead of the COMMIT at this point, and there may be something to commit. Outside
- * of a transaction block, in the middle of an extended request, the Query itself would commit the statements before it,
- * and get the error of a deferred constraint.
+ * Returns true if there may be something to commit, and a Query may be sent ahead of the COMMIT at this point. Without
+ * a transaction block, in the middle of an extended request, the Query itself would commit the statements before it,
+ * and would get the error of a deferred constraint.
  */
 static bool
 is_worth_asking(const struct server *srv)
@@ -227,8 +227,8 @@ query_is_read_only(const struct exchange *x, const char *sql, size_t len)
 					       len, NULL, 0);
 }
 
-/* Returns false if the SQL of m may have an effect that the transaction's number does not show, for example by a view's
- * function, or by a WITH that writes on another server. commit_check_completed() handles tags other than SELECT. */
+/* Returns false if the SQL of m may have an effect that gives the transaction no number: for example, a view's function
+ * or a WITH may write on another server. commit_check_completed() handles commands whose tag is not SELECT. */
 static bool
 has_no_hidden_effect(const struct exchange *x, const struct request *m)
 {
@@ -244,7 +244,7 @@ has_no_hidden_effect(const struct exchange *x, const struct request *m)
 	return m->statement != NULL ? state_is_read_only(x, m->statement) : query_is_read_only(x, sql, len);
 }
 
-/* Notes the possible effects on the transaction of SQL that is about to run. */
+/* Notes how SQL that is about to run may affect the transaction. */
 static void
 note_commit_sql(struct exchange *x, const struct request *m)
 {
@@ -278,7 +278,7 @@ ask_for_commit(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* If a client keeps its server to the end, the server is asked for its cluster as soon as possible. */
+/* In session mode, a server that could not be asked for its cluster at once is asked as soon as possible. */
 static void
 link_session(struct exchange *x)
 {
@@ -399,8 +399,8 @@ runs_statement(uint8_t kind)
 	return kind == OWED_QUERY || kind == OWED_EXECUTE || kind == OWED_FUNCTION;
 }
 
-/* Returns true if the COMMIT and all statements before it were answered. If the COMMIT was a simple Query, only its
- * ReadyForQuery is still owed then. */
+/* Returns true if the COMMIT and all statements before it were answered. (The ReadyForQuery of a simple Query may still
+ * be owed.) */
 static bool
 is_answered(const struct server *srv, enum commit_form form)
 {
@@ -427,15 +427,15 @@ commit_check_error(struct exchange *x)
 		bool is_of_commit =
 		    srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && runs_statement(srv->owed[0]);
 
-		/* The replies that were owed when the error came show whether the COMMIT itself has failed. Otherwise
-		 * another statement was owed its reply, and the COMMIT was skipped. */
+		/* The COMMIT itself has failed if no other statement was owed a reply when the error came. Otherwise an
+		 * earlier statement has failed, and the COMMIT was skipped. */
 		for (size_t i = 1; is_of_commit && i < srv->owed_count; i++)
 			is_of_commit = !runs_statement(srv->owed[i]);
 		commit_of(x)->phase = is_of_commit ? COMMIT_ANSWERED : COMMIT_SKIPPED;
 	}
 }
 
-/* `is_gone` is true if the transaction has ended, and was not only rolled back to a savepoint. */
+/* is_gone: true if the transaction has certainly ended; a ROLLBACK may only go back to a savepoint */
 static void
 forget_mark(struct loan_commit *c, bool is_gone)
 {
@@ -447,9 +447,9 @@ forget_mark(struct loan_commit *c, bool is_gone)
 }
 
 /*
- * A transaction without a number may still need its COMMIT: a NOTIFY gets its number only at COMMIT, a cursor WITH HOLD
- * runs then, and postgres_fdw commits on other servers then. Only some commands (TAG_SHOWS_IN_XID) certainly have a
- * number if they have written anything.
+ * The COMMIT of a transaction without a number may still have an effect: a NOTIFY gets its number, a cursor WITH HOLD
+ * runs, and postgres_fdw commits on other servers only at COMMIT. Only some commands (TAG_SHOWS_IN_XID) certainly give
+ * the transaction a number if they write anything.
  */
 void
 commit_check_completed(struct exchange *x, struct tag tag)
@@ -461,7 +461,7 @@ commit_check_completed(struct exchange *x, struct tag tag)
 	if (tag.id == TAG_COMMIT || tag.id == TAG_ROLLBACK) {
 		if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
 			commit_of(x)->phase = COMMIT_ANSWERED;
-		forget_mark(c, tag.id == TAG_COMMIT); /* the tag ROLLBACK may be that of a ROLLBACK TO a savepoint */
+		forget_mark(c, tag.id == TAG_COMMIT); /* a ROLLBACK TO a savepoint has the tag ROLLBACK, too */
 	} else if ((tag.flags & TAG_SHOWS_IN_XID) == 0)
 		c->has_effect_without_xid = true;
 }
@@ -489,7 +489,7 @@ commit_check_request_done(struct exchange *x)
 		gucs_unref(c->before);
 		c->before = NULL;
 	}
-	/* Replies that are still owed then belong, for example, to a Describe that the client sent after the COMMIT. */
+	/* Replies that are owed after the COMMIT's belong to later messages, such as a Describe. */
 	if (srv->ledger.count == 0 || c->phase >= COMMIT_ANSWERED)
 		commit_of(x)->phase = COMMIT_NOT;
 	if (srv->ledger.count == 0)
@@ -498,7 +498,7 @@ commit_check_request_done(struct exchange *x)
 		forget_mark(c, true);
 		return;
 	}
-	/* The last command has most probably written something. */
+	/* true if the last command has probably written something */
 	has_written =
 	    (tag->flags & TAG_WRITES) != 0 || (tag->id == TAG_SELECT && (srv->loan.suspected & SCAN_FUNCTION) != 0);
 	/* A COMMIT that is held asks for the mark itself. */

@@ -1,4 +1,4 @@
-/* src/commit_check/commit_doubt.c - a COMMIT whose server was lost before the answer; see commit_check.h. */
+/* src/commit_check/commit_doubt.c - answers a COMMIT whose server was lost before all replies; see commit_check.h. */
 #include "commit_check/commit_check.h"
 #include "exchange/report.h"
 #include "commit_check/fate_asker.h"
@@ -13,7 +13,8 @@
 /* The fate of the session after the COMMIT. */
 enum doubt_session {
 	SESSION_STAYS,
-	SESSION_LOST_IF_COMMITTED, /* AND CHAIN: another transaction would be open */
+	SESSION_LOST_IF_COMMITTED, /* COMMIT AND CHAIN: lost unless it has failed, as another transaction would be open
+				    */
 	SESSION_LOST
 };
 
@@ -29,10 +30,10 @@ struct commit_doubt {
 	uint8_t owed[SERVER_OWED_MAX];
 	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
 	bool is_asked; /* the question is under way; set and cleared by commit_doubt.c */
-	bool is_partial; /* replies other than the COMMIT's own are owed; set by new_doubt(), never cleared */
+	bool is_partial; /* the result of is_partial(); set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
-	/* enum loan_undone: the worst result since the last ReadyForQuery, which has undone settings that PostgreSQL
-	 * has not reported; after UNDONE_FAILED, messages up to a Sync are skipped */
+	/* enum loan_undone: the worst result since the last ReadyForQuery. If this is not UNDONE_NOTHING, `before` is
+	 * in effect again; after UNDONE_FAILED, messages up to a Sync are skipped. */
 	uint8_t undone;
 	char server[SERVER_ADDRESS_MAX];
 };
@@ -43,8 +44,7 @@ commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 	return srv->loan.commit.phase >= COMMIT_SENT && exchange_is_relayed(x) && !x->is_closing;
 }
 
-/* Appends the replies that the client still waits for. `tag` is the tag of the COMMIT's answer; NULL if the COMMIT was
- * skipped. */
+/* Appends the replies that the client still waits for. tag: see answer_commit() */
 static void
 put_replies(const struct commit_doubt *d, bool is_answered_already, const char *tag, struct buf *b)
 {
@@ -77,8 +77,8 @@ has_owed(const struct commit_doubt *d, enum owed_kind kind)
 }
 
 /*
- * Returns true if a reply is owed that put_replies() can't make, or that is not the COMMIT's. OWED_DUPLICATE is for a
- * Parse of a name that is taken: most probably it has failed, and the COMMIT was skipped.
+ * Returns true if a reply is owed that put_replies() can't make, or that is not the COMMIT's. OWED_DUPLICATE is the
+ * reply to a Parse whose name is taken: this Parse has probably failed, so that the COMMIT was skipped.
  */
 static bool
 is_partial(const struct commit_doubt *d, bool is_simple)
@@ -96,7 +96,7 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 	return runs > 1 || ends > 1;
 }
 
-/* Lets the client go on, with messages that it has sent meanwhile, or with the rest of the request that has failed. */
+/* Lets the client go on with messages that it has sent meanwhile, or with the rest of the request that has failed. */
 static void
 go_on(struct exchange *x, bool is_failed_within)
 {
@@ -147,7 +147,9 @@ set_failure(enum commit_fate fate, const char *reason, struct fail *why)
 	}
 }
 
-/* `tag` is the tag with which the COMMIT is answered; NULL if it is answered with an error (`why`), or was skipped. */
+/* Answers the COMMIT with this tag, or with the error `why`. Without `why`, is_answered_already is true if the client
+ * has had the COMMIT's answer, or that of an error before it; tag is then not sent, and is NULL if the COMMIT was
+ * skipped. */
 static void
 answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag,
 	      const struct fail *why)
@@ -254,14 +256,14 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	return d;
 }
 
-/* Returns true if a transaction block was open after the last command that was answered. */
+/* Returns true if, by the answers that have come, a transaction block was open before the COMMIT. */
 static bool
 is_in_block(const struct server *srv)
 {
 	return srv->tx != 'I' || srv->loan.commit.begun == BLOCK_BEGUN;
 }
 
-/* Answers at once if the fate of the COMMIT is known. If not, asks the primary. */
+/* Answers at once if the fate of the COMMIT is known, or if the primary can't be asked. Otherwise asks the primary. */
 static void
 resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 {
@@ -270,7 +272,7 @@ resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 	if ((c->phase == COMMIT_ANSWERED || c->phase == COMMIT_SKIPPED) && !d->is_partial)
 		answer_commit(x, d, true, c->phase == COMMIT_ANSWERED ? "" : NULL, NULL);
 	else if (c->outlook == OUTLOOK_FAILED && !d->is_partial)
-		/* an earlier error, which the client has got, had ended the transaction */
+		/* the transaction had failed before, with an error that the client has got */
 		answer_commit(x, d, false, "ROLLBACK", NULL);
 	else if (!is_in_block(srv) && !d->is_partial && c->kind == KNOWN_COMMIT)
 		decide_fate(d, FATE_COMMITTED, "there was no transaction");

@@ -7,10 +7,10 @@
 
 #define BACKOFF_MIN_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
-/* after this time the connection is given up, because another host may be the primary by now */
+/* the connection is closed if no answer has come after this time, because another host may be the primary by now */
 #define ANSWER_US (3 * US_PER_S)
-/* After this many questions, every second one terminates the transaction's backend, which may be waiting although its
- * connection is gone. */
+/* After this many questions, every second one terminates the transaction's backend if that still waits for its client,
+ * because the backend may not know that the connection is gone. */
 #define ASKS_BEFORE_TERMINATING 3u
 
 struct fate_asker {
@@ -132,20 +132,20 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	struct cluster_lives lives;
 
 	if (q == NULL || !is_whole || !fate_read_answer(body, len, &answer))
-		return; /* fate_put_end() has no answer of that form */
+		return; /* for example, the row of fate_put_end(), which tells no fate */
 	pool_set_exchange_lives(a->pool->set, &answer.cluster, &lives);
 	a->fate = fate_judge(&q->cluster, &q->mark, &answer, &lives, &q->reason);
 	a->is_standby = answer.cluster.is_standby;
 }
 
-/* The connection to a standby is closed, whatever the standby answers: another host may be the primary by now. */
+/* Closes the connection if a standby has answered, because another host may be the primary by now. */
 static void
 on_done(struct dedicated *d)
 {
 	d->srv->stream.is_broken |= ((struct fate_asker *)d)->is_standby;
 }
 
-/* Ends the question if the answer has told the fate; otherwise it is asked again. */
+/* Ends the question if the answer has told the fate. Otherwise the question is asked again later. */
 static void
 on_batch_end(struct dedicated *d)
 {

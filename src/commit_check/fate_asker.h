@@ -18,13 +18,13 @@ struct fate_question {
 	uint32_t pid; /* the PID of the transaction's backend */
 	uint64_t deadline_us; /* without an answer by this time, the fate is FATE_UNKNOWN */
 	void (*done)(struct fate_question *q, enum commit_fate fate, const char *reason);
-	/* The rest is for fate_asker.c only. */
+	/* The other fields are for fate_asker.c only. */
 	TAILQ_ENTRY(fate_question) link;
 	uint64_t next_us; /* when to ask next */
 	uint32_t ask_count; /* how many times the question was asked */
-	const char *reason; /* why the question must be asked again; for done() */
+	const char *reason; /* why the last answer decided nothing, for done(); NULL before the first answer */
 };
 
-/* Returns 0; or -1 if there is no memory, and done() is not called. */
+/* Returns 0. Returns -1 if there is no memory; then done() is not called. */
 int fate_ask(struct pool *pool, struct fate_question *q);
 void fate_cancel(struct pool *pool, struct fate_question *q); /* done() is not called after this */
