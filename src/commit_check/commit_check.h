@@ -18,11 +18,9 @@
 /* With commit_check on, SQL with these hints takes the slow lane (relay/README.md), where features see it. */
 #define COMMIT_CHECK_HINTS (SCAN_HINT_ENDS | SCAN_HINT_NOTIFY)
 
-/* Called when a client with commit_check on has got a server. Asks each server once which cluster it belongs to; asks
- * a standby again after its promotion. */
+/* Called when a client with commit_check on has got a server: asks for the server's cluster if that is not known. */
 void commit_check_linked(struct exchange *x);
-/* Returns true if this Bind must take the slow lane: its statement may begin or end a transaction, or do more than
- * read. */
+/* Returns true if this Bind must take the slow lane: its statement is a BEGIN, or may do more than read. */
 bool commit_check_may_concern(struct exchange *x, struct request *m);
 /* Does the same for a Query. scan: the scan of the Query's SQL under the client's settings. */
 bool commit_check_may_concern_query(const struct exchange *x, const struct scan *scan, const char *sql, size_t len);
@@ -59,8 +57,7 @@ void commit_check_question_done(struct server *srv, const struct owed *ended);
 bool commit_check_failed(struct server *srv, const char *sqlstate);
 
 /* --- commit_doubt.c --- */
-/* Call when srv, the client's server, is being lost. Returns true if a COMMIT was sent and its replies are not
- * complete. */
+/* Returns true if a COMMIT was sent to srv, which the client is losing, and not all of its replies have come. */
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
 /* Called when srv was lost with its COMMIT in doubt, and the client has no server any more. Answers the client now, or
  * when the transaction's fate is known. Returns false if there is no memory. is_session_lost: true if the client's

@@ -13,8 +13,7 @@
 /* The fate of the session after the COMMIT. */
 enum doubt_session {
 	SESSION_STAYS,
-	SESSION_LOST_IF_COMMITTED, /* COMMIT AND CHAIN: lost unless it has failed, as another transaction would be open
-				    */
+	SESSION_LOST_IF_COMMITTED, /* lost if COMMIT AND CHAIN has succeeded: another transaction would be open */
 	SESSION_LOST
 };
 
@@ -32,8 +31,8 @@ struct commit_doubt {
 	bool is_asked; /* the question is under way; set and cleared by commit_doubt.c */
 	bool is_partial; /* the result of is_partial(); set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
-	/* enum loan_undone: the worst result since the last ReadyForQuery. If this is not UNDONE_NOTHING, `before` is
-	 * in effect again; after UNDONE_FAILED, messages up to a Sync are skipped. */
+	/* enum loan_undone: the worst result since the last ReadyForQuery; after UNDONE_NOTHING, `before` is not used;
+	 * after UNDONE_FAILED, messages up to a Sync are skipped */
 	uint8_t undone;
 	char server[SERVER_ADDRESS_MAX];
 };
@@ -147,9 +146,8 @@ set_failure(enum commit_fate fate, const char *reason, struct fail *why)
 	}
 }
 
-/* Answers the COMMIT with this tag, or with the error `why`. Without `why`, is_answered_already is true if the client
- * has had the COMMIT's answer, or that of an error before it; tag is then not sent, and is NULL if the COMMIT was
- * skipped. */
+/* Answers the COMMIT with `why`, or else with tag. If is_answered_already, only the replies after the COMMIT's answer
+ * are missing; tag is then not sent, and is NULL if the COMMIT was skipped. */
 static void
 answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag,
 	      const struct fail *why)

@@ -5,24 +5,24 @@
  *
  * pgweir queries PostgreSQL's catalogs on an idle connection. Below, this query is called the question, and its rows
  * the answer. While clients use the database, pgweir asks soon after the first use, after DDL, and again when the
- * answer is old. Without a valid answer, all SQL is taken to change all state that can be washed
- * (database_code_assumed_risk()). Reading all code may take a second, so pgweir first asks a cheap question, which
- * takes a few milliseconds. As long as no code was found, the cheap question is: does the database have any code?
- * Later, the cheap question is: has the code changed since the last answer? Each loop asks one server at a time.
+ * answer is old. Without a valid answer, pgweir assumes that all SQL changes all state that can be washed
+ * (database_code_assumed_risk()). Reading all code may take a second, so where possible pgweir asks a cheap question,
+ * which takes a few milliseconds. If no DDL was seen since the last answer, the cheap question is: has the code
+ * changed? Else, if no code was ever found: is there any code? Each loop asks one server at a time.
  *
  * DDL that pgweir sees makes the answers of all event loops invalid at once. pgweir notices all other changes (made by
  * another program, or within a function) when the code's version differs from that of the last answer. After SQL that
- * may make such a change (RISK_CODE), all state is washed off the server.
+ * may change the code unseen (RISK_CODE), all washable state but STATE_REMOTE is washed off the server.
  *
  *   database_code.c  asks, and keeps the answer
  *   code_registry.c  lists the structs database_code of all loops; when one loop sees DDL, notes the DDL in all structs
- *                    of the same database
+ *                    of this database
  *
  * The answer also has the versions of the settings with which sessions begin (role_settings.h).
  *
  * Owns:   the answers and hosts. The functions do no I/O and read no clock.
- * Always: other loops may write the atomic members and last_own_words_ddl, read `database`, and change in_registry, all
- *         under the registry's lock. Only the struct's own loop uses the other members. An answer is not valid if its
+ * Always: holding the registry's lock, other loops may write the atomic members and last_own_words_ddl, read `database`
+ *         and change in_registry. Only the struct's own loop uses the other members. An answer is not valid if its
  *         question was asked before the last DDL.
  */
 #pragma once
@@ -43,7 +43,7 @@ struct code_registry; /* the structs database_code of all loops, and their lock;
 #define CODE_DATABASE_MAX 256u
 #define CODE_SETTINGS_MAX 200u /* the most custom settings of an answer */
 #define CODE_VERSION_MAX 64u
-/* If the answer expires within this time, the next question may be asked on any server that a client returns. */
+/* When the answer expires within this time, the next question may be asked on any server that a client returns. */
 #define CODE_AHEAD_US UINT64_C(500000)
 #define CODE_ANSWER_US UINT64_C(3000000) /* each question's statement_timeout, as in database_code_settings.sql */
 
@@ -63,12 +63,12 @@ struct code_host {
 	uint64_t settings_hash; /* role_settings_hash() of these settings; 0 if unknown */
 	uint64_t answered_us; /* when the host last reported its settings */
 	uint64_t changed_us; /* when the host first reported these settings */
-	/* a server whose settings are not known is taken to have these if it logged in after changed_us - grace_us */
+	/* a server of unknown settings is assumed to have these settings if it logged in after changed_us - grace_us */
 	uint64_t grace_us;
 };
 
 enum code_question {
-	CODE_ANY, /* asks if there is any code; if there is none, the answer is complete */
+	CODE_ANY, /* asks if there is any code; without code, the answer to this question is a full answer */
 	CODE_VERSION, /* asks if the code is still that of the last answer */
 	CODE_ALL /* asks for everything that the answer has */
 };
@@ -87,9 +87,8 @@ enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *incoming; /* the answer that is being received, or NULL */
-	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry is for all other code */
-	uint32_t closes; /* servers closed since blamed[] was last logged; if 0, the counts in blamed[] were logged
-			    already */
+	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry is for all code without an entry of its own */
+	uint32_t closes; /* how many servers were closed since blamed[] was last logged */
 	uint64_t blame_logged_us; /* when blamed[] was last logged; 0 if never */
 	uint32_t number; /* the answer's number, which no other answer of any database has; 0 without an answer */
 	uint32_t question_number; /* the number of the last question; answers to earlier questions are ignored */
@@ -98,8 +97,8 @@ struct database_code {
 	bool has_code; /* some answer has shown code, so CODE_ANY is not asked any more */
 	enum code_question asked; /* the last question */
 	uint64_t role_altered_us; /* when ALTER ROLE or ALTER DATABASE was last seen; 0 if a question was asked since */
-	bool is_outdated; /* a cheap question has shown that the code has changed since the full answer */
-	uint64_t answer_asked_us; /* when the last question that had a valid answer was asked */
+	bool is_outdated; /* a cheap question has shown code that the last full answer lacks */
+	uint64_t answer_asked_us; /* when the question of the last answer that was accepted was asked */
 	uint64_t asked_us; /* when the last question was asked */
 	uint64_t used_us; /* when a pool last used the code */
 	/* the shortest time that a cheap question took since the last full answer; 0 if none was asked */
@@ -107,19 +106,19 @@ struct database_code {
 	uint64_t full_asked_us, full_cost_us; /* when the last full answer was asked for, and how long it took */
 	/* when the answer expires; 0 if there is no answer, or if DDL was seen after the answer's question was asked */
 	_Atomic uint64_t answer_expires_us;
-	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* and last_*_ddl fields are earlier values */
+	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_*, last_*_ddl fields have earlier counts */
 	_Atomic uint64_t last_keeping_ddl; /* ddl_count at the last DDL with RISK_KEEPS */
-	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. A full answer in which the same
-	 * names as before reach functions that keep state resets this to last_own_words_ddl. */
+	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED; set back to last_own_words_ddl if
+	 * a full answer shows that only the same names as before have STATE_BACKEND */
 	_Atomic uint64_t last_assumed_ddl;
 	/* ddl_count at the last DDL with RISK_KEEPS or RISK_OWN_WORDS; guarded by the registry's lock */
 	uint64_t last_own_words_ddl;
 	uint64_t full_answer_us; /* when the last full answer came */
-	/* when the last full answer came in which more names may have STATE_BACKEND than in the full answer before */
+	/* when the last full answer came since which names may have STATE_BACKEND that did not have it before */
 	uint64_t new_backend_names_us;
 	struct code_host *hosts; /* owned; for pool_defaults.c */
 	unsigned host_count;
-	uint64_t answered_by; /* code_host.host_hash of the host that gave the last answer; 0 if there is none */
+	uint64_t answered_by; /* code_host.host_hash of the host that gave the last answer; 0 without an answer */
 	/* the setting harmless_code, as value_read_harmless_code() writes it; NULL or "" if it is not set */
 	const char *harmless;
 	struct buf question; /* the text of the last question, if it contains `harmless` */
@@ -132,14 +131,14 @@ struct database_code {
 	/* when the last wash that found neither dblink nor postgres_fdw began, and ddl_count at that time; 0 if there
 	 * was no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
-	/* If the last question has failed, when the next one may be asked, and how long after the failure; else 0. The
-	 * pause is as long as the question took, at least a second, and doubles with each further failure, up to a
-	 * minute. */
+	/* if the last question has failed, the time before which no other is asked, and the pause from the failure to
+	 * then; else 0. The pause is as long as the question took (1 s or more), and doubles at each failure up to 60
+	 * s. */
 	uint64_t refused_until_us, refused_pause_us;
 	/* STATE_BACKEND and RISK_CONTEXT of earlier answers, because a standby may still have that code */
 	unsigned earlier_risks;
-	/* Bits of pool_code_known_leftovers() of this worker that other workers did not know when they transferred
-	 * servers to this worker. If the first answer on this worker has such a bit, that bit counts as new. */
+	/* the bits of this worker's pool_code_known_leftovers() that other workers did not know when they transferred
+	 * servers to this worker; if the first answer on this worker has such a bit, that bit counts as new */
 	unsigned unknown_elsewhere;
 };
 
@@ -156,11 +155,11 @@ unsigned database_code_assumed_risk(const struct database_code *code);
  * neither dblink nor postgres_fdw, and no DDL was seen since. */
 unsigned database_code_assumed_risk_after_wash(const struct database_code *code, uint64_t now_us);
 /* Returns the risk of this SQL, or of unknown SQL if sql is NULL. If kept is not NULL, sets *kept to the risk of the
- * SQL's names and types, unless the SQL is opaque (RISK_OPAQUE). types: see risk_names_of_types(); NULL if the SQL is a
- * Query. */
+ * SQL's names and types, unless there is no answer or the SQL is opaque (RISK_OPAQUE). types: see
+ * risk_names_of_types(); NULL if the SQL is a Query. */
 unsigned database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Sets *risk to the risk in *kept, and returns true. Returns false if *kept is outdated, or if kept is NULL. */
+/* Sets *risk to the risk in *kept, and returns true. Returns false if kept is NULL, or no answer or *kept is valid. */
 static inline bool
 database_code_get_kept_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept,
 			    unsigned *risk)
@@ -172,7 +171,7 @@ database_code_get_kept_risk(const struct database_code *code, uint64_t now_us, c
 	return true;
 }
 
-/* Like database_code_find_risk(), but takes the risk from *kept if possible. */
+/* Returns what database_code_find_risk() does, but takes the risk from *kept if possible. */
 static inline unsigned
 database_code_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
 		   size_t len, const uint8_t *types, size_t types_len)
@@ -183,8 +182,8 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 		   ? risk
 		   : database_code_find_risk(code, now_us, kept, sql, len, types, types_len);
 }
-/* Returns true if this SQL is certainly a single read that may run twice without a visible effect: a SELECT, VALUES or
- * TABLE whose names reach only code that reads. Such SQL changes no session state, but may make plans. */
+/* Returns true if this SQL is certainly a single read that may run twice without a visible effect: SELECT, VALUES,
+ * TABLE or WITH whose names reach only code that reads. Such SQL changes no session state, but may make plans. */
 bool database_code_is_sql_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				     const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Returns false if the database certainly has no sequences, except temporary ones. */
@@ -218,26 +217,26 @@ enum code_decision {
 	CODE_WAIT
 };
 /* Returns what to do with a server that its client has returned. last_keeping_ddl: code->last_keeping_ddl when the
- * server was returned. That DDL may have made functions whose state nothing resets, and the server may have run them;
+ * server was returned. That DDL may have made functions whose state nothing resets, and the server may have run these;
  * so the server must not be lent until a later answer shows such functions. needs_no_hold: true if the server has run
- * nothing, or will be closed in any case; then this never returns CODE_WAIT. */
+ * nothing, or will be closed in any case; CODE_WAIT is then never returned. */
 enum code_decision database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold,
 					uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE. A question is then asked on the next server that a client returns; no
  * client waits for the answer. */
 void database_code_note_alter_role(struct database_code *code, uint64_t now_us);
 /* Call this when DDL was seen. risk: the DDL's risk, of which three bits count. RISK_KEEPS: the DDL may have made
- * functions whose state nothing resets. RISK_OWN_WORDS: the DDL's words show that it may have made code that reaches
- * such functions. RISK_ASSUMED: the same is assumed, but only because there is no valid answer. */
+ * functions whose state nothing resets. RISK_OWN_WORDS: by its words, the DDL may have made code that reaches such
+ * functions. RISK_ASSUMED: the DDL may have made such code, but only for lack of a valid answer. */
 void database_code_note_ddl(struct database_code *code, unsigned risk);
 /* Begins another question, and drops `incoming`. Returns the query to send, valid until the next call. */
 const char *database_code_begin_question(struct database_code *code, uint64_t now_us);
 /* Drops the answer that is being received, because the server that was asked has gone. */
 void database_code_drop_incoming(struct database_code *code);
-/* Handles a row of the answer. is_whole: false if the row was too long, so body has only the beginning. */
+/* Handles a row of the answer. is_whole: false if the row was too long, so body has only its beginning. */
 void database_code_take_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
 /* Call at the end of an answer. ok: false if the question failed. number: becomes code->number if the answer is full.
- * Returns true if code->answer has changed. */
+ * Returns true if code->answer was replaced, as by each full answer. */
 bool database_code_end_answer(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
 /* Returns true if the last question, CODE_ANY, has found code, so CODE_ALL must be asked next. */
 static inline bool
@@ -253,14 +252,14 @@ void code_registry_free(struct code_registry *registry);
 /* Adds a zeroed struct to the registry. database: the name of the database in PostgreSQL. */
 void database_code_join(struct database_code *code, struct code_registry *registry, const char *database);
 void database_code_leave(struct database_code *code); /* does nothing if code is in no registry */
-/* Calls database_code_note_ddl() for all structs, of all loops, for databases that have this name in PostgreSQL; for
- * all structs if database is NULL. */
+/* Does what database_code_note_ddl() does, for the structs of all loops whose database has this name in PostgreSQL, or
+ * for all structs if database is NULL. */
 void code_registry_note_ddl(struct code_registry *registry, const char *database, unsigned risk);
 void database_code_lock(const struct database_code *code); /* takes the registry's lock, if there is a registry */
 void database_code_unlock(const struct database_code *code);
 
-/* A store has the structs database_code of one loop. Pools share a struct if they connect to the same database and have
- * the same harmless_code; their users and names in pgweir may differ. A struct lives as long as it has references. */
+/* A store has the structs database_code of one loop. Pools of the same database and harmless_code share a struct, even
+ * if their users and their names in pgweir differ. A struct lives as long as it has references. */
 struct pool;
 struct stored_code; /* code_registry.c */
 TAILQ_HEAD(stored_codes, stored_code);

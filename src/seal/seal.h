@@ -129,8 +129,7 @@ struct probe_row; /* seal/probe.h */
 bool seal_put_for_row(struct buf *out, const struct probe_row *row);
 /* A row that seal_put() asks for with STATE_PREPARED. */
 struct seal_statement {
-	/* the name of a statement that SQL PREPARE made; NULL in the row for all other statements but pgweir's
-	 * placeholder */
+	/* the name of a statement that SQL PREPARE made; NULL in the row for all others but placeholders */
 	const char *name;
 	uint64_t count; /* how many statements the row is about; there is no row for none */
 };
