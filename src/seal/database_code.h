@@ -97,7 +97,7 @@ struct database_code {
 	bool has_code; /* some answer has shown code, so CODE_ANY is not asked any more */
 	enum code_question asked; /* the last question */
 	uint64_t role_altered_us; /* when ALTER ROLE or ALTER DATABASE was last seen; 0 if a question was asked since */
-	bool is_outdated; /* a cheap question has shown code that the last full answer lacks */
+	bool is_outdated; /* a cheap question has shown that the code has changed since the last full answer */
 	uint64_t answer_asked_us; /* when the question of the last answer that was accepted was asked */
 	uint64_t asked_us; /* when the last question was asked */
 	uint64_t used_us; /* when a pool last used the code */
@@ -131,9 +131,8 @@ struct database_code {
 	/* when the last wash that found neither dblink nor postgres_fdw began, and ddl_count at that time; 0 if there
 	 * was no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
-	/* if the last question has failed, the time before which no other is asked, and the pause from the failure to
-	 * then; else 0. The pause is as long as the question took (1 s or more), and doubles at each failure up to 60
-	 * s. */
+	/* If the last question has failed: the time until which no other is asked, and the length of that pause; else
+	 * 0. The pause is as long as the question took, but at least 1 s, and doubles at each failure up to 60 s. */
 	uint64_t refused_until_us, refused_pause_us;
 	/* STATE_BACKEND and RISK_CONTEXT of earlier answers, because a standby may still have that code */
 	unsigned earlier_risks;

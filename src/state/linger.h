@@ -1,24 +1,24 @@
 /*
- * src/state/linger.h - a client that uses sequences *lingers*: it keeps its server for a moment between transactions,
- * because it may ask for currval(); see linger.c.
+ * src/state/linger.h - a client that uses sequences *lingers*: the client keeps its server for a moment between
+ * transactions, because its next request may call currval(); see linger.c.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 
-/* Call when a client waits for a server. In the loop's next turn, clients that may not linger on return theirs. */
+/* Call when a client waits for a server. Soon, clients that may not linger on return their servers. */
 void linger_return_servers_soon(struct exchange_env *env);
 void state_linger_init(struct exchange_env *env); /* call after env->base is set */
 void state_linger_fini(struct exchange_env *env);
 void state_linger_tick(struct exchange_env *env); /* takes the servers of clients that have lingered long enough */
 void state_stop_lingering(struct exchange *x); /* takes x off the list; x keeps its server */
-/* Returns true if SQL with these flags must wait for earlier messages' replies, because of a DISCARD SEQUENCES. */
+/* Returns true if SQL with these flags must wait for all replies that are owed, because of a DISCARD SEQUENCES. */
 bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 /* Returns true if the transaction has failed, and SQL with these flags may end it and then read sequence values that
  * other clients have left. */
 bool state_must_not_read_sequences(const struct exchange *x, uint32_t flags);
-/* If currval() or lastval() has raised the error e because the client got another server, sends the client e with a
- * hint, and returns true. message: the error's body, len bytes. */
+/* If currval() or lastval() has raised the error e because the server has no values of the client's, sends the client e
+ * with a hint, and returns true. message: the error's body of len bytes. */
 bool state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 /* call when pgweir's DISCARD SEQUENCES was answered, has failed or was skipped */
 void state_discard_settled(struct server *srv, enum owed_end how);

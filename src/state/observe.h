@@ -7,19 +7,19 @@
 #include "exchange/request.h"
 
 /* Records what a Query may leave on the server. If m->have < m->total, the caller calls state_observe_text() for the
- * rest of the Query. Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_REPLACED if the caller must send m->instead
- * in place of m, and pass only the first m->shown_count CommandCompletes to the client. */
+ * rest of the Query. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED; or STEP_REPLACED if the caller must send
+ * m->instead in place of m, and pass only the first m->shown_count CommandCompletes to the client. */
 enum feature_step state_observe_query(struct exchange *x, struct request *m);
-/* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD; STEP_HOLD; or, in
- * a failed transaction, STEP_REPLACED if the caller must replace m by m->instead, which PostgreSQL will refuse. */
+/* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD or STEP_HOLD; or,
+ * in a failed transaction, STEP_REPLACED if the caller must replace m by m->instead, which PostgreSQL will refuse. */
 enum feature_step state_query_hide_sequences(struct exchange *x, struct request *m);
-/* Does the same for a Bind or Parse, but returns only STEP_FORWARD or STEP_HOLD. */
+/* Makes sure of the same for a Bind or Parse. Returns STEP_FORWARD or STEP_HOLD. */
 enum feature_step state_bind_hide_sequences(struct exchange *x, struct request *m);
 /* If the SQL of this Parse may read sequence values or use plans that other clients have left on the server, sends a
  * DISCARD ahead of the Parse. (If the DISCARD came later in the request, the client's first Execute would not be the
  * first command of its transaction.) Returns STEP_FORWARD or STEP_HOLD. */
 enum feature_step state_discard_before_parse(struct exchange *x, struct request *m);
-/* Returns true if state_discard_before_parse() must be called for a Parse whose SQL has flags or a risk. */
+/* Returns true if a Parse needs state_discard_before_parse() when its SQL has flags or a risk. */
 static inline bool
 state_must_look_ahead(const struct exchange *x)
 {
@@ -30,30 +30,29 @@ state_must_look_ahead(const struct exchange *x)
 }
 /* Records what the SQL of a Bind may leave on the server. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step state_observe_bind(struct exchange *x, struct request *m);
-/* For the fast lane: returns true if the client's next message need not wait for an effect or a probe (state_state.h),
- * and can't change what this folder has recorded. */
+/* For the fast lane: returns true if this folder has recorded nothing that the client's next message might have to wait
+ * for or might change, such as an effect or a probe (state_state.h). */
 bool state_is_quiet(const struct exchange *x);
 /* Returns true if pgweir may read the next SQL differently than PostgreSQL does, because earlier SQL may have changed
- * settings without pgweir knowing yet. */
+ * settings that pgweir does not know yet. */
 bool state_may_misread(const struct exchange *x);
-/* Audits plain SQL (struct sql_traits) of a Query, and records its use of sequences. Call before the Query is sent, if
- * state_waits_for_sequences() returns false. flags: the flags of the SQL. */
+/* Audits plain SQL (struct sql_traits) of a Query, and records that SQL's use of sequences. flags: the SQL's. Call
+ * before the Query is sent, if state_waits_for_sequences() returns false. */
 void state_observe_plain_query(struct exchange *x, uint32_t flags);
-void state_observe_plain_bind(struct exchange *x, uint32_t flags); /* does the same for a Bind, except the audit */
+void state_observe_plain_bind(struct exchange *x, uint32_t flags); /* does the same for a Bind, without the audit */
 
-/* Call with each further part of a message's body, if x->session is set. Scans the part if it may contain SQL. */
+/* Call with each further part of a message's body, if x->session is set. Scans the part if it may have SQL. */
 void state_observe_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
-/* Call for a Parse that is sent as it is; `have` of the len bytes after its name have come. Records the flags of its
- * SQL for all later Binds, because pgweir can't know which of these Parses a Bind runs. */
+/* Call for a Parse that is sent as it is, once `have` of the len bytes after its name have come. Records the flags of
+ * its SQL for all later Binds, because pgweir can't know which of these Parses a Bind runs. */
 enum feature_step state_observe_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* In session mode: audits the SQL of a Parse. If the SQL is a DISCARD, records its flags as
  * state_observe_passed_parse() does. Returns STEP_FORWARD. */
 enum feature_step state_audit_parse(struct exchange *x, struct request *m);
-/* Call before an Execute is sent. If state_observe_bind() has understood the SQL that the Execute runs, records what
- * the SQL leaves. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
+/* Call before an Execute is sent. If state_observe_bind() has kept known statements for the Execute, records what these
+ * leave. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step state_before_execute(struct exchange *x, struct request *m);
-/* Call after an Execute was sent. If its SQL has reset settings, sends SQL that restores the client's startup values.
- */
+/* Call after an Execute was sent. If its SQL resets settings, sends SQL that restores the client's startup values. */
 void state_after_execute(struct exchange *x, const char *portal);
 void state_observe_function_call(struct exchange *x); /* records that a FunctionCall may do anything */
 bool state_holds(const struct exchange *x); /* returns true if no message may be sent now */
@@ -61,7 +60,7 @@ bool state_holds(const struct exchange *x); /* returns true if no message may be
  * request, sends a Sync, which ends the request, and returns true: the message must wait for the Sync's answer. */
 bool state_end_discard_request(struct exchange *x);
 /* Returns true if a probe must ask for the settings before the client's next request is sent, because SQL may have
- * reset settings of the client's startup packet to the server's values. */
+ * reset settings of the client's startup packet to the server's own values. */
 bool state_must_ask_first(const struct exchange *x);
 
 /* --- context.c: clients share a statement only if the settings under which PostgreSQL reads its SQL are equal --- */
@@ -71,6 +70,6 @@ bool state_must_ask_first(const struct exchange *x);
 bool state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context);
 /* Returns true if PostgreSQL will certainly read SQL that is sent now as the settings of x->gucs say. */
 bool state_reads_as_gucs(const struct exchange *x);
-/* Handles a Query or Bind with SET LOCAL: if the setting matters to state_statement_context(), statements are not
- * shared until the transaction has ended. Returns STEP_FORWARD. */
+/* Handles a Query or Bind with SET LOCAL. If the setting matters to state_statement_context(), statements are not
+ * shared until the transaction has ended; after a local search_path, by clients of that path. Returns STEP_FORWARD. */
 enum feature_step state_note_local(struct exchange *x, struct request *m);
