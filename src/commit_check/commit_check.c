@@ -6,8 +6,8 @@
  * before the question's answer. The second is sent ahead of the COMMIT, in the same write. Mostly, the second question
  * is a simple Query, which fails in an aborted transaction without skipping later messages. A Query drops the unnamed
  * statement and portal. Ahead of a COMMIT the client does not need the portal, and pgweir can make the statement again,
- * except in session mode and if the statement is too long. In these cases the second question uses a named statement
- * and portal. The first question always does so, because the client may run its unnamed portal again.
+ * except in session mode and if the statement is too long. In these cases, a second question that begins a request uses
+ * a named statement and portal. The first question always does so, because the client may run its unnamed portal again.
  *
  * From a COMMIT to the end of its replies, no message is sent that runs, parses or binds anything. So if the server is
  * lost then, usually only replies to the COMMIT's own messages are owed, and pgweir can make these replies itself.
@@ -178,8 +178,7 @@ commit_check_question_done(struct server *srv, const struct owed *ended)
 
 /* --- The COMMIT on its way. --- */
 
-/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if the SQL is that command alone, in any spelling, and commit.is_on is
- * true; else KNOWN_NOT. */
+/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if commit.is_on, and the SQL is only that command; else KNOWN_NOT. */
 static enum known_kind
 checked_kind(const struct exchange *x, const struct request *m)
 {
@@ -399,8 +398,7 @@ runs_statement(uint8_t kind)
 	return kind == OWED_QUERY || kind == OWED_EXECUTE || kind == OWED_FUNCTION;
 }
 
-/* Returns true if the COMMIT and all statements before it were answered. (The ReadyForQuery of a simple Query may still
- * be owed.) */
+/* Returns true if the COMMIT and all statements before it were answered. (A ReadyForQuery may still be owed.) */
 static bool
 is_answered(const struct server *srv, enum commit_form form)
 {

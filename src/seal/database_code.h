@@ -1,7 +1,6 @@
 /*
  * src/seal/database_code.h - finds out which session state the code of one database (functions, triggers, views, rules,
- * policies, defaults, checks, operators, casts) could change, and the names by which SQL reaches such code
- * (risk_names.h).
+ * policies, defaults, checks, operators, casts) may change, and by which names SQL reaches the code (risk_names.h).
  *
  * pgweir queries PostgreSQL's catalogs on an idle connection. Below, this query is called the question, and its rows
  * the answer. While clients use the database, pgweir asks soon after the first use, after DDL, and again when the
@@ -15,8 +14,7 @@
  * may change the code unseen (RISK_CODE), all washable state but STATE_REMOTE is washed off the server.
  *
  *   database_code.c  asks, and keeps the answer
- *   code_registry.c  lists the structs database_code of all loops; when one loop sees DDL, notes the DDL in all structs
- *                    of this database
+ *   code_registry.c  lists the structs database_code of all loops, and notes the DDL that one loop sees in all of them
  *
  * The answer also has the versions of the settings with which sessions begin (role_settings.h).
  *
@@ -272,8 +270,7 @@ struct code_store {
 
 void code_store_init(struct code_store *store, uint64_t seed, struct code_registry *registry);
 /* Returns a new reference to the struct with this key, which is made if needed; NULL if there is no memory. The key is
- * two terminated strings: pool_target_database_key(), and database_code.harmless. database: the name of the database in
- * PostgreSQL. */
+ * two terminated strings: pool_target_database_key() and database_code.harmless. database: its name in PostgreSQL. */
 struct database_code *code_store_get_or_create(struct code_store *store, const void *key, size_t len,
 					       const char *database);
 struct database_code *code_store_ref(struct database_code *code);

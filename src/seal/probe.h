@@ -49,8 +49,7 @@ struct probe_row {
  * Appends the probe for these parts, which must not be 0: bits of STATE_PROBED, and three more. STATE_BACKEND asks for
  * temporary replication slots. PROBE_ORIGIN asks for the replication origin; the probe fails if the role has no right
  * to ask for that. RISK_UNREAD asks for the custom settings that functions of the database mention. names: more custom
- * settings, which STATE_SETTINGS asks for. startup: the settings of the client's startup packet; NULL if there are
- * none.
+ * settings, which STATE_SETTINGS asks for. startup: the settings of the client's startup packet; NULL without any.
  *
  * With STATE_SETTINGS, the first rows are about settings that the probe overrides. If `startup` has the setting, there
  * is at most a PROBE_SETTING row. Otherwise there are two PROBE_OVERRIDDEN rows: the session's value, then the default.
