@@ -216,10 +216,8 @@ struct cmdline {
 	const char *path;
 };
 
-/*
- * Makes OpenSSL's default context, which all of its functions use. Returns false, after reporting the error, if there
- * is no memory: OpenSSL's later functions would not report that, and RAND_bytes() would crash.
- */
+/* Makes OpenSSL's default context, which all of its functions use. Returns false, after reporting the error, if there
+ * is no memory: OpenSSL's later functions would not report that, and RAND_bytes() would crash. */
 static bool
 begin_openssl(int predecessor_fd)
 {

@@ -35,10 +35,8 @@ enum cancel_phase {
 	CANCEL_OF_OURS_SENT /* the reply to pgweir's own request will show which request was hit */
 };
 
-/*
- * A cancel is a note. If the worker that was asked does not have the client, it posts the note to the worker that has
- * the client; that worker posts the note back when the cancel is over. Only the worker that has the note uses it.
- */
+/* A cancel is a note. If the worker that was asked does not have the client, it posts the note to the worker that has
+ * the client; that worker posts the note back when the cancel is over. Only the worker that has the note uses it. */
 struct client_cancel {
 	struct note note; /* must be first */
 	struct client_env *from, *to;

@@ -73,10 +73,8 @@ is_action_due(const struct client *c, const struct server *srv, uint64_t now_us)
 					: is_unanswered(c, now_us, loan->cancelled_us, OWN_REQUEST_TIMEOUT_US);
 }
 
-/*
- * Returns true if the client has sent a Terminate and then closed its connection or only its sending side (the two look
- * the same), its request still runs, and the client was sent nothing for a while.
- */
+/* Returns true if the client has sent a Terminate and then closed its connection or only its sending side (the two look
+ * the same), its request still runs, and the client was sent nothing for a while. */
 static bool
 may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
 {

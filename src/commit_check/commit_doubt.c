@@ -75,10 +75,8 @@ has_owed(const struct commit_doubt *d, enum owed_kind kind)
 	return false;
 }
 
-/*
- * Returns true if a reply is owed that put_replies() can't make, or that is not the COMMIT's. OWED_DUPLICATE is the
- * reply to a Parse whose name is taken: this Parse has probably failed, so that the COMMIT was skipped.
- */
+/* Returns true if a reply is owed that put_replies() can't make, or that is not the COMMIT's. OWED_DUPLICATE is the
+ * reply to a Parse whose name is taken: this Parse has probably failed, so that the COMMIT was skipped. */
 static bool
 is_partial(const struct commit_doubt *d, bool is_simple)
 {

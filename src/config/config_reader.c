@@ -121,10 +121,8 @@ read_line(struct reader *r, const char *text, size_t len)
 	return *text == '[' ? read_section(r, text, len) : check_setting(r, text, len);
 }
 
-/*
- * The callback by which inih reads a line; returns NULL at the end. inih would ask for the rest of a line that does not
- * fit, so each line must fit, with its newline. A line that is not for inih is replaced by an empty line.
- */
+/* The callback by which inih reads a line; returns NULL at the end. inih would ask for the rest of a line that does not
+ * fit, so each line must fit, with its newline. A line that is not for inih is replaced by an empty line. */
 static char *
 next_line(char *to, int size, void *stream)
 {

@@ -29,10 +29,8 @@ upstream_is_tenant_name(const char *name, size_t len)
 	return true;
 }
 
-/*
- * Returns the name for the placeholder at text, and sets *len to the placeholder's length. Returns NULL with *why set
- * if text is not a placeholder, or not one of the first `allowed` placeholders.
- */
+/* Returns the name for the placeholder at text, and sets *len to the placeholder's length. Returns NULL with *why set
+ * if text is not a placeholder, or not one of the first `allowed` placeholders. */
 static const char *
 find_name(const char *text, unsigned allowed, const struct names *names, size_t *len, const char *what,
 	  struct fail *why)

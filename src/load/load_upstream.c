@@ -28,10 +28,8 @@ passfile_path(void)
 	return is_set(home) ? xasprintf("%s/.pgpass", home) : NULL;
 }
 
-/*
- * Returns the password of the first host for which the passfile has one. libpq would look up each host separately, but
- * here all hosts share one user and password.
- */
+/* Returns the password of the first host for which the passfile has one. libpq would look up each host separately, but
+ * here all hosts share one user and password. */
 static char *
 password_from_passfile(const struct upstream *up, const char *user, const struct problem_sink *sink)
 {

@@ -424,10 +424,8 @@ is_washable(struct exchange *x, const struct server *srv)
 	       (state_parts_to_wash(x) & (STATE_BACKEND | WASH_POINT_SEED)) == 0;
 }
 
-/*
- * Returns true if srv, of a standby that has refused a request, may stay when the request is relayed again: all that
- * srv has is a failed transaction. on_batch_end() has that transaction rolled back and the session washed.
- */
+/* Returns true if srv, of a standby that has refused a request, may stay when the request is relayed again: all that
+ * srv has is a failed transaction. on_batch_end() has that transaction rolled back and the session washed. */
 static bool
 stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_cause cause)
 {

@@ -73,10 +73,8 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 
 /* --- may it be relayed again? --- */
 
-/*
- * Returns true if the client may have got a part of the answer, or a whole request was answered, or something has
- * failed. Bytes that are still in the outbox were not sent.
- */
+/* Returns true if the client may have got a part of the answer, or a whole request was answered, or something has
+ * failed. Bytes that are still in the outbox were not sent. */
 static bool
 is_shown(const struct exchange *x, const struct server *srv)
 {

@@ -73,10 +73,8 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 		return now_us > code->refused_until_us;
 	if (code->role_altered_us != 0)
 		return true;
-	/*
-	 * For a while after DDL, all state of each server is reset after its use, which is cheaper than reading all
-	 * code again and again. If the DDL was the first for some time, a question follows soon.
-	 */
+	/* For a while after DDL, all state of each server is reset after its use, which is cheaper than reading all
+	 * code again and again. If the DDL was the first for some time, a question follows soon. */
 	if (code->ddl_at_full_question != code->ddl_count)
 		return (code->is_outdated ? now_us - code->full_asked_us : age_us) > pause_us(code, false);
 	return age_us > interval_us(code->cheap_cost_us);
@@ -292,10 +290,8 @@ database_code_take_row(struct database_code *code, const uint8_t *body, size_t l
 	free(copy);
 }
 
-/*
- * Makes the last answer valid, unless DDL was seen since its question. (The lock is needed because another loop may see
- * DDL at the same time.)
- */
+/* Makes the last answer valid, unless DDL was seen since its question. (The lock is needed because another loop may see
+ * DDL at the same time.) */
 static void
 accept_answer(struct database_code *code)
 {
@@ -308,10 +304,8 @@ accept_answer(struct database_code *code)
 	database_code_unlock(code);
 }
 
-/*
- * Handles the answer to a cheap question. Changed code counts as DDL, but without RISK_KEEPS, because only reading all
- * code can show that risk.
- */
+/* Handles the answer to a cheap question. Changed code counts as DDL, but without RISK_KEEPS, because only reading all
+ * code can show that risk. */
 static void
 check_version(struct database_code *code)
 {

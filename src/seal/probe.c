@@ -22,10 +22,8 @@ static const struct {
 };
 #define OVERRIDDEN_NAMES "'{jit,statement_timeout}'"
 
-/*
- * The queries of the probe, one for each part. Temporary objects depend on their schema, so an index of pg_depend finds
- * them. Settings of a transaction (its isolation) are left out, and so is seed, which can't be read.
- */
+/* The queries of the probe, one for each part. Temporary objects depend on their schema, so an index of pg_depend finds
+ * them. Settings of a transaction (its isolation) are left out, and so is seed, which can't be read. */
 static const struct {
 	unsigned part;
 	const char *sql;

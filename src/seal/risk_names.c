@@ -439,10 +439,8 @@ word_fold_sixteens(struct word *w, const char *at, size_t len, const char *end)
 #endif
 }
 
-/*
- * Sets *w, which is empty, to this text, in which two quotes stand for one. `end` is the end of the SQL. Nearly all
- * words are short and ASCII; these are taken sixteen bytes at once.
- */
+/* Sets *w, which is empty, to this text, in which two quotes stand for one. `end` is the end of the SQL. Nearly all
+ * words are short and ASCII; these are taken sixteen bytes at once. */
 static void
 word_take(struct word *w, const char *at, size_t len, const char *end)
 {
@@ -1045,10 +1043,8 @@ risk_names_blame(const struct risk_names *names, unsigned part, const char *sql,
 	return e == NULL ? NULL : e->reason;
 }
 
-/*
- * Looks for the words of commands such as CREATE EXTENSION, which stand next to each other, also in strings within
- * strings. Reads the text twice, with comments and without, because the beginning of a comment may be in a string.
- */
+/* Looks for the words of commands such as CREATE EXTENSION, which stand next to each other, also in strings within
+ * strings. Reads the text twice, with comments and without, because the beginning of a comment may be in a string. */
 unsigned
 risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 {
@@ -1082,10 +1078,8 @@ risk_of_opaque(const struct reader *r)
 	       risk_names_of_text(names, r->lexer.sql, r->lexer.len);
 }
 
-/*
- * Adds the SQL's risk to *risk, and that of its new names to *new_risk. Returns false if the SQL does not end properly;
- * PostgreSQL then refuses the SQL.
- */
+/* Adds the SQL's risk to *risk, and that of its new names to *new_risk. Returns false if the SQL does not end properly;
+ * PostgreSQL then refuses the SQL. */
 static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
 	 unsigned *new_risk)

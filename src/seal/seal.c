@@ -95,10 +95,8 @@ seal_parts_of(uint32_t flags, unsigned risk)
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)
 			parts |= rules[i].parts;
-	/*
-	 * SQL that may have changed settings may have set a search_path that begins with pg_temp, or a role that owns
-	 * what is made next, and seed is a setting, too: so temporary objects and the seed are washed as well.
-	 */
+	/* SQL that may have changed settings may have set a search_path that begins with pg_temp, or a role that owns
+	 * what is made next, and seed is a setting, too: so temporary objects and the seed are washed as well. */
 	parts &= ~(unsigned)STATE_SEQUENCES;
 	return parts & STATE_SETTINGS ? parts | STATE_TEMP | STATE_SEED : parts;
 }

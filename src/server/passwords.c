@@ -136,10 +136,8 @@ is_good(const struct password_entry *e)
 	return e->password != NULL && *e->of->now_us - e->got_us < e->request.ttl_us;
 }
 
-/*
- * Runs the command. Does nothing if the command runs already or must wait after a failure, or if too many other
- * commands run; then passwords_tick() tries again.
- */
+/* Runs the command. Does nothing if the command runs already or must wait after a failure, or if too many other
+ * commands run; then passwords_tick() tries again. */
 static void
 run_command(struct password_entry *e)
 {

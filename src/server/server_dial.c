@@ -317,10 +317,8 @@ finish_login(struct server *srv)
 	srv->login = NULL;
 }
 
-/*
- * A PostgreSQL that can't start a process for the connection says so in the format of before 7.4: a line of text
- * follows the E (report_fork_failure_to_client()). As with too many connections, a later attempt may succeed.
- */
+/* A PostgreSQL that can't start a process for the connection says so in the format of before 7.4: a line of text
+ * follows the E (report_fork_failure_to_client()). As with too many connections, a later attempt may succeed. */
 static void
 fail_malformed(struct server *srv, const uint8_t *bytes, size_t len)
 {

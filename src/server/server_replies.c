@@ -88,10 +88,8 @@ fail_violation(const struct server *srv, uint8_t type, struct fail *why)
 	return fail_detail(why, "The server connection was closed; its other answers cannot be trusted.");
 }
 
-/*
- * Returns true if this message may answer a ping: EmptyQueryResponse (which is noted), or for QUESTION_CHECK any
- * result; after that, ReadyForQuery outside a transaction; and notices, parameters and errors at any time.
- */
+/* Returns true if this message may answer a ping: EmptyQueryResponse (which is noted), or for QUESTION_CHECK any
+ * result; after that, ReadyForQuery outside a transaction; and notices, parameters and errors at any time. */
 static bool
 check_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
@@ -484,10 +482,8 @@ take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 	return true;
 }
 
-/*
- * Steps over the replies that every query brings. Stops at a reply that is incomplete, is of another kind, or concerns
- * others than the borrower; walk_message() handles such replies.
- */
+/* Steps over the replies that every query brings. Stops at a reply that is incomplete, is of another kind, or concerns
+ * others than the borrower; walk_message() handles such replies. */
 static void
 walk_plain(struct walk *w)
 {
@@ -573,10 +569,8 @@ hold_error_for_report(struct walk *w, const struct frame *f)
 	return true;
 }
 
-/*
- * Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on are an
- * incomplete message, which must be carried over.
- */
+/* Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on are an
+ * incomplete message, which must be carried over. */
 static int
 walk_replies(struct walk *w, struct fail *why)
 {

@@ -28,10 +28,8 @@
 	" OPERATOR(pg_catalog.~) '^(off|local)$' THEN 'on' ELSE " SYNCHRONOUS " END, true)"
 #define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
-/*
- * This question has the columns of fate_mark_question as well, so if the right to read one of them is missing, this
- * question fails, before any transaction.
- */
+/* This question has the columns of fate_mark_question as well, so if the right to read one of them is missing, this
+ * question fails, before any transaction. */
 const char cluster_question[] = "SELECT " MESSAGE_OURS CLUSTER ", " XID ", " LSN;
 const char fate_mark_question[] = "SELECT " MESSAGE_OURS XID ", " LSN;
 

@@ -52,10 +52,8 @@ put_reset(struct changes *ch, const char *name)
 	buf_fini(&sql);
 }
 
-/*
- * Settings that decide whom the session acts as, in the order in which they are set: setting the first one resets the
- * second.
- */
+/* Settings that decide whom the session acts as, in the order in which they are set: setting the first one resets the
+ * second. */
 static const char *const identities[] = { "session_authorization", "role" };
 #define IDENTITIES (sizeof(identities) / sizeof(identities[0]))
 

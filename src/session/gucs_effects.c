@@ -17,10 +17,8 @@ guc_affects_parsing_or_user(const char *name)
 				    "role session_authorization row_security bytea_output quote_all_identifiers");
 }
 
-/*
- * Unknown settings count, because they may affect parsing, planning or compiling. Custom settings, except PL/pgSQL's,
- * do not: they are read when SQL runs.
- */
+/* Unknown settings count, because they may affect parsing, planning or compiling. Custom settings, except PL/pgSQL's,
+ * do not: they are read when SQL runs. */
 bool
 guc_affects_context(const char *name)
 {

@@ -171,10 +171,8 @@ text_add(struct session_commons *all, const struct commons_member *m, unsigned h
 	return NULL;
 }
 
-/*
- * Gives the text a new id. If its home was renewed, other loops find that out by the home's epoch. If the text is
- * renewed for another reason, its members are marked here.
- */
+/* Gives the text a new id. If its home was renewed, other loops find that out by the home's epoch. If the text is
+ * renewed for another reason, its members are marked here. */
 static void
 text_renew(struct session_commons *all, struct commons_text *t, uint64_t epoch)
 {

@@ -260,10 +260,8 @@ statement_store_prefix(const struct statement_store *store)
 	return store->prefix;
 }
 
-/*
- * Gives the statement another id. Its shape, and the pool and settings under which it was valid, are facts about the
- * old name on servers, so they are forgotten.
- */
+/* Gives the statement another id. Its shape, and the pool and settings under which it was valid, are facts about the
+ * old name on servers, so they are forgotten. */
 static void
 set_id(struct statement *st, uint64_t id)
 {
@@ -319,10 +317,8 @@ statement_hash_of(const struct statement_home *home, const uint8_t *bytes, size_
 	return session_commons_hash(home->store->seed + context, home->name, bytes, len);
 }
 
-/*
- * uthash compares only the bytes. Entries of two homes or contexts with equal bytes and equal hashes look the same to
- * it, so only one of them is found.
- */
+/* uthash compares only the bytes. Entries of two homes or contexts with equal bytes and equal hashes look the same to
+ * it, so only one of them is found. */
 static struct entry *
 statement_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
 {
@@ -434,10 +430,8 @@ learn(struct entry *e, const uint8_t *types, size_t len)
 	e->store->bytes += e->learnt_len;
 }
 
-/*
- * Learns types that another loop knows. Returns false if no loop knows any; then `types`, unless NULL, become known to
- * all loops.
- */
+/* Learns types that another loop knows. Returns false if no loop knows any; then `types`, unless NULL, become known to
+ * all loops. */
 static bool
 learn_from_others(struct entry *e, const uint8_t *types, size_t len)
 {
@@ -530,10 +524,8 @@ follow_twin(struct entry *e)
 	e->st.name_len = other->name_len;
 }
 
-/*
- * Declares the types that were learnt, so the entry gets another key. If there is a statement with that key, its id is
- * outdated unless it is greater than `above`.
- */
+/* Declares the types that were learnt, so the entry gets another key. If there is a statement with that key, its id is
+ * outdated unless it is greater than `above`. */
 static void
 declare_learnt(struct entry *e, uint64_t above)
 {
@@ -564,10 +556,8 @@ declare_learnt(struct entry *e, uint64_t above)
 	give_name(e, above);
 }
 
-/*
- * Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then all ids
- * that the entry's text, or the text with its learnt types, has had in any loop are outdated.
- */
+/* Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then all ids
+ * that the entry's text, or the text with its learnt types, has had in any loop are outdated. */
 static void
 renew_shared(struct entry *e, bool is_reported)
 {

@@ -94,10 +94,8 @@ is_set(const struct reader *r)
 	return is_at(r, " set ") && !(r->last.kind == SQL_PUNCT && r->last.at[0] == ',') && !is_any(&r->last, " by ");
 }
 
-/*
- * Reads the rest of a statement, up to the semicolon or parenthesis after the statement. Within the statement, a
- * parenthesis after AS or MATERIALIZED begins a statement of a WITH list. Returns a set of enum seen.
- */
+/* Reads the rest of a statement, up to the semicolon or parenthesis after the statement. Within the statement, a
+ * parenthesis after AS or MATERIALIZED begins a statement of a WITH list. Returns a set of enum seen. */
 static unsigned
 read_rest(struct reader *r)
 {

@@ -73,10 +73,8 @@ hex_digit(char c)
 					      : 16;
 }
 
-/*
- * Reads a code point, XXXX or +XXXXXX, into *c. Returns its length; 0 if there is none, or if the character is not
- * ASCII, because the character's bytes then depend on the encoding.
- */
+/* Reads a code point, XXXX or +XXXXXX, into *c. Returns its length; 0 if there is none, or if the character is not
+ * ASCII, because the character's bytes then depend on the encoding. */
 static size_t
 take_code_point(const char *at, size_t len, char *c)
 {
@@ -94,10 +92,8 @@ take_code_point(const char *at, size_t len, char *c)
 	return code < 128 ? to : 0;
 }
 
-/*
- * Reads the character at i of a quoted text: a doubled quote, an escape or the character itself. escape is the escape
- * character of U&"", else 0.
- */
+/* Reads the character at i of a quoted text: a doubled quote, an escape or the character itself. escape is the escape
+ * character of U&"", else 0. */
 static bool
 take_character(const struct sql_token *t, size_t *i, size_t to, char escape, char *c)
 {
@@ -128,10 +124,8 @@ take_escape(struct known_reader *r)
 	return hex_digit(escape) < 16 || memchr("+'\" \t\n\r\f\v", escape, 9) != NULL ? '\0' : escape;
 }
 
-/*
- * PostgreSQL truncates a long name after a whole character of the database's encoding. A long name that is all ASCII is
- * truncated here; any other long name is refused.
- */
+/* PostgreSQL truncates a long name after a whole character of the database's encoding. A long name that is all ASCII is
+ * truncated here; any other long name is refused. */
 bool
 known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 {

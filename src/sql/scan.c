@@ -101,10 +101,8 @@ begin_identifier(struct scan *s, enum string_kind kind)
 	s->word_len = 0;
 }
 
-/*
- * Handles the word in text; `next` is the byte after the word. E'', B'', X'', N'', U&'' and U&"" begin like words.
- * Returns how many bytes after the word were consumed.
- */
+/* Handles the word in text; `next` is the byte after the word. E'', B'', X'', N'', U&'' and U&"" begin like words.
+ * Returns how many bytes after the word were consumed. */
 static size_t
 end_word(struct scan *s, const char *text, size_t len, char next)
 {
@@ -295,10 +293,8 @@ read_after_quote(struct scan *s, const char *p)
 	return p + 1;
 }
 
-/*
- * Handles bytes after a string. White space with a newline, and comments of one line, may stand between a string and
- * its continuation.
- */
+/* Handles bytes after a string. White space with a newline, and comments of one line, may stand between a string and
+ * its continuation. */
 static const char *
 read_gap(struct scan *s, const char *p, const char *end)
 {
@@ -381,10 +377,8 @@ read_tag(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/*
- * Compares further bytes with the tag. At a mismatch, only the current byte, if it is a dollar, can begin the tag anew,
- * because a tag has dollars only at its ends.
- */
+/* Compares further bytes with the tag. At a mismatch, only the current byte, if it is a dollar, can begin the tag anew,
+ * because a tag has dollars only at its ends. */
 static const char *
 match_tag(struct scan *s, const char *p, const char *end)
 {
@@ -439,10 +433,8 @@ add_literal(struct scan *s, const char *begin, const char *end)
 	all->count++;
 }
 
-/*
- * Skips a string that lies within one chunk and needs no further look, as most strings do. Returns NULL if the string
- * is not of this kind.
- */
+/* Skips a string that lies within one chunk and needs no further look, as most strings do. Returns NULL if the string
+ * is not of this kind. */
 static const char *
 skip_plain_string(struct scan *s, const char *p, const char *end)
 {

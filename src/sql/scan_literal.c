@@ -12,10 +12,8 @@
 
 enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };
 
-/*
- * Continues the search for pg_temp, of which *match bytes have been found. After a mismatch only the current byte can
- * begin a new match, because pg_temp has no other p before its last byte.
- */
+/* Continues the search for pg_temp, of which *match bytes have been found. After a mismatch only the current byte can
+ * begin a new match, because pg_temp has no other p before its last byte. */
 static bool
 match_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {

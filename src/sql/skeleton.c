@@ -28,10 +28,8 @@ literal_starts_in(const char *sql, size_t at)
 }
 #endif
 
-/*
- * Returns the offset of the first number or quote at or after `at`, or len. Each literal in struct scan_literals begins
- * at such a number or right after such a quote, so SQL that differs only in literals has the same bytes up to there.
- */
+/* Returns the offset of the first number or quote at or after `at`, or len. Each literal in struct scan_literals begins
+ * at such a number or right after such a quote, so SQL that differs only in literals has the same bytes up to there. */
 static size_t
 next_literal(const char *sql, size_t at, size_t len)
 {
@@ -64,10 +62,8 @@ string_end_slowly(const char *p, const char *end)
 }
 
 #ifdef __SSE2__
-/*
- * Returns a bit for each quote in these bytes of a string; 0 if there is no quote, or if a backslash or an underscore
- * (which pg_temp has) stands before the first quote, so string_end_slowly() must look.
- */
+/* Returns a bit for each quote in these bytes of a string; 0 if there is no quote, or if a backslash or an underscore
+ * (which pg_temp has) stands before the first quote, so string_end_slowly() must look. */
 static inline unsigned
 string_end_in(__m128i bytes)
 {
@@ -184,10 +180,8 @@ begins_with(const char *p, const char *end, const char *part, size_t len)
 	return (size_t)(end - p) >= len && memcmp(p, part, len) == 0;
 }
 
-/*
- * Skips numbers of a list, each with `part` before it. Returns a pointer to the first byte that was not skipped; some
- * numbers of the list may be left.
- */
+/* Skips numbers of a list, each with `part` before it. Returns a pointer to the first byte that was not skipped; some
+ * numbers of the list may be left. */
 static const char *
 skip_listed_numbers(const char *p, const char *end, const char *part, size_t len)
 {
@@ -207,10 +201,8 @@ skip_listed_numbers(const char *p, const char *end, const char *part, size_t len
 
 #define ROW_MAX 16 /* skip_rows() skips only rows that have at most this many parts */
 
-/*
- * Skips rows that have the parts from `first` up to, but not including, `after`; `row` points to their bytes. Returns a
- * pointer to the first byte that was not skipped; it is after a literal, and some rows of the list may be left.
- */
+/* Skips rows that have the parts from `first` up to, but not including, `after`; `row` points to their bytes. Returns a
+ * pointer to the first byte that was not skipped; it is after a literal, and some rows of the list may be left. */
 static const char *
 skip_rows(const char *p, const char *end, const struct sql_part *first, const struct sql_part *after, const char *row)
 {

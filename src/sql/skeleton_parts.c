@@ -34,10 +34,8 @@ is_same_part(const struct scan_literals *l, size_t i, size_t j)
 
 enum list_kind { LIST_NONE, LIST_VALUES, LIST_ROWS };
 
-/*
- * Returns which kind of list begins at literal i: LIST_VALUES after "IN (" or "ARRAY[", LIST_ROWS after "VALUES (". The
- * literal's opening quote may stand in between.
- */
+/* Returns which kind of list begins at literal i: LIST_VALUES after "IN (" or "ARRAY[", LIST_ROWS after "VALUES (". The
+ * literal's opening quote may stand in between. */
 static enum list_kind
 kind_of_list_at(const struct scan_literals *l, size_t i)
 {
@@ -64,10 +62,8 @@ kind_of_list_at(const struct scan_literals *l, size_t i)
 	return LIST_NONE;
 }
 
-/*
- * Returns true if the bytes between literal i - 1 and literal i may stand between two values of a list. may_end_row:
- * the bytes may also end one row and begin the next.
- */
+/* Returns true if the bytes between literal i - 1 and literal i may stand between two values of a list. may_end_row:
+ * the bytes may also end one row and begin the next. */
 static bool
 is_between_values(const struct scan_literals *l, size_t i, bool may_end_row)
 {
@@ -94,10 +90,8 @@ is_closed_after(const struct scan_literals *l, size_t i, const char *end)
 	return p < end && (*p == ')' || *p == ']');
 }
 
-/*
- * Returns how many literals, from `first` on, form rows of `width` literals each that look alike; 0 if there are fewer
- * than three rows. (The scan is in the same state after the second row as after any later row.)
- */
+/* Returns how many literals, from `first` on, form rows of `width` literals each that look alike; 0 if there are fewer
+ * than three rows. (The scan is in the same state after the second row as after any later row.) */
 static size_t
 count_listed(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
 {
@@ -114,9 +108,7 @@ count_listed(const struct scan_literals *l, size_t first, size_t width, bool has
 	return at % width == 0 && at >= 3 * width && is_closed_after(l, first + at - 1, end) ? at : 0;
 }
 
-/*
- * Returns how many literals, from `first` on, stand before the next closing parenthesis; at most ROW_MAX + 1.
- */
+/* Returns how many literals, from `first` on, stand before the next closing parenthesis; at most ROW_MAX + 1. */
 static size_t
 row_width(const struct scan_literals *l, size_t first)
 {

@@ -73,10 +73,8 @@ skip_space(struct sql_lexer *lx)
 	}
 }
 
-/*
- * Returns the position after the closing quote, or 0 if there is none. from is the position after the opening quote.
- * Two quotes in a row stand for one character.
- */
+/* Returns the position after the closing quote, or 0 if there is none. from is the position after the opening quote.
+ * Two quotes in a row stand for one character. */
 static size_t
 quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes)
 {
@@ -184,10 +182,8 @@ take_word(struct sql_lexer *lx)
 	return SQL_WORD;
 }
 
-/*
- * Takes the longest run of operator characters, as PostgreSQL does. The run ends before a comment. Then + and - at its
- * end are dropped, unless the run has one of ~!@#%^&|`? : so in a=-1 the operators are = and -.
- */
+/* Takes the longest run of operator characters, as PostgreSQL does. The run ends before a comment. Then + and - at its
+ * end are dropped, unless the run has one of ~!@#%^&|`? : so in a=-1 the operators are = and -. */
 static enum sql_kind
 take_operator(struct sql_lexer *lx)
 {

@@ -16,10 +16,8 @@ lower_four(const char *p)
 	return four | 0x20202020u;
 }
 
-/*
- * Compares four bytes at a time; the last four may overlap the four before them. For a word that is known at compile
- * time, the compiler leaves little of this code.
- */
+/* Compares four bytes at a time; the last four may overlap the four before them. For a word that is known at compile
+ * time, the compiler leaves little of this code. */
 static inline bool
 word_is_same(const char *text, const char *word, size_t len)
 {
@@ -52,10 +50,8 @@ sql_word_find(const char *text, size_t len)
 
 enum { NAME_LONGEST = 63 };
 
-/*
- * The entries for names of one length, sorted for binary search. Each entry is a letter (see kinds[]), the name and a
- * separator. Blanks follow the last entry, because number_of_head() reads eight bytes even of a shorter name.
- */
+/* The entries for names of one length, sorted for binary search. Each entry is a letter (see kinds[]), the name and a
+ * separator. Blanks follow the last entry, because number_of_head() reads eight bytes even of a shorter name. */
 #define NAMES(len, text) [len] = { text "       ", sizeof(text) / ((len) + 2) },
 
 static const struct {

@@ -38,10 +38,8 @@ traits_set_for_all_options(struct sql_traits *v, const char *sql, size_t len)
 
 /* --- what a Parse depends on -------------------------------------------------------------------------------------- */
 
-/*
- * Returns true for quoted and dollar-quoted literals, but not for $1, a parameter. Also returns true for any byte that
- * is not ASCII, even in names and comments, because client_encoding decides which characters such bytes are.
- */
+/* Returns true for quoted and dollar-quoted literals, but not for $1, a parameter. Also returns true for any byte that
+ * is not ASCII, even in names and comments, because client_encoding decides which characters such bytes are. */
 static bool
 has_literal(const char *sql, size_t len)
 {

@@ -94,10 +94,8 @@ state_note_run(struct exchange *x, unsigned risk)
 		note_risk(x, risk);
 }
 
-/*
- * Returns the risk of the loan's SQL according to the newest answer: since that SQL was judged, DDL or this loan's own
- * SQL may have changed the database's code.
- */
+/* Returns the risk of the loan's SQL according to the newest answer: since that SQL was judged, DDL or this loan's own
+ * SQL may have changed the database's code. */
 __attribute__((noinline)) static unsigned
 judge_risk_again(struct exchange *x)
 {

@@ -16,10 +16,8 @@
 #include <string.h>
 #include <strings.h>
 
-/*
- * Returns true if the client's SQL must be looked at. In session mode the client keeps its server, but RESET must still
- * restore the client's own startup values. A replication client's server got these values in its own startup packet.
- */
+/* Returns true if the client's SQL must be looked at. In session mode the client keeps its server, but RESET must still
+ * restore the client's own startup values. A replication client's server got these values in its own startup packet. */
 static bool
 is_looked_at(const struct exchange *x)
 {

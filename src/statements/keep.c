@@ -126,10 +126,8 @@ may_change_names(const struct owed *o)
 	return st == NULL || !traits_are_plannable(statement_traits(st)->first);
 }
 
-/*
- * Returns true if nothing that x has in progress can fail, or can change what names in SQL stand for. (PostgreSQL
- * reports the kind of a statement only when the statement ends.)
- */
+/* Returns true if nothing that x has in progress can fail, or can change what names in SQL stand for. (PostgreSQL
+ * reports the kind of a statement only when the statement ends.) */
 static bool
 may_rely_on_names(const struct exchange *x)
 {

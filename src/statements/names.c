@@ -23,10 +23,8 @@ statements_get_or_create(struct exchange *x)
 	return x->statements;
 }
 
-/*
- * Returns how many bytes of a name are compared. PostgreSQL compares the first 63 bytes of the name in the database's
- * encoding; if the name is not ASCII, its bytes may differ in that encoding, so here the whole name is compared.
- */
+/* Returns how many bytes of a name are compared. PostgreSQL compares the first 63 bytes of the name in the database's
+ * encoding; if the name is not ASCII, its bytes may differ in that encoding, so here the whole name is compared. */
 static size_t
 significant_len(const char *name)
 {

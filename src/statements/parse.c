@@ -53,10 +53,8 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 	return 0;
 }
 
-/*
- * Returns the statement for a Parse, with a reference for the caller. With statement_ignore_comments, a trailing
- * comment is left out of its SQL. v: the traits of the SQL.
- */
+/* Returns the statement for a Parse, with a reference for the caller. With statement_ignore_comments, a trailing
+ * comment is left out of its SQL. v: the traits of the SQL. */
 static struct statement *
 get_statement_of_parse(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v)
 {
@@ -83,10 +81,8 @@ get_statement_of_parse(struct exchange *x, const struct parse_fields *f, const s
 	return st;
 }
 
-/*
- * Enters a new name of the client's in its table, and returns the entry with a reference for the caller. closed: the
- * statement that had the name before, or NULL. Takes over the reference to st. Returns NULL if there is no memory.
- */
+/* Enters a new name of the client's in its table, and returns the entry with a reference for the caller. closed: the
+ * statement that had the name before, or NULL. Takes over the reference to st. Returns NULL if there is no memory. */
 static struct client_statement *
 enter_new(struct exchange *x, const char *name, struct statement *st, struct client_statement *closed)
 {

@@ -27,10 +27,8 @@ statements_pass_through(const struct exchange *x)
 	return x->is_session || (x->srv != NULL && x->srv->ledger.intake != INTAKE_ALL);
 }
 
-/*
- * Writes a Bind of the unnamed portal, or a Describe, with another name, up to the end of the names. names_len: the
- * bytes of the names in `message`; name_len: the bytes of the new name, with its terminator.
- */
+/* Writes a Bind of the unnamed portal, or a Describe, with another name, up to the end of the names. names_len: the
+ * bytes of the names in `message`; name_len: the bytes of the new name, with its terminator. */
 static inline void
 put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len, const char *name, size_t name_len)
 {
@@ -131,10 +129,8 @@ statement_is_read_otherwise(const struct exchange *x, const struct client_statem
 	return st->context == 0 ? gucs_affect_plans(x->gucs) : gucs_context(x->gucs) != st->context;
 }
 
-/*
- * If the client's settings or role are no longer those under which the statement is shared, the client's name refers to
- * another statement from now on. Returns 0, or -1 if there is no memory.
- */
+/* If the client's settings or role are no longer those under which the statement is shared, the client's name refers to
+ * another statement from now on. Returns 0, or -1 if there is no memory. */
 static int
 fit_context(struct exchange *x, struct client_statement *n)
 {
@@ -217,9 +213,7 @@ forward_if(enum feature_step step)
 	return step == STEP_REPLACED ? STEP_FORWARD : step;
 }
 
-/*
- * Sends a Bind with a name that PostgreSQL does not know: `what` (UNKNOWN_NAME...), followed by `name`.
- */
+/* Sends a Bind with a name that PostgreSQL does not know: `what` (UNKNOWN_NAME...), followed by `name`. */
 static enum feature_step
 bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bind_names *b, const char *what,
 		     const char *name)
@@ -456,10 +450,8 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 {
 	enum feature_step step;
 
-	/*
-	 * pgweir answered the Parse, and this is the client's first Describe: the statement on the server was parsed
-	 * for another client some time ago, and PostgreSQL might choose other types for its open parameters now.
-	 */
+	/* pgweir answered the Parse, and this is the client's first Describe: the statement on the server was parsed
+	 * for another client some time ago, and PostgreSQL might choose other types for its open parameters now. */
 	if (!statement_is_unnamed(n) && !n->is_proven && n->rows == ROWS_UNTOLD && n->sent_or_told_id == 0 &&
 	    statement_has_open_types(n->st) && statement_presence_of(x, n->st) == STATEMENT_THERE &&
 	    x->srv->tx != 'E') {

@@ -190,10 +190,8 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 	return STEP_REPLACED;
 }
 
-/*
- * Returns the client's unnamed statement, with a reference for the caller, if the Parse body has the empty name and the
- * same bytes; else NULL. The body need not be parsed then: applications prepare the same SQL again and again.
- */
+/* Returns the client's unnamed statement, with a reference for the caller, if the Parse body has the empty name and the
+ * same bytes; else NULL. The body need not be parsed then: applications prepare the same SQL again and again. */
 static inline struct statement *
 get_if_same(const struct exchange *x, const uint8_t *body, size_t len)
 {
@@ -295,10 +293,8 @@ statements_note_unnamed_dropped_of(struct exchange *x, const char *sql, size_t l
 	}
 	if (sql != NULL && is_unreadable(x, sql, len))
 		return;
-	/*
-	 * If earlier replies are outstanding, an error may skip this Query. So pgweir sends a Close of the unnamed
-	 * statement: a Close has the same effect, and its reply shows whether it happened.
-	 */
+	/* If earlier replies are outstanding, an error may skip this Query. So pgweir sends a Close of the unnamed
+	 * statement: a Close has the same effect, and its reply shows whether it happened. */
 	if (x->srv->ledger.count > 0)
 		unnamed_close(x, OWED_TO_STATEMENT);
 	else

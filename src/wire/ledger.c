@@ -207,10 +207,8 @@ ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
 	ledger_push(l, OWED_EXECUTE, to, ref);
 }
 
-/*
- * Called when the head turns out to be a COPY IN. The server ignores the Syncs that already follow the head, up to
- * CopyDone or CopyFail. It owes nothing for these Syncs, so their entries are removed.
- */
+/* Called when the head turns out to be a COPY IN. The server ignores the Syncs that already follow the head, up to
+ * CopyDone or CopyFail. It owes nothing for these Syncs, so their entries are removed. */
 static void
 begin_copy_in(struct ledger *l)
 {

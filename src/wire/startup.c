@@ -45,10 +45,8 @@ fail_length(struct startup *out, struct fail *why)
 
 /* --- The options word: postgres' command line. --- */
 
-/*
- * Copies the next word to *to, terminated. Returns the copy, or NULL if there is no further word. A backslash keeps the
- * next character as it is.
- */
+/* Copies the next word to *to, terminated. Returns the copy, or NULL if there is no further word. A backslash keeps the
+ * next character as it is. */
 static char *
 next_word(const char **at, char **to)
 {
@@ -93,10 +91,8 @@ fail_switch(struct fail *why, const char *word)
 	return fail_option(why, "invalid command-line argument for server process: ", word, "");
 }
 
-/*
- * Adds the setting in text, which is the "name=value" after the switch ("-c " or "--"). text lies in the arena and is
- * split into two strings.
- */
+/* Adds the setting in text, which is the "name=value" after the switch ("-c " or "--"). text lies in the arena and is
+ * split into two strings. */
 static int
 add_assignment(struct startup *s, const char *dashes, char *text, struct fail *why)
 {
