@@ -14,7 +14,7 @@
  * may change the code unseen (RISK_CODE), all washable state but STATE_REMOTE is washed off the server.
  *
  *   database_code.c  asks, and keeps the answer
- *   code_registry.c  lists the structs database_code of all loops, and notes the DDL that one loop sees in all of them
+ *   code_registry.c  lists the structs database_code of all loops; tells all structs of a database about DDL in it
  *
  * The answer also has the versions of the settings with which sessions begin (role_settings.h).
  *
@@ -270,7 +270,7 @@ struct code_store {
 
 void code_store_init(struct code_store *store, uint64_t seed, struct code_registry *registry);
 /* Returns a new reference to the struct with this key, which is made if needed; NULL if there is no memory. The key is
- * two terminated strings: pool_target_database_key() and database_code.harmless. database: its name in PostgreSQL. */
+ * two terminated strings: pool_target_database_key() and database_code.harmless. database: the name in PostgreSQL. */
 struct database_code *code_store_get_or_create(struct code_store *store, const void *key, size_t len,
 					       const char *database);
 struct database_code *code_store_ref(struct database_code *code);

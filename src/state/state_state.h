@@ -86,7 +86,7 @@ struct client_session {
 	 * by state_note_encoding(), never cleared. */
 	bool is_unscannable;
 	bool is_tainted; /* after LOAD: the client's server can't be washed; set by state_suspect(), never cleared */
-	/* the server has a setting of the client's, of unknown name; set in commit.c, cleared by DISCARD ALL */
+	/* the server has a setting of the client's, of unknown name; set by commit.c, cleared by reset.c */
 	bool is_name_lost;
 	struct buf extension_cause; /* for PIN_EXTENSION: ": " and the reason in words, terminated; else empty */
 	uint32_t logged_pins; /* 1 << enum pin_reason, for each pin that was logged for this client */
