@@ -198,7 +198,7 @@ checked_kind(const struct exchange *x, const struct request *m)
  * and would get the error of a deferred constraint.
  */
 static bool
-is_worth_asking(const struct server *srv)
+may_ask_before_commit(const struct server *srv)
 {
 	uint8_t block = srv->loan.commit.block;
 
@@ -229,7 +229,7 @@ query_is_read_only(const struct exchange *x, const char *sql, size_t len)
 /* Returns false if the SQL of m may have an effect that gives the transaction no number: for example, a view's function
  * or a WITH may write on another server. commit_check_completed() handles commands whose tag is not SELECT. */
 static bool
-has_no_hidden_effect(const struct exchange *x, const struct request *m)
+is_free_of_hidden_effects(const struct exchange *x, const struct request *m)
 {
 	const struct sql_traits *v = m->traits;
 	struct known_statement k;
@@ -250,7 +250,7 @@ note_commit_sql(struct exchange *x, const struct request *m)
 	struct loan_commit *c = commit_of(x);
 	const struct sql_traits *v = m->traits;
 
-	if (!has_no_hidden_effect(x, m))
+	if (!is_free_of_hidden_effects(x, m))
 		c->has_effect_without_xid = true;
 	if (v == NULL || (v->hints & SCAN_HINT_ENDS) != 0)
 		c->block = BLOCK_ENDED;
@@ -269,7 +269,7 @@ ask_for_commit(struct exchange *x)
 	}
 	if (c->question == MARK_ANSWERED)
 		set_question(c, MARK_NOT_ASKED);
-	if (c->phase != COMMIT_NOT || !is_worth_asking(x->srv))
+	if (c->phase != COMMIT_NOT || !may_ask_before_commit(x->srv))
 		return STEP_FORWARD;
 	c->outlook = OUTLOOK_OPEN;
 	ask_ahead(x, ASK_FINAL_MARK);
@@ -279,7 +279,7 @@ ask_for_commit(struct exchange *x)
 
 /* In session mode, a server that could not be asked for its cluster at once is asked as soon as possible. */
 static void
-link_session(struct exchange *x)
+ask_cluster_in_session_mode(struct exchange *x)
 {
 	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
 		commit_check_linked(x);
@@ -288,7 +288,7 @@ link_session(struct exchange *x)
 enum feature_step
 commit_check_before_query(struct exchange *x, struct request *m)
 {
-	link_session(x);
+	ask_cluster_in_session_mode(x);
 	return checked_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
 }
 
@@ -296,7 +296,7 @@ commit_check_before_query(struct exchange *x, struct request *m)
 enum feature_step
 commit_check_before_parse(struct exchange *x, struct request *m)
 {
-	link_session(x);
+	ask_cluster_in_session_mode(x);
 	return m->parse.name[0] != '\0' || checked_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
 }
 
@@ -326,7 +326,7 @@ commit_check_note_query(struct exchange *x, struct request *m)
 {
 	enum known_kind kind = checked_kind(x, m);
 
-	if (kind != KNOWN_NOT && is_worth_asking(x->srv))
+	if (kind != KNOWN_NOT && may_ask_before_commit(x->srv))
 		note_commit(x, COMMIT_IN_QUERY, kind);
 	else
 		commit_of(x)->phase = COMMIT_NOT;
@@ -339,7 +339,7 @@ enum feature_step
 commit_check_note_bind(struct exchange *x, struct request *m)
 {
 	enum known_kind kind = checked_kind(x, m);
-	bool is_followed = kind != KNOWN_NOT && is_worth_asking(x->srv);
+	bool is_followed = kind != KNOWN_NOT && may_ask_before_commit(x->srv);
 
 	if (commit_of(x)->is_on)
 		note_commit_sql(x, m);
@@ -370,7 +370,8 @@ bool
 commit_check_may_concern(struct exchange *x, struct request *m)
 {
 	return statements_find_bound(x, m) == STEP_FORWARD && m->traits != NULL &&
-	       ((m->traits->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->traits) || !has_no_hidden_effect(x, m));
+	       ((m->traits->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->traits) ||
+		!is_free_of_hidden_effects(x, m));
 }
 
 void
@@ -433,15 +434,15 @@ commit_check_error(struct exchange *x)
 	}
 }
 
-/* is_gone: true if the transaction has certainly ended; a ROLLBACK may only go back to a savepoint */
+/* has_certainly_ended: true if the transaction has certainly ended; a ROLLBACK may only go back to a savepoint */
 static void
-forget_mark(struct loan_commit *c, bool is_gone)
+forget_mark(struct loan_commit *c, bool has_certainly_ended)
 {
 	c->mark = (struct commit_mark){ 0 };
 	if (c->question == MARK_DUE)
 		set_question(c, MARK_NOT_ASKED);
 	c->outlook = OUTLOOK_OPEN;
-	c->has_effect_without_xid = c->has_effect_without_xid && !is_gone;
+	c->has_effect_without_xid = c->has_effect_without_xid && !has_certainly_ended;
 }
 
 /*

@@ -13,7 +13,7 @@
 /* The fate of the session after the COMMIT. */
 enum doubt_session {
 	SESSION_STAYS,
-	SESSION_LOST_IF_COMMITTED, /* lost if COMMIT AND CHAIN has succeeded: another transaction would be open */
+	SESSION_LOST_IF_ANSWERED, /* lost if COMMIT AND CHAIN has succeeded: another transaction would be open */
 	SESSION_LOST
 };
 
@@ -152,7 +152,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 {
 	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
 	bool is_session_lost =
-	    d->is_partial || d->session == SESSION_LOST || (tag != NULL && d->session == SESSION_LOST_IF_COMMITTED);
+	    d->is_partial || d->session == SESSION_LOST || (tag != NULL && d->session == SESSION_LOST_IF_ANSWERED);
 	bool is_failed_within = !is_ended && (why != NULL || d->undone == UNDONE_FAILED);
 	struct fail shown = d->shown;
 	struct buf b = { 0 };
@@ -242,7 +242,7 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	/* If some reported settings were SET LOCAL, only PostgreSQL knows which of them the COMMIT takes back. */
 	is_session_lost = is_session_lost || (c->before != NULL && srv->loan.local != LOCAL_NOTHING);
 	d->session = is_session_lost		     ? SESSION_LOST
-		     : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED
+		     : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_ANSWERED
 						     : SESSION_STAYS;
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;

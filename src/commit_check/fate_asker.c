@@ -140,7 +140,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 
 /* Closes the connection if a standby has answered, because another host may be the primary by now. */
 static void
-on_done(struct dedicated *d)
+close_if_standby(struct dedicated *d)
 {
 	d->srv->stream.is_broken |= ((struct fate_asker *)d)->is_standby;
 }
@@ -187,7 +187,7 @@ static const struct dedicated_ops conn_ops = {
 	.answer_us = ANSWER_US,
 	.up = on_up,
 	.row = on_row,
-	.done = on_done,
+	.done = close_if_standby,
 	.batch_end = on_batch_end,
 	.closed = on_closed,
 	.free = on_free,
@@ -196,7 +196,7 @@ static const struct dedicated_ops conn_ops = {
 /* --- The asker of a pool. --- */
 
 static struct fate_asker *
-find_or_make_asker(struct pool *pool)
+asker_get_or_create(struct pool *pool)
 {
 	struct fate_asker *a = (struct fate_asker *)pool->commit_asker;
 
@@ -214,7 +214,7 @@ find_or_make_asker(struct pool *pool)
 int
 fate_ask(struct pool *pool, struct fate_question *q)
 {
-	struct fate_asker *a = find_or_make_asker(pool);
+	struct fate_asker *a = asker_get_or_create(pool);
 
 	if (a == NULL)
 		return -1;
