@@ -3,9 +3,9 @@
  *
  * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
  * Borrows: its pool; subscribers and subscriptions, which belong to their clients.
- * Always:  a subscription is in at most one list: a list of its channel, `answered`, or `failed`. Its field `list`
- *          points to this list. A subscriber is in `turns` while LISTEN is due for one of its subscriptions. Without a
- *          connection, no LISTEN is due.
+ * Always:  a subscription's field `list` points to the list that has it (of its channel, `answered`, or `failed`), or is
+ *          NULL. While LISTEN is due for it, the subscription is in its subscriber's `due`, too, and the subscriber in
+ *          `turns`. Without a connection, no LISTEN is due.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ TAILQ_HEAD(notify_subscribers, notify_subscriber);
 TAILQ_HEAD(notify_channels, notify_channel);
 
 enum notify_step {
-	NS_SETTLED, /* no LISTEN or UNLISTEN is due or under way */
+	NS_SETTLED, /* no LISTEN is under way, and no UNLISTEN is due; a LISTEN may be due */
 	NS_SENT, /* LISTEN was sent and not answered; the channel is in notify_command.channels */
 	NS_LEAVING /* no client listens, and UNLISTEN is due; the channel is in listener->leaving */
 };
@@ -84,7 +84,7 @@ struct notify_listener {
 	struct dedicated conn;
 	bool is_up; /* true if the connection takes commands */
 	uint64_t state_changed_us; /* when the listener was made, or when its connection last came up or was lost */
-	bool is_paused, is_ending; /* the pool is paused; the pool is being freed */
+	bool is_paused, is_ending; /* the pool is paused; the listener is being freed */
 	bool is_error; /* true if the command that is being answered has failed, with why_error */
 	struct fail why_error, why_down; /* why_down: why there is no connection */
 	TAILQ_HEAD(, notify_command) commands;

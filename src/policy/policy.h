@@ -179,10 +179,10 @@ struct policy_waiter {
 };
 
 /* An outage: opening fails, and the pool has no connection. An outage begins with the first failure after which the
- * pool has no connection. A failure does not count if its attempt began before the host last answered, or before a
- * connection that is gone now was last returned. The outage ends when a connection has been opened, when PostgreSQL has
- * refused the login for good, or when PostgreSQL has answered another pool of the upstream while no client waits here.
- */
+ * pool has no connection, unless PostgreSQL has refused the login, or had too many connections or no memory. A failure
+ * does not count if its attempt began before the host last answered, or before a connection that is gone now was last
+ * returned. The outage ends when a connection has been opened, when PostgreSQL has refused the login for good, or when
+ * PostgreSQL has answered another pool of the upstream while no client waits here. */
 struct policy_outage {
 	uint64_t since_us; /* 0 if there is no outage */
 	uint32_t held; /* requests that have waited in the outage, instead of being refused at once */
@@ -248,9 +248,9 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  *
  * Waiters in the queue are refused with *why at once if the pool has no other connection, and none is being opened.
  * While the pool backs off, newcomers are refused, too: policy_borrow calls ops->wake with the present time, and then
- * policy_tick calls on_refuse. In an outage a client waits at most half a second for the next attempt (of this pool, or
- * of another shard or pool of these hosts). The client does not wait at all if the last attempt got no answer, because
- * the next attempt may hang as long. These waiters keep waiting:
+ * policy_tick calls on_refuse. In an outage a client waits for the next attempt (of this pool, or of another shard or
+ * pool of these hosts) until half a second after the back-off, and at most a second. The client does not wait at all if
+ * the last attempt got no answer, because the next may hang as long. These waiters keep waiting:
  *   - with OUTAGE_HOLD: all, for hold_us, counted from the later of their arrival and the beginning of the outage; when
  *     the outage is over, timeout_us begins for them;
  *   - with OUTAGE_WAIT: all, for timeout_us;
@@ -269,8 +269,8 @@ void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect
 void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: conn is closed */
 /* Call when conn, in any state, was closed by pgweir or by PostgreSQL, and no longer belongs to the pool. With
  * upstream_may_be_down the loss of an idle, pinging or lent connection raises the epoch: connections that were verified
- * earlier are pinged before they are lent. Counts the close in the counters if the policy had asked for it; otherwise
- * the owner counts it. */
+ * earlier are pinged before they are lent. Does not count the close: one that the policy asked for is counted already,
+ * and the owner counts the others. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
 /* Pings conn, which is idle; if conn is NULL, pings the longest idle connection. Returns false if none is idle. */
