@@ -2,12 +2,10 @@
  * src/server/server_statements.h - the prepared statements of one server connection, in order of use.
  *
  * A statement is identified by its id alone. Messages before the next Sync may rely on a Parse or Close that was sent,
- * because an error that skips the Parse or Close skips these messages, too. After the Sync, only the reply to the Parse
- * or Close counts.
+ * because an error that skips it skips them, too. After the Sync, only the reply to the Parse or Close counts.
  *
  * When the borrower runs DDL, the statements on its server become outdated at once, before other sessions see the DDL,
- * and again if the DDL is rolled back. Outdated statements keep their names, but count as absent until they are
- * prepared again.
+ * and again if the DDL is rolled back. Outdated statements keep their names, but count as absent until prepared again.
  */
 #pragma once
 
@@ -37,17 +35,14 @@ enum statement_presence server_statements_use(struct server_statements *s, uint6
 int server_statements_note_parse(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Outdates all statements that are on the server, or whose Parse is under way. */
 void server_statements_outdate(struct server_statements *s);
-/*
- * Notes that the statement's Close is sent now. Returns false if the statement is not in the list; then do not call
- * server_statements_note_end() for this Close.
- */
+/* Notes that the statement's Close is sent now. Returns false if the statement is not in the list; then do not call
+ * server_statements_note_end() for this Close. */
 bool server_statements_note_close(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Notes that a Parse or Close was answered with success (is_done), or has failed or was skipped (not is_done). */
 void server_statements_note_end(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
 /* Outdates this statement, because the server may not have it any more. */
 void server_statements_outdate_one(struct server_statements *s, uint64_t id);
-/* Call after DEALLOCATE ALL. Statements whose Parse is under way stay, because it runs after DEALLOCATE ALL. */
+/* Call after DEALLOCATE ALL. Keeps statements with a Parse or Close under way, which runs after DEALLOCATE ALL. */
 void server_statements_forget_all(struct server_statements *s);
-/* Sets *id to that of the least recently used statement with no Parse or Close under way. Returns false if there is
- * none. */
+/* Finds the least recently used statement that has no Parse or Close under way. Returns false if there is none. */
 bool server_statements_find_lru(const struct server_statements *s, uint64_t *id);

@@ -2,8 +2,7 @@
  * src/server/server_transfer.h - moves an idle server to another worker, with its socket, its TLS session and all that
  * pgweir knows of its session.
  *
- * Always: from server_pack() until server_arrive() or server_discard(), the server is in no loop, and no worker owns
- *         any part of it.
+ * Always: from server_pack() to server_arrive() or server_discard(), the server is in no loop, and no worker owns it.
  */
 #pragma once
 
@@ -13,8 +12,7 @@
 bool server_may_be_transferred(const struct server *srv);
 /*
  * Step 1: takes the server out of its loop, and clears srv->owner, so no callback comes from now on. Callers up the
- * stack may still use the server, so step 2 must be done later, by a deferred free. Returns 0, or -1 for a bug of
- * pgweir's.
+ * stack may still use the server, so step 2 must come from a deferred free. Returns 0, or -1 for a bug of pgweir's.
  */
 int server_depart(struct server *srv);
 /*

@@ -5,8 +5,8 @@
  * row of counts for each database, user and application_name. SQL is counted by its flags (scan.h), so a few counts are
  * false alarms. The audit works in session mode, too.
  *
- * Owns:   its rows. Beyond AUDIT_ROWS_MAX rows, all applications are counted in one row, "_other". Any thread may call
- *         the functions.
+ * Owns:   its rows. Once there are AUDIT_ROWS_MAX rows, SQL that has no row is counted in one more row, "_other".
+ * Always: any thread may call the functions.
  */
 #pragma once
 

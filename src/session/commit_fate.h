@@ -19,8 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Identifies a server and one of its *lives*, each of which lasts from one start to the next. A field is 0 if it is
- * unknown. */
+/* Identifies a server and one of its *lives*, each of which lasts from one start to the next. Unknown fields are 0. */
 struct cluster_mark {
 	uint64_t system_id; /* made by initdb; a primary and its standbys have the same */
 	uint64_t started_us; /* when the server was started, by its own clock */
@@ -30,16 +29,15 @@ struct cluster_mark {
 	bool is_standby;
 };
 
-/* The lives of servers that were seen lately. Several of them, each begun by a recovery, may lie between a transaction
+/* The lives of primaries that were seen lately. Several lives, each begun by a recovery, may lie between a transaction
  * and the answer about it. Zeroed at first. */
 #define LIVES_MAX 32u
 struct cluster_lives {
 	struct cluster_mark seen[LIVES_MAX];
 	unsigned count, next; /* number of lives in seen; the index in seen that is replaced next */
 };
-void cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life); /* copies *life */
-/* Returns true if equal numbers mean the same transaction in a and b, because no recovery in between can have cut the
- * log. */
+void cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life); /* ignores standbys */
+/* Returns true if equal numbers mean the same transaction in a and b, because no recovery between them cut the log. */
 bool cluster_mark_is_same(const struct cluster_mark *a, const struct cluster_mark *b);
 /* Returns a position up to which the primaries `then` and `now` certainly have the same log; 0 if none is known;
  * UINT64_MAX if `now` has all the log that `then` ever had. lives: other lives that were seen. */
@@ -80,12 +78,10 @@ extern const char fate_mark_question[];
  * timeline: that of the server on which the transaction ran. If the server that is asked is on this timeline, it
  * answers "committed" only when the synchronous standbys have confirmed the commit. */
 void fate_put_status_question(struct buf *sql, uint64_t xid, uint32_t timeline);
-/* Appends SQL, without a terminator, that ends the transaction's backend if the backend waits for its client within the
- * transaction. pid: the backend's. */
+/* Appends SQL, without a terminator, that ends the backend pid if it waits for its client within the transaction. */
 void fate_put_end(struct buf *sql, uint64_t xid, uint32_t pid);
 
-/* The next functions read the body of a whole DataRow into *out. They return false if the row does not answer their
- * question. */
+/* The next functions read a whole DataRow's body into *out. They return false if it does not answer the question. */
 bool cluster_mark_read(const uint8_t *body, size_t len, struct cluster_mark *out);
 bool fate_read_mark(const uint8_t *body, size_t len, struct commit_mark *out);
 bool fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out);

@@ -39,8 +39,7 @@ struct guc {
 	enum guc_kind kind;
 };
 
-/* Makes a store. seed: a random number. commons: shared by all stores of the process, which it must outlive; NULL if
- * this store shares nothing. */
+/* Makes a store. seed: a random number. commons: shared by all stores, which it must outlive; NULL to share nothing. */
 struct guc_store *guc_store_new(uint64_t seed, struct session_commons *commons);
 void guc_store_free(struct guc_store *store);
 size_t guc_store_count(const struct guc_store *store); /* returns the number of its GUC sets */
@@ -78,9 +77,8 @@ const char *gucs_get(const struct gucs *gucs, const char *name);
 bool gucs_is_on(const struct gucs *gucs, const char *name); /* returns true if the setting is "on" */
 unsigned gucs_major_version(const struct gucs *gucs); /* returns server_version's first number; 0 if unknown */
 /* Returns the number of the *context*: the values of all settings that affect how PostgreSQL parses, plans and
- * compiles, or whom the session acts as. Two GUC sets with the same number have equal contexts. When no GUC set has a
- * context any more, its number is never used again. Returns GUCS_CONTEXT_NONE if there is no memory, or if there are
- * too many contexts. */
+ * compiles, or whom the session acts as. Two GUC sets with the same number have equal contexts. The number of a
+ * context that is gone is never used again. Returns GUCS_CONTEXT_NONE if there is no memory, or too many contexts. */
 #define GUCS_CONTEXT_NONE UINT32_MAX
 uint32_t gucs_context(struct gucs *gucs);
 

@@ -3,8 +3,7 @@
 
 #include "session/gucs.h"
 
-/* Returns true if this setting affects how PostgreSQL parses, plans or compiles, or whom the session acts as: see
- * gucs_context(). */
+/* Returns true if this setting affects how PostgreSQL parses, plans or compiles, or whom the session acts as. */
 bool guc_affects_context(const char *name);
 
 /* Returns true for settings that affect how PostgreSQL reads literals or parses SQL, or whom the session acts as. */

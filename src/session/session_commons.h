@@ -12,9 +12,8 @@
  * When a text must be renewed, i.e. get a new id, the first loop that notices makes the id. Another loop takes over the
  * new id when it sees that the epoch of its member's home has changed, or that the member's own epoch is COMMONS_STALE.
  *
- * The functions take one lock, for less than a microsecond. A loop calls them only when it first has a text, renews the
- * text or learns something about it, and when it makes or drops a home or a context. A process with one loop uses only
- * the contexts.
+ * The functions take one lock, for less than a microsecond. A loop calls them only when it first has, renews or learns
+ * something about a text, and when it makes or drops a home or a context. A process with one loop uses only contexts.
  *
  * Owns:   contexts and texts. The stores own their homes and members.
  * Always: each id is given once, to one text. A text lives as long as it has a member, whose bytes are its key.
@@ -80,8 +79,7 @@ uint64_t session_commons_join(struct session_commons *all, struct commons_member
 /* Removes the member from its text. Call this before the member's bytes change or are freed. */
 void session_commons_leave(struct session_commons *all, struct commons_member *m);
 
-/* Returns the shape of rows that all loops know for m's text under this id. If none is known yet, `shape` becomes known
- * and is returned. */
+/* Returns the row shape that all loops know for m's text under this id; else `shape`, which becomes known. */
 uint32_t session_commons_agree_on_shape(struct session_commons *all, const struct commons_member *m, uint64_t id,
 					uint32_t shape);
 /* Returns the parameter types that all loops know for m's text under this id, and sets *known_len to their length in

@@ -27,8 +27,7 @@
 #define STATEMENT_PREFIX "pgweir_"
 #define STATEMENT_OVERHEAD 256u /* about how many bytes a statement takes, besides its text */
 #define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
-/* With the prefix before it (statement_special_name()), the name of a statement of pgweir's own, which is not counted
- * among a server's statements. */
+/* the end of the name (statement_special_name()) of pgweir's own statement, which is not in srv->statements */
 #define STATEMENT_PLACEHOLDER "taken"
 /* statement.fingerprint if the SQL has run, but only once, or if report_fingerprint() returns 0 for the SQL */
 #define STATEMENT_RAN_ONCE 1
@@ -101,8 +100,7 @@ struct statement *statement_get_or_create(struct statement_home *home, const uin
 					  size_t query_len, uint32_t context);
 /* Returns the shared statement with these bytes and context 0, borrowed; NULL if there is none. */
 struct statement *statement_peek(const struct statement_home *home, const uint8_t *bytes, size_t len);
-/* Returns a new statement, for one client alone, even if there is a shared statement with these bytes; NULL if there is
- * no memory. */
+/* Returns a new statement, for one client alone, even if a shared one has these bytes; NULL if there is no memory. */
 struct statement *statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len,
 					 size_t query_len);
 /* Learns the parameter types that PostgreSQL has chosen for st. body: the body of a ParameterDescription of st under

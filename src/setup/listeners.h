@@ -75,13 +75,12 @@ void listeners_inherit(struct listeners *l, char kind, const char *host, uint16_
 /* Returns the old process's socket for this address or, if host is NULL, any socket of this kind; 0 if there is none.
  * The caller owns the socket. */
 int listeners_take_inherited(struct listeners *l, char kind, const char *host, uint16_t port);
-/* Closes inherited sockets that were not taken. If must_unlink, no other process listens on them, so the files of Unix
- * sockets are removed, too. */
+/* Closes inherited sockets that were not taken. must_unlink: true to remove the files of Unix sockets as well, because
+ * no other process listens on them. */
 void listeners_close_inherited(struct listeners *l, bool must_unlink);
 
 /* --- values that listeners need --- */
 
-/* Returns how many file descriptors clients may use; 0 if there is no limit. The others are for servers, logs and
- * cancels. */
+/* Returns how many descriptors clients may use; 0 if there is no limit. The rest is for servers, logs and cancels. */
 int listeners_client_descriptors_max(void);
 struct tcp_options setup_get_tcp_options(const struct config *config);

@@ -12,8 +12,7 @@
 #include "net/tls.h"
 #include "pool/pool_target.h"
 
-/* The contents of the files that a configuration names. Each field is a counted reference, or NULL if no such file is
- * configured. */
+/* The contents of the files that a configuration names. Each is a counted reference, or NULL if not configured. */
 struct setup_files {
 	struct users *users;
 	struct tls_context *tls; /* NULL if clients may not use TLS */
@@ -46,11 +45,9 @@ int setup_make_certificate(const char *directory, struct fail *why);
 void setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
 		      struct config_problems *problems);
 
-/* In files.c. Loads the certificates for clients; *out is NULL if clients may not use TLS. Returns 0, or -1 with *why
- * set. */
+/* In files.c. Loads the clients' certificates; *out is NULL if clients get no TLS. Returns 0, or -1 with *why set. */
 int setup_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
-/* In files.c. Loads the certificate of [http]; *out is NULL if [http] does not use TLS. Returns 0, or -1 with *why
- * set. */
+/* In files.c. Loads the certificate of [http]; *out is NULL if [http] has no TLS. Returns 0, or -1 with *why set. */
 int setup_load_http_tls(const struct config *config, struct tls_context **out, struct fail *why);
 
 /* --- logs.c --- */
@@ -58,14 +55,12 @@ int setup_load_http_tls(const struct config *config, struct tls_context **out, s
 /* Opens the log, and starts all of modules[], with the rights of the run_as user. Sets *log, and states[i] to the state
  * of modules[i]. Returns 0, or -1 with *why set; in both cases, the caller owns *log and the states. */
 int setup_open_logs(const struct config *config, struct log **log, void **states, struct fail *why);
-/* Changes the log and the modules from the settings in `before` to those in `config`. Returns 0, or -1 with *why set
- * and nothing changed. */
+/* Moves the log and modules from the settings `before` to `config`. Returns 0, or -1 with *why set and no change. */
 int setup_change_logs(struct log *log, void *const *states, const struct config *before, const struct config *config,
 		      struct fail *why);
 void setup_reopen_logs(struct log *log, void *const *states); /* called after a log rotation */
 
-/* --- secrets.c: warnings about files with secrets that other system users may read; users_load() warns about
- * users_file --- */
+/* --- secrets.c: warns of files with secrets that other users may read; users_load() does so for users_file --- */
 
 void setup_warn_of_secrets(const struct config *config, struct log *log); /* logs the warnings; called at start */
 /* Adds the warnings to problems. */
@@ -73,6 +68,5 @@ void setup_check_secrets(const struct config *config, struct config_problems *pr
 
 /* --- run_as.c --- */
 
-/* Called after the process has become the run_as user. Logs a warning for each file that this user will not be able to
- * read, write or remove. */
+/* Called as the run_as user. Logs a warning for each file that this user will not be able to read, write or remove. */
 void setup_warn_as_user(const struct config *config, struct log *log);

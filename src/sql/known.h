@@ -114,9 +114,7 @@ bool known_parse(struct known_text *text, unsigned options, const char *sql, siz
 enum known_kind known_single_statement(struct known_statement *k, unsigned options, const char *sql, size_t len);
 /* Returns true for settings that last for one transaction, such as transaction_isolation. */
 bool known_is_transaction_setting(const char *name);
-/*
- * The modes that a BEGIN may have, such as "read only", by known_statement.modes; [0] is NULL.
- */
+/* The modes that a BEGIN may have, such as "read only", by known_statement.modes; [0] is NULL. */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];
 
@@ -128,7 +126,5 @@ bool known_copy_custom_name(char name[static KNOWN_NAME_MAX], const char *bytes,
  */
 bool known_next_custom_name(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 
-/*
- * In known_setting.c. Returns true if the setting is a list whose elements SET quotes if needed (GUC_LIST_QUOTE).
- */
+/* In known_setting.c. Returns true if the setting is a list whose elements SET quotes if needed (GUC_LIST_QUOTE). */
 bool known_quotes_elements(const char *name);

@@ -26,18 +26,13 @@ bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_M
 /* Reads a literal into value, without quotes. Returns false if there is none, or if it has escapes or is too long. */
 bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX]);
 
-/*
- * Recognizes the statement that begins at the current token. Returns false, with r unchanged and k->kind KNOWN_NOT, if
- * the statement has none of the forms in the table.
- */
+/* Recognizes the statement that begins at the current token. Returns false, with r unchanged and k->kind KNOWN_NOT, if
+ * the statement has none of the forms in the table. */
 bool known_recognise(struct known_reader *r, struct known_statement *k);
 /* In known_statement.c. Reads SQL of this form into k. Returns false if the SQL has another form. */
 bool known_match_form(struct known_reader *r, struct known_statement *k, const char *form);
 
-/*
- * Reads one part of a form into k. Returns false if the SQL does not have that part at the current token. These
- * functions are in known_setting.c.
- */
+/* In known_setting.c. Each reads one part of a form into k. Returns false if the current token does not begin it. */
 typedef bool known_part(struct known_reader *r, struct known_statement *k);
 known_part known_take_setting, known_take_values, known_take_local_value, known_take_literal, known_take_zone;
 known_part known_take_config, known_take_configs;

@@ -28,8 +28,7 @@ enum scan_flag {
 	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
 	SCAN_CODE = 1u << 6, /* DO, and functions that run SQL given as an argument */
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of a statement that SQL has prepared */
-	/* LOAD, CREATE FUNCTION ... LANGUAGE C, backups, dblink's connections: the effect may last as long as the
-	 * backend */
+	/* LOAD, CREATE FUNCTION ... LANGUAGE C, backups, dblink's connections: may last as long as the backend */
 	SCAN_LOAD = 1u << 8,
 	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
 	/* CREATE of any kind, SELECT INTO: the new object is temporary if search_path begins with pg_temp */
@@ -94,8 +93,8 @@ scan_is_lead(unsigned options, char c)
 }
 
 /*
- * Literals that could have other values without a change of the scan's result: numbers, and strings that have no
- * backslashes and don't name pg_temp. The list may leave some of these literals out.
+ * Literals whose values do not change the scan's result: numbers, and strings that have no backslashes and don't name
+ * pg_temp. The list may leave some of these literals out.
  */
 struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
@@ -106,8 +105,7 @@ struct scan_literals {
 	} at[SCAN_LITERALS_MAX];
 };
 
-/* The risk of SQL in one database (seal/risk_names.h), kept with the SQL so it need not be looked up again. Zeroed at
- * first. */
+/* The risk of SQL in one database (seal/risk_names.h), kept with the SQL as a cache. Zeroed at first. */
 struct sql_risk {
 	uint32_t number; /* database_code.number of the answer from which the risk was taken */
 	uint32_t parts; /* a set of enum state_part and enum code_risk, without RISK_EFFECTS */
@@ -151,14 +149,13 @@ void scan_feed(struct scan *s, const char *sql, size_t len); /* scans the next c
 uint32_t scan_end(struct scan *s);
 /* Scans SQL that lies in one piece. Returns the flags. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
-/* Does what scan_text() does, and lists the literals whose values don't matter; if options is not 0, lists none. */
+/* Does what scan_text() does, and lists literals, but none if options is not 0 or the SQL has a backslash. */
 uint32_t scan_text_literals(struct scan *s, unsigned options, const char *sql, size_t len,
 			    struct scan_literals *literals);
 /*
  * Scans sql once for each combination of options, because earlier SQL may change the session's settings before
- * PostgreSQL reads this SQL. Returns the union of the flags, which is also in s, with the union of the hints. A scan in
- * which the SQL does not end properly does not count, because PostgreSQL would refuse the SQL; if all scans are such,
- * returns SCAN_ALL.
+ * PostgreSQL reads this SQL. Returns the union of the flags; s has it, and the union of the hints. A scan in which the
+ * SQL does not end properly does not count, because PostgreSQL would refuse the SQL. Returns SCAN_ALL if none counts.
  */
 uint32_t scan_text_all_options(struct scan *s, const char *sql, size_t len);
 /*

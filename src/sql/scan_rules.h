@@ -80,10 +80,7 @@ scan_is_name(uint32_t last)
 	return last != CLASS_START && last <= CLASS_QUOTED;
 }
 
-/*
- * Returns true if a word within a statement may have a rule, or may begin with pg_, judged only by its first letter and
- * its length.
- */
+/* Returns true if a word within a statement may have a rule or begin with pg_, judged by first letter and length. */
 #define SCAN_LENGTH(n) (1u << (n))
 static inline bool
 scan_may_matter(const char *text, size_t len)

@@ -18,8 +18,7 @@
 /* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	/* how many literals each row has, if a second row ends before this part and equal rows may follow; else 0. This
-	 * is the mark. */
+	/* the mark: literals per row, if a second row ends before this part and equal rows may follow; else 0 */
 	uint16_t row_literals;
 };
 
@@ -53,10 +52,8 @@ uint64_t skeleton_hash(unsigned options, const char *sql, size_t len);
 
 /* Splits literals->sql, of len bytes, into parts. There must be at most SCAN_LITERALS_MAX literals. */
 void skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *literals, size_t len);
-/*
- * Makes a skeleton of these parts of sql, which have at most 65,535 bytes. The caller frees k->parts. Returns false if
- * there is no memory.
- */
+/* Makes a skeleton of these parts of sql, which have at most 65,535 bytes. The caller frees k->parts. Returns false if
+ * there is no memory. */
 bool skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char *sql);
 /* Returns true if these bytes, found between two literals, may separate two values of a list. */
 bool skeleton_may_separate_values(const char *sql, size_t len);

@@ -72,8 +72,7 @@ sql_between(__m128i bytes, char from, char to)
 			     _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(to + 1))));
 }
 
-/* Returns a bit for each byte that is a digit: adding 128 - '0' modulo 256 maps digits to the ten smallest signed
- * bytes. */
+/* Returns a bit for each digit: adding 128 - '0' modulo 256 maps digits to the ten smallest signed bytes. */
 static inline unsigned
 sql_digits(__m128i bytes)
 {
@@ -127,8 +126,7 @@ sql_find_near(const char *p, const char *end, char c)
 	return memchr(p, c, (size_t)(end - p));
 }
 
-/* Returns a pointer to the first byte in [p, end) that can't be part of a word, or end. Not for encodings with
- * SCAN_ASCII_TRAIL. */
+/* Returns a pointer to the first non-word byte in [p, end), or end. Not for encodings with SCAN_ASCII_TRAIL. */
 static inline const char *
 sql_word_end(const char *p, const char *end)
 {

@@ -1,8 +1,8 @@
 /*
  * src/sql/sql_token.h - cuts SQL into tokens as PostgreSQL's lexer does (manual, 4.1).
  *
- * The lexer reads any bytes, in one pass. It skips white space and comments, and sets a flag in the next token. The
- * functions allocate nothing.
+ * The lexer reads any bytes, in one pass. It skips white space and comments, and sets after_space of the next token.
+ * The functions allocate nothing.
  *
  * Borrows: the SQL.
  */
@@ -34,8 +34,7 @@ struct sql_token {
 struct sql_lexer {
 	const char *sql;
 	size_t len, pos; /* bytes of the SQL; offset of the next byte to read */
-	bool has_backslash_escapes; /* backslashes are escapes in plain strings, too (standard_conforming_strings is
-				       off) */
+	bool has_backslash_escapes; /* plain strings have escapes, too (standard_conforming_strings is off) */
 	unsigned scan_options; /* enum scan_option; tells if the second byte of a character may look like a backslash */
 	/* the last token was an E'' string; if a string on a later line continues it, that string has escapes, too */
 	bool is_after_escape_string;
@@ -43,8 +42,7 @@ struct sql_lexer {
 	size_t comment_len;
 };
 
-/* Begins to read sql, which lx borrows. The caller may then set has_backslash_escapes and scan_options, which are 0 at
- * first. */
+/* Begins to read sql, which lx borrows. The caller may then change has_backslash_escapes and scan_options from 0. */
 void sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len);
 struct sql_token sql_next(struct sql_lexer *lx); /* returns the next token; SQL_END at the end */
 /* Returns true if `bytes`, with its ASCII letters in lower case, is equal to `folded`. Both have len bytes. */

@@ -88,12 +88,10 @@ bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 bool listen_text_is_substitute(const char *sql, size_t len);
 
 /*
- * --- trailing_comment.c: finds the comment by which frameworks tell which web request a query comes from
- * (sqlcommenter).
+ * --- trailing_comment.c: finds the comment (sqlcommenter) in which frameworks name a query's web request.
  *
  * The comment has the form key='value',..., and differs each time, so one statement looks like thousands.
- */
-/*
+ *
  * Returns the length of the SQL before such a comment, and before the white space that precedes it. Only white space
  * and a semicolon may follow the comment. Returns len if there is no such comment.
  */

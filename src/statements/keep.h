@@ -18,7 +18,7 @@
  * Handles a complete Parse of the unnamed statement, whose SQL is plain. The client has a server. st: the stored
  * statement of this SQL. risk: the result of state_risk_of(). Returns STEP_REPLACED if the Parse is in the ledger and
  * must not be sent; then the caller's reference to st was taken over. Returns STEP_FORWARD if the Parse must be sent as
- * it is; then only st->plans has changed. Returns STEP_FAILED if there is no memory.
+ * it is; then only statistics and caches in st have changed. Returns STEP_FAILED if there is no memory.
  */
 enum feature_step statements_keep(struct exchange *x, struct statement *st, unsigned risk);
 /*

@@ -27,17 +27,15 @@ enum feature_step statements_describe(struct exchange *x, struct request *m);
 enum feature_step statements_close(struct exchange *x, struct request *m);
 /*
  * Returns true if all messages must be sent as they are: in session mode, where the names on the server are the
- * client's own; after an error, when the server skips messages; and within COPY IN, where a message that waits for a
- * reply would wait forever.
+ * client's own; after an error, when the server skips messages; and within COPY IN, where no reply would come.
  */
 bool statements_pass_through(const struct exchange *x);
 /*
  * Does what statements_find_bound() and statements_bind() do, for a complete Bind in the fast lane (relay/fast.c).
- * Returns STEP_REPLACED as statements_bind() does; STEP_FORWARD if the Bind must take the slow lane; STEP_HOLD; or
- * STEP_FAILED.
+ * Returns what statements_bind() returns, except that STEP_FORWARD means that the Bind must take the slow lane.
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
-/* Returns true if a Describe of a portal that comes next must take the slow lane, not that of relay/fast.c. */
+/* Returns true if a Describe of a portal, as the next message, must not take the fast lane (relay/fast.c). */
 bool statements_describe_is_slow(const struct exchange *x);
 /* Handles a Close of a client without a server. The caller answers the Close. Returns false if it is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
@@ -66,8 +64,7 @@ enum feature_step statements_oversize_parse(struct exchange *x, const char *name
 /* --- settled.c and row_shape.c: replies to messages about statements --- */
 /* Handles the end of a message about a statement (answered, failed or skipped): see server_ops.settled. */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
-/* Sends the error with the client's name in place of pgweir's. Returns false, and sends nothing, if it needs no
- * change. */
+/* Sends the error with the client's name in place of pgweir's, or with a hint. If neither applies, returns false. */
 bool statements_rewrite_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
 /* Handles the reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,

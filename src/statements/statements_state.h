@@ -1,6 +1,5 @@
 /*
- * src/statements/statements_state.h - one client's prepared statements. Only the files of this folder and relay/retry.c
- * include this file.
+ * src/statements/statements_state.h - one client's prepared statements. Only this folder and relay/retry.c include it.
  *
  *   statements.c            Bind, Describe and Close of named statements; which server has which statement
  *   parse.c                 Parse of named statements
@@ -12,12 +11,10 @@
  *   row_shape.c             what a client knows of a statement's rows and parameters
  *   statements_transfer.c   statements of a client that moves to another process
  *
- * A statement that is too large to be stored is *oversize*: only the client's server has it, under the client's own
- * name.
+ * A statement that is too large to be stored is *oversize*: only the client's server has it, under the client's name.
  *
  * Owns:   struct client_statements; each struct client_statement, with a reference to its statement in the store.
- * Always: a struct client_statement lives as long as the table, a ledger entry or struct client_statements refers to
- *         it.
+ * Always: a struct client_statement lives as long as there is a reference to it (client_statement.refs).
  */
 #pragma once
 
@@ -44,7 +41,7 @@ enum rows_known {
 /* Tells which Describe of the statement is in progress. */
 enum describing {
 	DESCRIBING_NOT,
-	DESCRIBING_ANEW, /* the client's own, of a copy of the statement that was parsed just for it */
+	DESCRIBING_ANEW, /* the client's own, of a copy of the statement that was parsed for this Describe */
 	DESCRIBING_TO_PROVE, /* pgweir's own, to find out if the client was told other rows or types */
 	DESCRIBING_OTHER_TYPES /* pgweir's own; it has found other parameter types than the client was told */
 };
@@ -71,8 +68,7 @@ struct client_statement {
 	enum rows_known rows : 2;
 	enum describing describing : 2;
 	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
-	/* This client was the first to prepare the SQL, so the SQL's bytes count for this client. Set by
-	 * client_statement_new(), never cleared. */
+	/* This client first prepared the SQL, so its bytes count here. Set by client_statement_new(), never cleared. */
 	bool is_first : 1;
 	/* PostgreSQL has accepted a Parse, Bind or Describe of the statement for this client. Set by settled.c and
 	 * statements_transfer.c, cleared by set_kept(). */
@@ -132,8 +128,8 @@ struct client_statements {
 	struct statement *confirmed;
 	uint32_t unnamed_sync_no; /* sync_no when the last change of the unnamed statement was sent */
 	uint32_t unnamed_under_way; /* how many changes of the unnamed statement have no reply yet */
-	/* how many of these changes, the oldest ones, have no effect on the server, because pgweir's own SQL has
-	 * replaced the unnamed statement after them */
+	/* how many of the oldest changes in unnamed_under_way have no effect on the server, because pgweir's own SQL
+	 * has dropped the unnamed statement after them */
 	uint32_t unnamed_overwritten;
 	/* a new number for each value of `unnamed`; a server whose unnamed_owner is equal has that unnamed statement */
 	uint64_t token;
@@ -142,8 +138,7 @@ struct client_statements {
 	uint64_t kept_token;
 	uint32_t unnamed_binds; /* Binds of the unnamed statement in the fast lane since a request was last answered */
 	struct client_statement *failed; /* the statement that the last error was about */
-	/* The statement of the last Bind, if the next message is a Describe of its portal, which shows the client the
-	 * rows; or NULL. */
+	/* the last Bind's statement, if the next message is a Describe of its portal, which shows the rows; or NULL */
 	struct client_statement *to_describe;
 	/* sync_no at that Bind, because a Describe after another Sync is for another portal */
 	uint32_t to_describe_sync_no;
@@ -153,11 +148,10 @@ struct client_statements {
 	uint32_t oversize_count; /* how many named statements are oversize */
 	uint32_t begin_count; /* how many named statements may be a BEGIN with a mode */
 	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind of `unnamed` and of `confirmed` */
-	/* The server will have the statement `confirmed` if all changes in progress are skipped. Set and cleared by
-	 * unnamed.c. */
+	/* If all changes in progress are skipped, the server has `confirmed`. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
 	/* The statements that the DEALLOCATEs in progress name, in order; NULL for a name that is not in this table.
-	 * For each of these, the server has an empty statement under the client's name for the DEALLOCATE to remove. */
+	 * For each that is not oversize, the server has an empty statement of that name for the DEALLOCATE to drop. */
 	struct client_statement *deallocating[DEALLOCATING_MAX];
 	uint8_t deallocating_count;
 	/* DEALLOCATE ALL or DISCARD ALL is in progress. Set by statements_deallocate.c, cleared by
@@ -217,14 +211,12 @@ enum feature_step statement_ensure(struct exchange *x, struct client_statement *
 void statement_make_room(struct exchange *x, const struct statement *st);
 /* Prepares st under its name on x's server, which does not have it. Returns STEP_REPLACED or STEP_FAILED. */
 enum feature_step statement_prepare_there(struct exchange *x, struct statement *st);
-/* Returns true if PostgreSQL may now read or plan n's SQL for x differently than for other clients that share n's
- * statement. */
+/* Returns true if PostgreSQL may now read or plan n's SQL differently for x than for other clients that share it. */
 bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
 /* Sends a Parse of st under this name. The caller enters it in the ledger. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
-/* Sends a Close of this name, then a Parse of it, and enters both in the ledger. sql: the rest of the Parse (SQL and
- * types), len bytes. */
+/* Sends a Close and then a Parse of this name, and enters both in the ledger. sql: the Parse's SQL and types. */
 void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
 /* Makes PostgreSQL parse st once more, under PLACEHOLDER. Writes the whole name to `name`. */
 void statement_parse_anew(struct exchange *x, struct statement *st, char name[static STATEMENT_NAME_MAX]);

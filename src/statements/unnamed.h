@@ -14,8 +14,8 @@ void statements_take_unnamed(struct exchange *x, struct statement *st, unsigned 
 /* Does what statements_note_unnamed_dropped() does, for a client that has statements. */
 void statements_note_unnamed_dropped_of(struct exchange *x, const char *sql, size_t len);
 /*
- * Call before a simple Query is sent: notes that the Query drops the unnamed statement, unless PostgreSQL can't convert
- * the Query's text. sql is NULL if the Query is pgweir's own, or incomplete.
+ * Call before a simple Query is sent: notes that the Query drops the unnamed statement, unless PostgreSQL refuses the
+ * Query's text before it drops anything. sql is NULL if the Query is pgweir's own, or incomplete.
  */
 static inline void
 statements_note_unnamed_dropped(struct exchange *x, const char *sql, size_t len)

@@ -40,8 +40,7 @@ struct report_sql {
 /* Fills *sql; `text` is the setting slow_query.text. */
 void fingerprint_report(struct report_sql *sql, const struct request_report *report, enum slow_text text);
 
-/* --- sqlcommenter.c: the W3C trace context that an application or its ORM writes into a comment of its SQL. Pure.
- * --- */
+/* --- sqlcommenter.c: the W3C trace context that an application or ORM writes into a comment of its SQL. Pure. --- */
 #define TRACEPARENT_LEN 55 /* 00-<32 digits>-<16 digits>-<2 digits> */
 #define TRACEPARENT_TRACE_AT 3
 #define TRACEPARENT_TRACE_LEN 32

@@ -118,8 +118,7 @@ void exposition_end(struct buf *to, enum exposition_format format); /* appends O
  * The further labels one and two may be NULL. */
 void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_label *one,
 		       const struct exposition_label *two, uint64_t value, unsigned decimals);
-/* Appends the samples of a histogram. The further label may be NULL. exemplars must be NULL in the text format, and may
- * be NULL in OpenMetrics. */
+/* Appends the samples of a histogram. label and exemplars may be NULL; in the text format, exemplars must be NULL. */
 void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_label *label,
 			  const struct histogram *h, const struct exposition_bounds *bounds,
 			  const struct exemplars *exemplars);

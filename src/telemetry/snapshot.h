@@ -127,8 +127,7 @@ void snapshot_free(struct snapshot *s); /* frees s, which may be NULL, and its a
 /* Adds the numbers of from_pool to to_pool, except names; oldest_waiter_us becomes the larger of the two. */
 void snapshot_pool_add(void *to_pool, const void *from_pool);
 void snapshot_database_add(void *to_database, const void *from_database); /* adds the counts, not the name */
-/* Adds the numbers of from_backend to to_backend. last_failure_wall_us becomes the later time, and up_state the one
- * with the newer up_state_set_us. */
+/* Adds the numbers of from_backend to to_backend. Takes the later last_failure_wall_us, and the newer up_state. */
 void snapshot_backend_add(void *to_backend, const void *from_backend);
 
 /* snapshot_merge.c: merges the snapshots of several workers into one, and takes ownership of them. Only parts[0],

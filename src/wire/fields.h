@@ -43,8 +43,7 @@ bool fields_read_parse(const uint8_t *body, size_t len, struct parse_fields *out
  * Returns false if a terminator is missing, as when more bytes of the Bind are still to come. */
 bool fields_read_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len);
 /* Returns a hash, never 0, of the names, types and type modifiers in a RowDescription; 0 if the message is malformed.
- * Ignores the origin and the format of columns, as PostgreSQL does when it decides whether the result type of a plan
- * has changed (equalTupleDescs). */
+ * Ignores the origin and the format of columns, as PostgreSQL does for a plan's result type (equalTupleDescs). */
 uint32_t fields_hash_description(const uint8_t *body, size_t len);
 /* Returns 0 if no type in a ParameterDescription is a user's type, whose OID is first_user_oid or more; otherwise a
  * hash, never 0, of all the types. */
@@ -60,13 +59,11 @@ struct value_list {
 };
 /* Begins an iteration over the values of a Bind. Returns false if the Bind is truncated before the count of values. */
 bool fields_begin_values(const uint8_t *body, size_t len, struct value_list *values);
-/* Takes the next value or column; *value is NULL for SQL's NULL. Returns false at the end, or if the next value or
- * column is truncated. */
+/* Takes the next value or column; *value is NULL for SQL's NULL. Returns false at the end, or if bytes are missing. */
 bool fields_next_value(struct value_list *values, const uint8_t **value, size_t *len);
 /* Begins an iteration over the columns of a DataRow. Returns the number of columns; 0 if the message is malformed. */
 unsigned fields_begin_row(const uint8_t *body, size_t len, struct value_list *columns);
-/* Takes the next column, and copies it to out with a terminator; "" if the column is NULL, missing or too long for cap
- * bytes. Returns out. */
+/* Takes the next column into out, with a terminator; "" if NULL, missing or too long for cap bytes. Returns out. */
 const char *fields_row_take_text(struct value_list *columns, char *out, size_t cap);
 /* Takes the next column, a number as text, and returns the number; 0 if the text does not begin with a number. */
 uint64_t fields_row_take_number(struct value_list *columns);

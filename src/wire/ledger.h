@@ -127,7 +127,7 @@ struct ledger {
 	struct owed *ring;
 	/* cap: the ring's size, 0 or a power of two; head: the head's index; count: the number of entries */
 	uint32_t cap, head, count;
-	/* a copy of cap, or 0 if ledger_has_ahead(), so that ledger_enter_next() needs only one comparison */
+	/* cap, or 0 while a message is ahead, so ledger_enter_next() needs only one comparison */
 	uint32_t room;
 	enum ledger_copy copy; /* the COPY that the head has begun; COPY_FAILED is about an earlier COPY */
 	enum ledger_intake intake;
@@ -136,7 +136,7 @@ struct ledger {
 	uint8_t trust; /* enum ledger_trust */
 	/* Syncs that were sent within a COPY IN. The server answers such a Sync only if the COPY failed before it. */
 	uint32_t copy_syncs;
-	/* the client's requests that are done or skipped, plus Syncs sent before a COPY that ignores them */
+	/* the client's requests that are done or skipped, or whose Sync was sent before a COPY that ignores it */
 	uint32_t requests_gone;
 	/* bytes still to come of the message that is being received; local replies wait for the end of this message */
 	uint64_t body_left;
@@ -406,7 +406,7 @@ bool ledger_is_due(const struct ledger *l, bool is_cut);
 uint32_t ledger_count_requests_sent(const struct ledger *l);
 /* Returns true if the client has an unanswered message that may begin or end a transaction block. */
 bool ledger_may_change_block(const struct ledger *l);
-/* Returns true if the server will next answer a request of pgweir's own, and sets *since_us to when this was sent. */
+/* Returns true if the server will next answer a request of pgweir's own, and sets *since_us to its started_us. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 
 /* Returns true if the ledger has entries, and all of them are OWED_TO_NOBODY. */

@@ -12,8 +12,7 @@
 #include <stdint.h>
 
 /* A comment after the first word of each statement of pgweir's own, for readers of pg_stat_statements and
- * pg_stat_activity, where a client's last query may be such a statement. pg_stat_statements 18 and newer drop comments
- * before the first word. */
+ * pg_stat_activity, where the last query may be such a statement. pg_stat_statements 18 drops leading comments. */
 #define MESSAGE_OURS "/* pgweir */ "
 
 /* Begins a message. Returns the offset in b of the message's length, which message_end() fills in. */
@@ -43,8 +42,7 @@ void message_parse(struct buf *b, const char *name, const void *query_and_types,
 void message_bind_text(struct buf *b, const char *portal, const char *statement, const char *const *values,
 		       size_t count);
 void message_close_statement(struct buf *b, const char *name);
-/* Appends Parse, Bind (see message_bind_text()) and Execute of this SQL, without a limit on rows, and Close of the
- * portal if the portal has a name. */
+/* Appends Parse, Bind (message_bind_text()) and Execute of sql, with no row limit; then Close of a named portal. */
 void message_run(struct buf *b, const char *statement, const char *portal, const char *sql, const char *const *values,
 		 size_t count);
 void message_sync(struct buf *b);

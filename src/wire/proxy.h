@@ -16,8 +16,7 @@
 
 struct proxy_header {
 	size_t len; /* bytes of the header */
-	/* false if the load balancer connects for itself (LOCAL), as for a health check, or if the header has no IP
-	 * address (UNKNOWN, AF_UNIX) */
+	/* false for a connection of the load balancer's own (LOCAL), or if no IP address is given (UNKNOWN, AF_UNIX) */
 	bool has_source;
 	union {
 		struct sockaddr any;
