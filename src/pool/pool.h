@@ -89,7 +89,7 @@ struct pool_startups {
 /* The size of a pool's key: 't' or 'd', then database and user, each with a terminator. */
 #define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
-/* The facts that show if clients wait while no connection is returned: exchange/holder.c. */
+/* Shows if clients wait while no connection is returned: exchange/holder.c. */
 struct pool_stall {
 	uint64_t moved_us; /* when a connection was last lent, or last had nothing to do in its loan */
 	uint32_t waiting; /* the length of the longest queue since then */
@@ -151,19 +151,18 @@ struct pool {
 	struct pool *standby_pools[CLUSTER_HOSTS];
 	struct pool *main; /* for a standby pool: its main pool, whose counters it uses. NULL in a main pool */
 	uint32_t host; /* for a standby pool: the index of its host in the upstream */
-	/* For a standby pool: state (enum state_part) that code on the standby may leave, beyond the state that the
-	 * primary's last answer about the database's code names. */
+	/* For a standby pool: state (enum state_part) that code on the standby may leave, although the primary's last
+	 * answer about the database's code does not name that state. */
 	unsigned unseen_leftovers;
 	/* the cluster_view.history of the primary that its servers are connected to; only with a cluster */
 	uint32_t history;
 	struct cluster *cluster; /* a reference (cluster.h); NULL if no client reads from standbys */
 	unsigned own_zone; /* a bit for each host of its upstream that is in this process's zone */
-	/* A standby may have older code than the primary described in the last answer about code, until the standby has
-	 * replayed all that the primary had then. code_due: the number of the first reading (cluster_view.h) of the
-	 * primary that covers all of that; 0 if that reading, or a later one, has come. code_position, code_history:
-	 * the position of the reading that has come, and its history. */
+	/* The next three fields show when the standby has all code that the last answer about code lists. code_due: the
+	 * number of the first reading (cluster_view.h) of the primary that began after that answer; 0 once such a
+	 * reading has come. code_position: the position in that reading, which the standby must replay. */
 	uint64_t code_due, code_position;
-	uint32_t code_history;
+	uint32_t code_history; /* the cluster_view.history to which code_due and code_position belong */
 	uint32_t index; /* scratch space for a caller that lists all pools */
 	struct pool *next, *prev_pool;
 	bool is_active; /* true if the pool is in the set's list `active`, not in `inactive`: pool_use.c */
@@ -210,8 +209,8 @@ struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void
 /* Call this when the policy has granted conn to a waiter (on_grant). Returns conn's server, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
 /* Takes srv back from its borrower, which has no request or transaction in progress. If `parts` (enum state_part, enum
- * wash) has STATE_BACKEND, or srv is unfit (enum server_fitness), closes srv; otherwise washes `parts` off first. srv
- * may be lent to the next client before this function returns. */
+ * wash) has STATE_BACKEND, closes srv, perhaps after a query about the code. If srv is unfit (enum server_fitness),
+ * closes srv at once. Otherwise washes `parts` off; srv may be lent to a client before this function returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* Takes srv back from a borrower that may have a request or a transaction in progress: see server_reset(). Washes off
  * everything that can be washed, and does WASH_PLANS, WASH_POINT_SEED and STATE_BACKEND if they are in `parts`. With
@@ -245,8 +244,8 @@ void pool_use_activate(struct pool *pool);
 bool pool_use_try_rest(struct pool *pool);
 /* Returns the active pool after `before`; the first active pool if `before` is NULL. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
-struct policy_use_sample
-pool_use_take_sample(const struct pool *pool); /* returns how the pool is used at this moment */
+/* Returns how the pool is used at this moment. */
+struct policy_use_sample pool_use_take_sample(const struct pool *pool);
 /* Returns how the borrower of srv, which is lent, uses srv. *since_us is set to when that use began. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
 /* Returns true if srv is lent. After PostgreSQL has ended the session, srv does not count as lent, even if its client
@@ -263,8 +262,8 @@ void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enu
 			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
-/* Returns the GUC set (borrowed) of a client that has sent the startup settings `raw`; NULL if it is not known yet.
- * Then borrow a server, apply the settings there, and call pool_startups_learn() with the result. */
+/* Returns the GUC set (borrowed) of a client that has sent the startup settings `raw`. Returns NULL if that GUC set is
+ * not known yet: then borrow a server, apply `raw` there, and call pool_startups_learn() with the result. */
 struct gucs *pool_find_startup(struct pool *pool, const struct gucs *raw);
 /* pool_startup.c. Returns the GUC set (borrowed) that was learnt for the startup settings `raw`; or NULL. Compares raw
  * by its address, because equal GUC sets of a store are one object. */

@@ -24,7 +24,7 @@ struct pool_database *pool_database_get_or_create(struct pool_databases *all, co
 /* Does what pool_set_find_database() does. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
 /* d: has no pool. Frees d, except if d is paused or disabled, or has a section of its own in the configuration. Without
- * this, the list would grow without limit, because clients may ask for any name. */
+ * this function, the list would grow without limit, because clients may ask for any name. */
 void pool_database_forget_if_unneeded(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
 
@@ -39,8 +39,8 @@ struct pool_backends {
 	struct pool_backend *first; /* the newest backend */
 };
 
-/* pool_backend.c. Returns the backend at this address, which is made if needed; NULL if out of memory, or if there are
- * BACKENDS_MAX backends. */
+/* pool_backend.c. Returns the backend at this address, made if needed; NULL if there is no memory or no room for it. */
 struct pool_backend *pool_backend_get_or_create(struct pool_backends *all, const char *address);
-struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* may be NULL */
+/* Returns NULL if no backend has this address. */
+struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address);
 void pool_backends_fini(struct pool_backends *all);

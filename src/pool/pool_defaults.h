@@ -30,13 +30,13 @@ struct server;
  * another worker, and when its host's settings have changed. If the server may stay, and the version of its settings
  * was not known yet, p gets the version of the host's last answer. */
 bool pool_defaults_check_old(const struct pool *pool, struct pooled *p);
-/* Call when srv has answered the query about the code of its database. is_new: true if the answer differs
- * from the previous one. */
+/* Call when srv has answered the query about its database's code. is_new: the answer differs from the previous one. */
 void pool_defaults_on_answer(const struct server *srv, bool is_new);
-/* Makes the primary's answer count for the standby, once the standby has replayed it. Call about every 100 ms. */
+/* Makes the primary's answer count for a standby that has replayed all that the primary had then. Call about every 100
+ * ms. */
 void pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us);
-void
-pool_defaults_note_altered(struct pool *pool); /* call when a server of the pool has run ALTER ROLE or ALTER DATABASE */
+/* Call when a server of the pool has run ALTER ROLE or ALTER DATABASE. */
+void pool_defaults_note_altered(struct pool *pool);
 /* Returns the idle server, of any pool with the same code, that is to be asked about the code next. Returns NULL if no
  * server is idle, or if all servers of the pool are on one host, so it does not matter which server is asked. */
 struct policy_conn *pool_defaults_next(const struct pool *pool);

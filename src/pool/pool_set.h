@@ -72,8 +72,8 @@ struct pool *pool_set_get_or_create(struct pool_set *set, const char *database, 
 				    struct fail *why);
 struct pool *pool_set_first(const struct pool_set *set); /* returns the first pool; pool->next is the next one */
 struct pool_database *pool_set_databases(const struct pool_set *set); /* returns the first database, or NULL */
-/* Returns the database of this name, or NULL if no such database is in use. After a reload, a tenant's database and a
- * database that belongs to no tenant may have the same name for a while; then the latter is returned. */
+/* Returns the database of this name, or NULL if no such database is in use. After a reload, a tenant's database and one
+ * that belongs to no tenant may share a name for a while; the result is then the database that belongs to no tenant. */
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set); /* returns the first backend, or NULL */
 /* Returns how many servers the set has, including the places that pool_set_take_place() has taken. */
@@ -118,8 +118,8 @@ int pool_set_disable(struct pool_set *set, const char *database, bool is_disable
  * server. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
 bool pool_set_is_paused(const struct pool_set *set); /* returns true from a pause of all databases until its end */
-/* on: true for SUSPEND, false for RESUME. In between, pool_set_tick() does nothing, so no time limit has an effect;
- * limits on waiting begin anew with the RESUME, which ticks. */
+/* on: true for SUSPEND, false for RESUME. In between, pool_set_tick() does nothing, so no time limit has an effect. The
+ * RESUME calls pool_set_tick(), and lets the limits on waiting begin anew. */
 void pool_set_suspend(struct pool_set *set, bool on, uint64_t now_us);
 /* Closes all servers: idle servers now, others when they are returned. With RR_RELOAD, does policy_reconnect(). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);

@@ -55,7 +55,7 @@ struct pooled {
 	unsigned known_leftovers;
 	/* The settings with which the server's session began: pool_defaults.c. */
 	struct {
-		/* a role_settings_version() that is that of these settings, or older; 0 if unknown */
+		/* the role_settings_version() of these settings or of older settings; 0 if unknown */
 		uint64_t version;
 		/* If `version` is not 0: when the server's host answered with that version. If `version` is 0: when the
 		 * server's login began, or 0 if the login began before an ALTER. */

@@ -2,10 +2,10 @@
  * src/pool/pool_workers.h - chooses the workers on which each pool lives. A pool lives on one worker for good, or on
  * several workers, each with a shard of the pool (pool_shards_max()). See src/process/README.md.
  *
- * Only worker 0 calls these functions. A new pool gets the worker with the fewest clients; if several have equally few,
- * worker 0 is taken last. Further shards are made as clients come, each on the worker that has the fewest clients. The
- * choice is remembered, because the pool may have servers on that worker. Beyond KNOWN_POOLS_MAX pools, a hash of the
- * pool's key chooses its only worker, and nothing is remembered.
+ * Only worker 0 calls these functions. A new pool gets the worker with the fewest clients; of several such workers, the
+ * one with the fewest pools; and worker 0 only if no other is equal. Further shards are made as clients come, on
+ * workers chosen likewise. The choice is remembered, because the pool may have servers there. Beyond KNOWN_POOLS_MAX
+ * pools, a hash of the pool's key chooses its only worker, and nothing is remembered.
  */
 #pragma once
 
@@ -25,11 +25,11 @@ struct pool_workers; /* opaque: pool_workers.c */
 struct pool_workers *pool_workers_new(const struct pool_split *split, uint64_t seed);
 void pool_workers_free(struct pool_workers *h); /* NULL is fine */
 /*
- * Returns the number of the worker for a new client of this pool: if the pool may have another shard, the worker with
- * the fewest clients, which is to have a shard from then on; otherwise, of the workers with a shard, the one with the
- * fewest clients. database and user: as for pool_set_get_or_create(). clients: how many clients are on worker 0.
- * Returns POOL_NO_WORKER with *why set, such as 3D000 for an unknown database. If there is only one worker, always
- * returns 0.
+ * Returns the number of the worker for a new client of this pool: of the workers with a shard, the one with the fewest
+ * clients. But if the pool may have another shard, and a worker without a shard has fewer clients, returns that worker,
+ * which is to have a shard from then on. database and user: as for pool_set_get_or_create(). clients: how many clients
+ * are on worker 0. Returns POOL_NO_WORKER with *why set, such as 3D000 for an unknown database. If there is only one
+ * worker, always returns 0.
  */
 uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config, const char *database,
 			     const char *user, uint32_t clients, struct fail *why);

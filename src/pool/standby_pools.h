@@ -47,7 +47,7 @@ void standby_pool_adapt_settings(struct pool *pool);
  * closes the servers of the standby pools. */
 void standby_pools_configure(struct pool *pool, uint64_t now_us);
 bool standby_pools_are_empty(const struct pool *pool); /* returns true if no standby pool has a server */
-/* Returns the host that is known to be the primary; NULL if none is, or if no client reads from standbys. */
+/* Returns the host of the primary; NULL if the primary is not known, or if no client reads from standbys. */
 const struct upstream_host *pool_primary_host(const struct pool *pool);
 /* Call when srv has logged in: sets srv->reading (on a standby) or srv->history (on the primary). */
 void pool_note_cluster_at_login(struct server *srv);

@@ -37,7 +37,7 @@ struct process_overrides {
 
 /* The result of the last reload (process_reload.c). */
 struct last_reload {
-	bool is_ok; /* true if the reload has succeeded */
+	bool is_ok; /* true if the last reload has succeeded */
 	uint64_t wall_us; /* when a reload last succeeded, or the start if none has */
 	struct config_problems problems; /* problems that the reload has found in the configuration file */
 	char **changes; /* lines of text that say what the reload has changed */
@@ -49,7 +49,7 @@ struct last_reload {
 struct stopping {
 	/* STOP_DELAYED: the listeners close at close_listeners_at_us. STOP_CLOSING: the main worker admits no more
 	 * clients; the other workers follow in the next halt. STOP_DRAINING: no worker admits clients, and those that
-	 * are left may finish. STOP_ENDING: the main loop ends. Other workers read this, so it is atomic. */
+	 * are left may finish. STOP_ENDING: the main loop ends. `stage` is atomic, because other workers read it. */
 	_Atomic enum { STOP_NONE, STOP_DELAYED, STOP_CLOSING, STOP_DRAINING, STOP_ENDING } stage;
 	enum shutdown_how how;
 	uint64_t end_at_us; /* when the main loop ends even if clients are left; UINT64_MAX to wait for all clients */
@@ -180,8 +180,8 @@ void process_watch_memory(struct weir *w); /* called about every 100 ms */
 
 /* process_stop.c: begins a stop; if one is in progress, changes it to `how`. */
 void process_stop(struct weir *w, enum shutdown_how how);
-/* Returns true if a stop waits for transactions as long as they take, as PgBouncer does. This is so if the
- * configuration is a pgbouncer.ini, and shutdown_timeout is at least 1d. */
+/* Returns true if a stop waits until all transactions have ended, as PgBouncer does: if the configuration is a
+ * pgbouncer.ini, and shutdown_timeout is at least 1d. */
 bool process_is_patient(const struct weir *w);
 /* Suspends all workers, or resumes them if on is false. Returns 0, or -1 with *why set if a worker does not answer. */
 int process_suspend(struct weir *w, bool on, struct fail *why);

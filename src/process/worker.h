@@ -51,8 +51,8 @@ struct worker {
 	uint64_t now_us; /* the time when a callback last read the clock */
 	/* this worker's part of the state that all pools share (policy/policy_commons.h) */
 	struct policy_worker *policy_part;
-	struct wake
-	    reading_wake; /* posted when reads_on_cluster_reading() is due: a host has answered or fallen silent */
+	/* posted when reads_on_cluster_reading() is due, because a host has answered or has fallen silent */
+	struct wake reading_wake;
 	struct wake orders_wake; /* posted when policy_worker_run_orders() is due */
 	struct pool_set *pools;
 	struct client_env clients;
@@ -65,8 +65,7 @@ struct worker {
 	struct admission *refusals;
 	struct event *tick;
 	uint64_t last_tick_us;
-	/* the thread has a higher priority (base/resources.h), because helpers are busy, or were within the last
-	 * tick */
+	/* the thread has a higher priority (base/resources.h), because helpers are or were busy within the last tick */
 	bool is_urgent;
 	uint64_t helped_us; /* when helpers were last busy */
 	struct worker_pulse pulse;

@@ -3,9 +3,8 @@
  * later, in one packet with the first statement of the transaction. So the client has no server while the answer and
  * that statement are on their way. A transaction that ends without a statement needs no server.
  *
- * Always: if a client's block is EXCHANGE_BEGIN_DUE (its BEGIN was answered, but not sent) and the client gets a
- * server, pgweir begins the block there, ahead of all that the client sends. If no server is lent, the transaction
- *         fails.
+ * Always: when a client whose block is EXCHANGE_BEGIN_DUE (its BEGIN was answered, but not sent) gets a server, pgweir
+ *         sends the BEGIN there ahead of the client's messages. If no server is lent, the transaction fails.
  */
 #pragma once
 

@@ -41,7 +41,7 @@ features_tie(const struct exchange *x, enum feature_tie to)
 static inline void
 features_free(struct exchange *x)
 {
-	assert(x->srv == NULL); /* else its ledger would settle what is freed here */
+	assert(x->srv == NULL); /* a server's ledger would use the state that is freed here */
 #define FEATURE_FREE(name) name##_free(x);
 	FEATURES(FEATURE_FREE)
 }
@@ -54,8 +54,8 @@ features_free(struct exchange *x)
  */
 enum feature_step features_request(struct exchange *x, struct request *m);
 /*
- * Call for an error e that answers the client. message: the ErrorResponse, of which only the first len bytes may be
- * there. Returns true if the client must not get e, because it gets another error or none.
+ * Call for an error e that answers a message of the client's. message: the ErrorResponse, of which only the first len
+ * bytes may be there. Returns true if the client must not get e, because it gets another error or none.
  */
 bool features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 /* Call when the ReadyForQuery of a client's request has come. Returns true if the client must get it later. */

@@ -6,8 +6,8 @@
  * nor sends its waiting messages, so the cancel can't hit a later request. (During a COPY FROM STDIN pgweir goes on
  * reading, because PostgreSQL notices the cancel only when it gets more data.) A later request that PostgreSQL already
  * has could be hit, because the query may end just before the cancel arrives, and PostgreSQL before 18 signals twice.
- * Therefore, while a request of a client could be cancelled, pgweir sends no later one. For a cancel that a client has
- * asked for, the same is done from the moment that it is sent.
+ * Therefore, while a request of a client could be cancelled, pgweir sends no later request. If the client has asked for
+ * the cancel, this holds from the moment that pgweir sends the cancel.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 
 #include "config/config.h"
 
-/* Tells what has passed a time limit. */
+/* The thing that has passed a time limit. */
 enum late {
 	LATE_NOT,
 	LATE_QUERY, /* query_timeout */
@@ -44,17 +44,16 @@ void late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, str
 /* Returns true, with *why set, if the client has waited for a server longer than query_timeout, and the configuration
  * is PgBouncer's (COMPAT_ENDS_LATE_QUERIES). Otherwise query_timeout ends no wait for a server. */
 bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);
-/* Records that the client's query, which began at since_us, is being cancelled, and stops reading from the client.
- * since_us: 0 if a late probe of the client's session is being cancelled instead, or a query for a client that has
- * asked for that. */
+/* Records that the client's query, which began at since_us, is being cancelled. Stops reading from the client, except
+ * in a COPY FROM STDIN. since_us: 0 if the cancel is for a late probe, or was not caused by a limit. */
 void query_timeout_note_cancel(struct exchange *x, uint64_t since_us);
-/* Call when a CancelRequest for the client's query is sent, for whatever reason: stops reading from the client until
- * the cancel has ended. */
+/* Call when a CancelRequest for the client's query is sent, for whatever reason. Except in a COPY FROM STDIN, stops
+ * reading from the client until the cancel has ended. */
 void query_timeout_note_other_cancel(struct exchange *x);
 /*
- * Returns true while a late query of srv's borrower, or a late probe, is being cancelled. This ends when no reply is
- * owed and the CancelRequest has ended, even if the Sync of the late request was not read from the client yet. It is
- * false during a COPY FROM STDIN, which may have begun since. srv may be NULL.
+ * Returns true while a query of srv's borrower, or a late probe, is being cancelled: until no reply is owed and the
+ * CancelRequest has ended, even if the Sync of the late request was not read from the client yet. Returns false during
+ * a COPY FROM STDIN, which may have begun after the cancel. srv may be NULL.
  */
 static inline bool
 query_timeout_is_cancelling(const struct server *srv)

@@ -52,12 +52,11 @@ struct client_reads {
 	uint64_t min_lsn; /* pgweir.min_lsn: the position that a host must have replayed to answer the client's reads */
 	uint64_t min_due; /* the parameter `due` of causality_require() for min_lsn; 0 if `token` has min_lsn already */
 	uint64_t life; /* the life (policy/cluster_view.h) of the standby that has the client's server */
-	uint64_t awaited; /* the position that this standby must still replay before it answers; 0 if there is none */
-	uint32_t await_ms; /* how many ms a standby may take for that; 0 if no standby may be asked to wait */
-	/* The next three fields are times at which waits end; 0 if the client does not wait for that: */
-	uint64_t catch_until_us; /* for a standby that shows enough */
-	uint64_t settle_until_us; /* for a primary that shows enough */
-	uint64_t primary_until_us; /* for a server that is certain to be the primary's */
+	uint64_t awaited; /* the position that the client's standby must replay before it answers; 0 if there is none */
+	uint32_t await_ms; /* how many ms a standby may take to replay; 0 if no standby may be asked to wait */
+	uint64_t catch_until_us; /* the end of the wait for a standby that shows enough; 0 if there is no such wait */
+	uint64_t settle_until_us; /* the end of the wait for a primary that shows enough; 0 if there is no such wait */
+	uint64_t primary_until_us; /* the end of the wait for a server that is certain to be the primary's; or 0 */
 	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING_UP */
 	struct exchange *x; /* the client */
 	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING_UP */
@@ -170,11 +169,11 @@ void reads_stop_catching_up(struct exchange *x); /* call before a request is rej
 bool reads_on_cluster_reading(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby. --- */
-/* Call for the next message of a client with a server of a standby. Returns WALK_ON if the message may be sent. Returns
- * WALK_ON with x->srv NULL if another host must answer. Otherwise returns WALK_HOLD or WALK_LEAVE. */
+/* Call for the next message of a client with a server of a standby. Returns WALK_ON if the message may be sent; WALK_ON
+ * with x->srv set to NULL if another host must answer; WALK_HOLD; or WALK_LEAVE. */
 enum walk_result reads_check_next(struct request_walk *w);
 /* Returns true if the client has a server of a standby, the next message begins a request, and reads_check_next() would
- * let all messages of that request (up to its Query or Sync) pass. Then sets w->len to the end of the request. */
+ * let pass all its complete messages, up to a Query or Sync. Then sets w->len to the end of these messages. */
 bool reads_limit_to_passing(struct request_walk *w);
 
 void reads_request_done_slowly(struct exchange *x, const struct owed *ended); /* for reads_request_done() */

@@ -39,7 +39,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_rest(x);
 }
 
-/* Call for a CancelRequest. If x's request waits for a server, rejects the request. */
+/* Call for a CancelRequest. If x's request waits for a server or a host, rejects the request. */
 void relay_cancel_wait(struct exchange *x);
 extern const struct policy_waiter_ops relay_waiter_ops; /* for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* if x is EXCHANGE_STALLED and all queues have room, reads from x again */
@@ -79,9 +79,9 @@ bool relay_ending(struct server *srv, const struct error_fields *e);
 /* Gives the client's server back, unless the client still needs that server. */
 void relay_try_release(struct exchange *x);
 /*
- * Call when the client leaves. Gives the client's server back, has the server cleaned first if it has state or a
- * request of the client's, or closes the server. why: pgweir's reason for closing the client; NULL if the client has
- * left by itself. Returns a text that says what is lost with the client, or NULL.
+ * Call when the client leaves. Gives the client's server back, or closes it. If the server has state or a request of
+ * the client's, the server is cleaned before it is lent again. why: pgweir's reason for closing the client; NULL if the
+ * client has left by itself. Returns a text that says what is lost with the client, or NULL.
  */
 const char *relay_leave(struct exchange *x, const struct fail *why);
 

@@ -19,10 +19,8 @@
  * no memory. max: COPY_MIN times a power of two. */
 bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max);
 
-/*
- * Relays the copy, and then the client's pending input, to any suitable server. The copy is not used afterwards. Closes
- * the client if there is no memory.
- */
+/* Relays the copy, and then the client's pending input, to any suitable server. The copy is not used afterwards. Closes
+ * the client if there is no memory. */
 MAY_CLOSE bool resend_now(struct exchange *x, const struct request_copy *copy);
 
 /* Call before bytes of a client with a server are sent. Empties the copy if a new request begins, and nothing of
@@ -60,8 +58,9 @@ MAY_CLOSE bool resend_unexecuted(struct exchange *x, struct server *srv);
 
 /* --- retry.c --- */
 /*
- * Call after a message was handled. Copies the message if it may have to be sent again. is_sent: true if something of
- * the message went to the server. The messages of a batch must lie one after another in memory.
+ * Call after a message was handled. If the message may have to be sent again, notes that retry_copy() must copy it, and
+ * copies the request at its Sync. is_sent: true if a part of the message was sent to the server. The messages of a
+ * batch must lie one after another in memory.
  */
 void retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent);
 
@@ -90,7 +89,7 @@ retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t
 			k->state = KEPT_WHOLE;
 	}
 }
-/* Call when the batch was walked up to `end`. */
+/* Call when the batch was walked up to `end`. Copies the messages that are not copied yet. */
 static inline void
 retry_keep_rest(struct exchange *x, const uint8_t *end)
 {

@@ -39,8 +39,8 @@ struct request_walk {
 	const uint8_t *scanned; /* the Query whose scan is in `scan`, or NULL */
 	struct server *lent; /* the server that reads_borrow() has lent to the client, or NULL */
 	bool has_why;
-	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true; m, if m.message points
-	 * to the message at `at`; scan, risk and fingerprint, if `scanned` points to that message. */
+	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true. m is valid if m.message
+	 * points to the message at `at`. scan, risk and fingerprint are valid if `scanned` points to that message. */
 	struct fail why;
 	struct scan scan;
 	struct sql_traits traits; /* for a Query: the traits of its SQL */
@@ -120,7 +120,7 @@ walk_report_query(const struct request_walk *w, const struct frame *f, size_t ha
 		srv->loan.fingerprint = w->fingerprint;
 }
 
-/* fast.c: handles messages up to the first that the fast lane can't take, for which it returns WALK_SLOWLY. */
+/* fast.c: handles messages; at the first message that the fast lane can't take, returns WALK_SLOWLY. */
 enum walk_result walk_fast(struct request_walk *w);
 void walk_note_bind(struct request_walk *w); /* records that the statement of the Bind in w->m is about to run */
 /* Enters a Query or FunctionCall in the ledger. shown: sets owed.shown. is_scanned: the result of walk_is_scanned(). */

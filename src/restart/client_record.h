@@ -44,7 +44,7 @@ int client_record_write(struct client_record_writer *o, struct client *c, uint64
 struct client_record_reader; /* opaque; holds the pools and texts that have come */
 struct client_record_reader *client_record_reader_new(struct client_env *main_worker); /* main_worker is worker 0's */
 void client_record_reader_free(struct client_record_reader *s); /* s may be NULL */
-/* Takes a pool or a text. Returns 0, or -1 if this or an earlier one is malformed, or if there is no memory. */
+/* Takes a pool or a text. Returns 0, or -1 if a pool or text so far was malformed, or if there is no memory. */
 int client_record_reader_take(struct client_record_reader *s, bool is_pool, const uint8_t *bytes, size_t len);
 /*
  * Called while all workers are halted. Makes a client from the record, on the worker of its pool, and takes over fd.

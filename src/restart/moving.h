@@ -4,8 +4,8 @@
  * A client moves between two requests. First all idle clients move, a few in each turn of the event loop. Each other
  * client moves as soon as it has given its server back (exchange_ops.released, parked.c).
  *
- * Only moving_advance() changes clients, in a halt, which stops all workers for a moment. Messages from the successor,
- * and calls from other workers, are noted until the next halt. If the workers can't be halted, no client moves for some
+ * Clients are changed only in a halt, which stops all workers for a moment. Messages from the successor, and calls from
+ * other workers, are noted until the next halt. If the workers can't be halted, no client moves for some
  * seconds, and clients on their way stay in this process unless YOURS (handover.h) was sent for them.
  *
  * Always: a client is closed here only after the successor has confirmed that it has the client. If the successor is
@@ -30,10 +30,10 @@ void moving_free(struct moving *m); /* must be called in a halt if any client ha
 void moving_begin(struct moving *m); /* called in a halt, when the successor is ready */
 void moving_stop(struct moving *m); /* called when the link is broken; no further client is sent */
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len); /* TAKEN or REFUSED has come */
-/* Called when no more messages have come for now. May end the process's main loop, as moving_advance() may. */
+/* Called when no more messages have come for now. Calls moving_advance() if a message needs it. */
 void moving_on_batch_end(struct moving *m);
 void moving_on_drained(struct moving *m); /* called when the kernel has taken all that was sent */
-/* Called when clients are parked, or when the listener of a client that moves has caught up. */
+/* Called when clients are parked, or when a moving client's listener has caught up. May end the process's main loop. */
 void moving_advance(struct moving *m);
 void moving_client_gone(struct moving *m, const struct client *c); /* called when worker 0 has heard that c is closed */
 /* Called in a halt, when the successor is lost. Makes this process read again from the clients on their way. Clients

@@ -68,13 +68,12 @@ void restart_forget_successor(struct restart *r); /* frees the successor's state
 int restart_find_predecessor(void);
 /* Tells the old process that this process can't start, for the reason `text`. fd may be -1. */
 void restart_send_failed(int fd, const char *text);
-/* Writes the old process's PID, how many clients are still there, and why they stay. Returns false if there is no old
- * process any more. */
+/* Writes the old process's PID, the number of its clients, and why these stay. Returns false if there is no old process
+ * any more, or if this process does not accept clients yet. */
 bool restart_describe_staying(const struct restart *r, char *out, size_t size);
 /* Takes over fd, and receives from it the sockets on which the old process listens. Returns 0, or -1 with *why set. */
 int restart_meet_predecessor(struct restart *r, int fd, struct fail *why);
-/* Does what restart_send_failed() does, before or after restart_meet_predecessor() got the same fd. r may be
- * NULL. */
+/* Does what restart_send_failed() does, unless the link that has taken over fd is closed. r may be NULL. */
 void restart_tell_failure(const struct restart *r, int fd, const struct fail *why);
 bool restart_is_waiting_for_go(const struct restart *r); /* returns true while no client may be accepted */
 void restart_tell_ready(struct restart *r); /* called once, if restart_is_waiting_for_go() */

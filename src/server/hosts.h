@@ -3,7 +3,7 @@
  * that is gone costs connect_timeout now and then, and not each time a connection is opened.
  *
  * A host that refuses a connection costs no time, so it is not remembered. While one connection tries a silent host
- * again, no other connection does.
+ * again, other connections that have a choice of hosts try other hosts.
  *
  * Owns: an entry for each silent host, but at most HOSTS_MAX entries, because clients can make up hosts: a host's name
  *       may contain a tenant's name, which clients choose. A host without an entry may always be tried.
@@ -21,7 +21,7 @@ void hosts_free(struct hosts *h); /* h may be NULL */
 
 /* Returns when this host ("db1:5432") may next be tried; 0 if at any time. h may be NULL, here and below. */
 uint64_t hosts_due_us(const struct hosts *h, const char *address);
-/* Notes that this host is tried now. If the host is silent, no other connection tries it for timeout_us. */
+/* Notes that this host is tried now. If the host is silent, it is next due after timeout_us. */
 void hosts_note_attempt(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us);
 /* Notes that this host did not answer in time. The host may be tried again after 1 s. Each further silence in a row
  * doubles that time, up to 15 s. All times vary at random by 20 %. */

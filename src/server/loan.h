@@ -110,8 +110,8 @@ struct loan_commit {
 	uint8_t outlook; /* enum commit_outlook */
 	uint8_t form, kind; /* the COMMIT's enum commit_form and enum known_kind */
 	uint8_t block; /* enum commit_block */
-	/* enum loan_undone: the worst result since the last ReadyForQuery. (By each ReadyForQuery, PostgreSQL has
-	 * reported the settings that have changed.) */
+	/* enum loan_undone: the worst result since the last ReadyForQuery, before which PostgreSQL has reported all
+	 * settings that had changed */
 	uint8_t undone;
 	uint8_t begun; /* enum commit_block: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
@@ -141,7 +141,7 @@ struct loan_followed {
 	uint32_t rounds; /* how often the borrower has used a sequence while other clients waited */
 };
 
-/* Says whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
+/* Says whether the open transaction has run CREATE, ALTER or DROP, and whether that affects other sessions' plans. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
 /* Says, according to command tags, if the open transaction has changed the code of the database (CODE_CHANGED), or has
  * made functions (CODE_MADE). Functions may keep, in a backend, state that nothing resets. */
@@ -210,7 +210,7 @@ struct loan {
 	/* The server has plans that were made under another context than the borrower's. The loan must end before the
 	 * borrower runs SQL that depends on plans. Set by compiled.c, cleared by loan_begin(). */
 	bool has_foreign_plans;
-	uint8_t held_behind_ours; /* enum loan_behind; beside has_foreign_plans, as both are read for each message */
+	uint8_t held_behind_ours; /* enum loan_behind; next to has_foreign_plans, because each message reads both */
 	/* SQL whose meaning depends on the context ran under another context than the client's own. Set by note_risk(),
 	 * cleared by loan_begin(). */
 	bool is_mixed;
@@ -246,12 +246,12 @@ struct loan {
 	uint64_t unread_us; /* when the server was last seen waiting for its client to read; 0 if never */
 	/* The next three fields are for probe_unread_backend() in client_timeouts.c, which sends a Flush to find out
 	 * whether the backend has exited. */
-	uint64_t silent_us; /* since when server.bytes_in has been silent_bytes */
-	uint64_t silent_bytes;
+	uint64_t silent_us; /* when the last byte was found to have come from the server */
+	uint64_t silent_bytes; /* server.bytes_in at silent_us */
 	uint64_t asked_us; /* when a Flush was last sent */
 	/* The next two fields are for relay/query_timeout.h. */
-	uint64_t late_since_us; /* when the late query began */
-	uint64_t cancelled_us; /* when that query was cancelled */
+	uint64_t late_since_us; /* when the query that has passed query_timeout began; 0 if there is none */
+	uint64_t cancelled_us; /* when a cancel, for whatever reason, last began in this loan; 0 if none did */
 	uint64_t told_us; /* client_timeouts.c: when the borrower was last told that its request still runs */
 	/* when dedicated/blocking.c, which asks PostgreSQL which servers wait for a lock, last sent a question whose
 	 * answer lists this server; 0 if never */
@@ -299,7 +299,7 @@ loan_rests_since(const struct loan *l)
 	return l->last_done_us > l->lent_us ? l->last_done_us : l->lent_us;
 }
 
-/* Sets l->end, and is its only writer. LOAN_END_FATAL_SENT stays, whatever PostgreSQL sends afterwards. */
+/* Sets l->end, and is its only writer during a loan. LOAN_END_FATAL_SENT is never replaced in the same loan. */
 static inline void
 loan_set_end(struct loan *l, enum loan_end end)
 {

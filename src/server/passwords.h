@@ -5,7 +5,7 @@
  * A command runs as a process of its own (/bin/sh -c), while the loop goes on. For equal password_requests, one command
  * runs at a time, and all servers that have asked before it ends get its password. A password is used for ttl_us. In
  * the last fifth of that time, the command is run again in advance if a server has asked for the password since the
- * last run. After a failure the command is not run again for a while.
+ * command ended. After a failure the command is not run again for a while.
  *
  * Owns:    the passwords, wiped when they expire; the processes, killed when they take too long. Bounded: 16 processes
  *          at a time, each for at most 30 s and with at most 16 KiB of output.

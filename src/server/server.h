@@ -109,8 +109,8 @@ struct server_ops {
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv); /* the ReadyForQuery of the probe has come */
 	/* PostgreSQL warns the borrower that there is no process with this PID to signal. If the PID is one that pgweir
-	 * has given to a client, cancel that client's request and return true. Then the warning is swallowed, and false
-	 * in the next row, which is the result of pg_cancel_backend(), is changed to true. */
+	 * has given to a client, cancel that client's request and return true. Then the warning is swallowed, and the
+	 * `false` in the next row, which is the result of pg_cancel_backend(), becomes `true`. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
 	/* A notice has come in answer to the Parse at the head of the ledger. */
 	void (*parse_noticed)(struct server *srv);
@@ -388,11 +388,11 @@ struct server {
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
 	size_t host_index; /* the index of its host in target->upstream */
-	size_t hosts_passed; /* how many hosts had their turn before the present host */
+	size_t hosts_passed; /* how many hosts were tried or skipped so far; host_count if no other is tried */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
 	/* the CancelRequest under way, or NULL; until it is over, the server must not be lent to another client */
 	struct server_cancelling *cancel;
-	/* when a cancel that pgweir itself has sent was last under way here; 0 if the last cancel was a client's */
+	/* when a cancel of pgweir's own request was last under way here; 0 if the last cancel was for a client's */
 	uint64_t own_cancel_us;
 	/* --- until the server is ready --- */
 	struct dial *dial;
@@ -449,7 +449,8 @@ bool server_is_late(const struct server *srv, uint64_t now_us);
 const char *server_failure_word(enum connect_failure kind);
 /* Returns the fields that the server's log lines have in common. The result borrows the server's texts, and why. */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
-/* Ends the server after a failure: calls ops.lost (if LENT) or owner_ops.gone, logs *why, and closes the server. */
+/* Ends the server after a failure: calls ops.lost (if LENT) or owner_ops.gone, logs the failure, and closes the server.
+ * If the server is ENDING, only closes it; if it is IN_TRANSFER, only makes it unfit, so the other worker closes it. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
 /* Keeps PostgreSQL's FATAL error e, which the borrower was sent, for server_get_last_words(). */
 void server_keep_last_words(struct server *srv, const struct error_fields *e);
@@ -485,11 +486,9 @@ server_condemn(struct server *srv, enum server_fitness fitness)
 
 /* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 int server_lend(struct server *srv, void *borrower, uint64_t now_us);
-/*
- * Pings an IDLE server; owner_ops.pinged follows. With QUESTION_PING, sql is empty. With QUESTION_CHECK, sql is a query
+/* Pings an IDLE server; owner_ops.pinged follows. With QUESTION_PING, sql is empty. With QUESTION_CHECK, sql is a query
  * whose rows are ignored. With QUESTION_OF_OWNER, sql is a query of the owner's that serves as a ping, too:
- * owner_ops.answer_row and answered are called first.
- */
+ * owner_ops.answer_row and owner_ops.answered are called first. */
 void server_ping(struct server *srv, enum server_question_state question, const char *sql);
 /*
  * Takes a LENT server from its borrower, which has gone or returns the server, and cleans it (server_reset.c): cancels

@@ -10,8 +10,8 @@
 /* Gives up the messages, if any, that were sent ahead: enters them into the ledger as OWED_TO_NOBODY, so their replies
  * are swallowed. Requests of clients that still wait are sent again. After this call, other messages may be sent. */
 void server_disown_ahead(struct server *srv);
-/* Like server_disown_ahead(), but for when the borrower's next messages are in the ledger already. The new entries
- * precede those of the borrower's messages. */
+/* Does what server_disown_ahead() does when the borrower's next messages are in the ledger already. The new entries
+ * precede the entries of the borrower's messages. */
 void server_disown_ahead_to_front(struct server *srv);
 /* Returns true if srv is lent and nothing was sent ahead to it, so all further bytes from it are for its borrower. */
 bool server_has_borrower_only(const struct server *srv);
