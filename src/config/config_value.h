@@ -33,8 +33,7 @@ int value_refuse_word(const char *text, const char *const *words, const char *la
 int value_read_names(const char *text, char ***out, struct fail *why);
 void value_names_free(char **names); /* names may be NULL */
 bool value_is_plain(const char *text); /* returns true if text has no control characters */
-/* Reads a name, which may be in double quotes; inside the quotes, "" stands for one quote. out has CONFIG_NAME_MAX + 1
- * bytes. */
+/* Reads a name, which may be in double quotes, with "" for a quote inside. out has CONFIG_NAME_MAX + 1 bytes. */
 int value_read_name(const char *text, size_t len, char *out, struct fail *why);
 
 /* --- functions that append text to a buffer, without a terminator --- */
@@ -63,10 +62,10 @@ bool listen_is_local(const struct config_listen *listen); /* returns true for lo
 /*
  * --- nearest.c: finds the known word that is most similar to an unknown word, for "did you mean".
  *
- * The distance between two words is the number of letters that were left out, added, swapped or changed. Two words are
- * near if their distance is at most two. A word of two to four letters is near only at a distance of one, because
- * otherwise all short words would be near each other. An abbreviation (nearest_is_abbreviation()) is at a distance of
- * one.
+ * The distance between two words is the number of letters that were left out, added, swapped or changed. A known word
+ * is near if this distance is at most two. If the unknown word has two to four letters, the distance must be one,
+ * because otherwise all short words would be near; to a single letter, no other word is near. The distance of an
+ * abbreviation (nearest_is_abbreviation()) counts as one.
  */
 #define SUGGEST_WORD_MAX 63 /* bytes; the distance between longer words is not computed, and counts as too large */
 
@@ -87,7 +86,7 @@ const char *nearest_word(const char *text, const char *const *words);
 /*
  * Returns true if `word` is an abbreviation of `of`, as cert_file, cert and CERTIFICATES are of certificate_file. The
  * parts of a name are separated by _ or -. Each part of `word` must have at least two letters, and be the beginning of
- * a part of `of`, in the same order. Upper and lower case are equal, and a part may have an extra s at its end.
+ * a part of `of`, in the same order; a whole part may have an extra s. Case does not matter. `of` has no spaces.
  */
 bool nearest_is_abbreviation(const char *word, const char *of);
 /* Returns the Damerau-Levenshtein distance, which counts two swapped letters as one change. If the distance is above

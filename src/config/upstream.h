@@ -22,8 +22,7 @@ enum target_session_attrs {
 	TARGET_PREFER_STANDBY
 };
 
-/* Keywords whose values are checked, and kept as written. All are libpq's except connect_query and zones, which are
- * pgweir's. */
+/* Keywords whose values are checked, and kept as written. connect_query and zones are pgweir's, the others libpq's. */
 enum upstream_keyword {
 	UPSTREAM_SSLMODE, /* disable, allow, prefer, require, verify-ca or verify-full */
 	UPSTREAM_SSLROOTCERT, /* an absolute path, or "system" */
@@ -95,17 +94,16 @@ bool upstream_equal(const struct upstream *a, const struct upstream *b);
  * machine count as different hosts. */
 bool upstream_is_same_cluster(const struct upstream *a, const struct upstream *b);
 void upstream_free(struct upstream *up); /* wipes the password; up may be NULL */
-/* Returns keywords and values that upstream_parse() reads back, but with *** in place of the password. If
- * hides_connect_query, *** replaces the SQL of connect_query, too, because that SQL may contain a password. The caller
- * frees the text. */
+/* Returns keywords and values as upstream_parse() reads them, with *** in place of the password. The caller frees the
+ * text. If hides_connect_query, *** replaces the SQL of connect_query, too, because it may contain a password. */
 char *upstream_text(const struct upstream *up, bool hides_connect_query);
 
 /*
- * --- upstream_template.c: the upstream of a tenant is a template. In its texts, the placeholders %{tenant},
- * %{database} and %{user} stand for the client's names, and %% for a percent sign.
+ * --- upstream_template.c: the upstream of a tenant is a template. In its texts, except the password, the placeholders
+ * %{tenant}, %{database} and %{user} stand for the client's names, and %% for a percent sign.
  *
- * Hosts and settings may contain only %{tenant}, because a tenant's name has only letters, digits, _ and -. dbname and
- * user may also contain the other two, which clients choose freely. A password has no placeholders.
+ * Hosts and settings may contain only %{tenant}, because a tenant's name has only letters, digits, _ and -. The user
+ * and dbname may also contain the others, which clients choose freely; but dbname not %{user} if there is a user.
  *
  * The parameters mean the same in all functions below: `database` is the database that the client asked for
  * ("tenant/database" if it is a tenant's); `user` is the user that the client logged in as ("user.tenant" if it is a
@@ -115,9 +113,8 @@ char *upstream_text(const struct upstream *up, bool hides_connect_query);
 bool upstream_is_tenant_name(const char *name, size_t len); /* returns true for 1 to 63 letters, digits, _ and - */
 /* Checks the template of a tenant. Returns -1 if even the shortest names can't be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
-bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if hosts depend on the tenant */
-/* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `user` is the name that
- * upstream_compute_user() wrote. */
+bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if a host depends on the tenant */
+/* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `user`: by upstream_compute_user(). */
 struct upstream *upstream_fill_in(const struct upstream *up, const char *database, const char *user, struct fail *why);
 /* Returns the part of `database` after "tenant/", or `database` if *up is not a tenant's. */
 const char *upstream_database(const struct upstream *up, const char *database);
@@ -132,8 +129,7 @@ int upstream_compute_user(const struct upstream *up, const char *database, const
 /*
  * --- upstream_scan.c: splits the two forms of a connection string into names and values.
  *
- * This file has only the syntax, from libpq's chapter "Connection Strings"; upstream_parse.c has the meaning of each
- * name.
+ * This file has only the syntax, from libpq's chapter "Connection Strings"; upstream_parse.c has the names' meanings.
  */
 #define UPSTREAM_NAME_MAX 63 /* bytes of a name */
 
@@ -148,8 +144,7 @@ int upstream_scan_parameters(const char *text, upstream_on_parameter put, void *
 int upstream_scan_uri(const char *text, bool is_template, upstream_on_parameter put, void *arg, struct fail *why);
 bool upstream_is_uri(const char *text); /* returns true if text begins like a URI of PostgreSQL */
 
-/* --- passfile.c: libpq's password file, with lines host:port:database:user:password. The first line that matches
- * decides. --- */
+/* --- passfile.c: libpq's password file. Its first line host:port:database:user:password that matches decides. --- */
 
 /* The connection for which a password is looked up. */
 struct passfile_query {
@@ -166,9 +161,7 @@ char *passfile_match(const char *text, size_t len, const struct passfile_query *
 struct config; /* config.h */
 struct config_scope;
 struct scope_settings;
-/* In config.c. Returns true if connections to this upstream with these settings count in a limit that pgweir processes
- * share (dedicated/fleet.h). */
+/* In config.c. Returns true if connections to this upstream, with these settings, have a budget (dedicated/fleet.h). */
 bool config_has_budget(const struct upstream *up, const struct scope_settings *s);
-/* In config.c. Returns the user that pgweir logs in as for its own queries to this upstream, or "" if none is
- * configured. */
+/* In config.c. Returns the user that pgweir's own queries to this upstream run as, or "" if none is configured. */
 const char *config_cluster_user(const struct upstream *up, const struct scope_settings *s);

@@ -23,6 +23,6 @@ void console_client_closed(struct console *k, struct client *c); /* called when 
  * PostgreSQL must first be asked about locks, returns false with nothing written, and the caller calls again later. A
  * caller that can wait no longer sets is_late, to get the rows without PostgreSQL's answer. */
 bool console_put_rows_json(const struct console *k, const char *sql, uint64_t rows_max, bool is_late, struct buf *out);
-/* Called about every 100 ms: sends answers that had to wait, as after PAUSE, and takes the counts for SHOW STATS'
- * averages. */
+/* Called about every 100 ms. Sends answers that had to wait, as after PAUSE, takes the counts for SHOW STATS' averages,
+ * and logs statistics (log_stats_interval). */
 void console_tick(struct console *k, uint64_t now_us);

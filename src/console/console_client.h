@@ -27,8 +27,7 @@ enum wait_kind {
 	WAIT_TURN /* the console has used up its time in this turn of the loop, so other clients come first */
 };
 
-/* Says what ends after the answer was sent: nothing, the process, or the client, which has given KILL_CLIENT its own
- * id. */
+/* Says what ends after the answer was sent: nothing, the process, or the client (by KILL_CLIENT with its own id). */
 enum ending { ENDING_NONE, ENDING_SHUTDOWN, ENDING_SELF };
 
 struct console_client {
@@ -83,8 +82,7 @@ bool console_turn_is_over(const struct console *k);
 /* Handles a message, or the rest of a script from cc->script_at on. Returns true if the message is done; or false if
  * the rest must wait, for cc->wait or until the client has read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
-/* Ends the wait in cc->wait; `result` is console_check_wait()'s. Returns false if the wait has failed, which ends the
- * message. */
+/* Ends the wait in cc->wait; `result` is console_check_wait()'s. Returns false if it is -1, which ends the message. */
 bool console_end_wait(struct console_client *cc, int result, const struct fail *why);
 /* Sends the contents of cc->out. */
 void console_flush(struct console_client *cc);

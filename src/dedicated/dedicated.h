@@ -13,8 +13,7 @@
  *
  * Owns:    the server, and a reference to its target. Borrows: the pools, their environment, the keeper's ops.
  * Always:  after each dedicated_ask(), either done() or closed() is called, however late. A keeper that has no more use
- *          for the connection sets stream.is_broken in done(); the connection is closed when all data that has arrived
- *          was handled.
+ *          for the connection sets stream.is_broken in done(); the connection is closed after the data that has come.
  */
 #pragma once
 
@@ -33,7 +32,7 @@ enum dedicated_state {
 	DEDICATED_READY, /* the connection takes a question */
 	DEDICATED_ASKED, /* dedicated_ask() was called, and no answer has come yet */
 	DEDICATED_LATE, /* the answer is late: see dedicated_became_late() */
-	DEDICATED_REFUSED /* the answer has begun with an error */
+	DEDICATED_REFUSED /* an error has come, and the answer's end has not */
 };
 
 /* Embedded in its keeper. A struct that is zeroed except for ops is a closed connection. */
@@ -44,7 +43,7 @@ struct dedicated {
 	struct server_target target;
 	struct hosts_place place;
 	enum dedicated_state state; /* after the connection was closed, stays the same until dedicated_run() */
-	uint32_t failures; /* failures in a row; the keeper resets this number */
+	uint32_t failures; /* how often the connection was closed, for the back-off; the keeper resets this number */
 	uint64_t opened_us; /* when dialing began */
 	uint64_t asked_us; /* when the last question was sent */
 	uint64_t retry_us; /* when to open the connection again, after it was closed */
@@ -78,18 +77,17 @@ struct dedicated_ops {
 	void (*done)(struct dedicated *d); /* a request's ReadyForQuery has come; d->state changes after this call */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
 	void (*batch_end)(struct dedicated *d); /* all data that was read is handled, and d is DEDICATED_READY */
-	void (*free)(struct dedicated *d); /* for pool->asker: frees the keeper when the pool ends; else NULL */
+	void (*free)(struct dedicated *d); /* for pool->commit_asker: frees the keeper when the pool ends; else NULL */
 };
 
 /* Sets *env to the pools' server_env, with the callbacks of dedicated servers in place of the pools'. */
 void dedicated_fill_env(struct server_env *env, const struct pool_set *set);
-/* Begins to dial `target` and takes a reference to it. `settings` (may be NULL) override the target's. `host` is the
- * only host to dial, or NULL for any host of the target. Returns 0, or -1 if there is no memory, or no place in the
- * hosts' budget yet; the caller then tries again in 100 ms. */
+/* Begins to dial `target` and takes a reference to it. `settings` are the session's settings; may be NULL. `host` is
+ * the only host to dial, or NULL for any host of the target. Returns 0, or -1 if there is no memory, or no place in the
+ * hosts' budget; the caller may try again later. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct gucs *settings, const struct upstream_host *host);
-/* Closes the connection, with a Terminate if it has logged in; calls closed(). Does nothing if the connection is closed
- * already. */
+/* Closes the connection, with a Terminate if it has logged in; calls closed(). Does nothing if it is closed already. */
 void dedicated_close(struct dedicated *d);
 
 /* --- Connections that ask. --- */
@@ -97,15 +95,15 @@ void dedicated_close(struct dedicated *d);
 /* Prepares a zeroed *d; the caller calls dedicated_aim() next. */
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
-void dedicated_fini(struct dedicated *d); /* closes the connection, and wipes d->keys */
-/* Makes `target` d->next_target, and takes over the caller's reference. If `target` differs from the previous target,
- * closes the connection, so that dedicated_run() opens it again at once, wipes d->keys, which may come from another
- * password with the same salt, and returns true. */
+void dedicated_fini(struct dedicated *d); /* closes the connection, drops d->next_target, and wipes d->keys */
+/* Takes over the caller's reference to `target`. If `target` equals d->next_target, returns false. Otherwise makes it
+ * d->next_target, closes the connection, which dedicated_run() then opens again at once, wipes d->keys, which may come
+ * from another password with the same salt, and returns true. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 /* Opens the connection if it is closed and the back-off is over; closes it if an answer takes too long. Returns 0 if a
  * question may be asked; else when to call this again, or UINT64_MAX while the connection logs in. */
 uint64_t dedicated_run(struct dedicated *d);
-/* Returns true, once for each question, if its answer has been due for patience_us; d is then DEDICATED_LATE. */
+/* Returns true, once for each question, if no answer has come for patience_us; d is then DEDICATED_LATE. */
 bool dedicated_became_late(struct dedicated *d, uint64_t patience_us);
 /* Sends `sql` as a question, and frees `sql`. The answer's entry in the ledger is OWED_TO_PROBE. If there is no memory,
  * breaks the connection, which is closed when ops->answer_us has passed. */

@@ -56,9 +56,9 @@ enum fleet_state {
 	FLEET_POOLED
 };
 
-/* The result of a *check*, a question for places. FC_FAILED is used for other questions, too. */
+/* The result of a *check*, a question for places. FC_FAILED also counts errors of other questions. */
 enum fleet_check {
-	FC_GRANTED, /* some places were granted */
+	FC_GRANTED, /* one place or more was granted */
 	FC_NONE, /* no place was granted */
 	FC_FAILED, /* PostgreSQL reported an error */
 	FLEET_CHECKS
@@ -75,7 +75,7 @@ struct fleet_member {
 	bool is_own; /* true for this process itself */
 	bool is_silent; /* true if the process has not reported for 3 s, plus 3 s for every 20 members */
 	uint64_t heard_us; /* when report_digit last changed */
-	uint8_t report_digit; /* how often the process has reported, modulo 10; a change shows that the process lives */
+	uint8_t report_digit; /* the process adds 1, modulo 10, from time to time; a change shows that it lives */
 };
 
 /* A session that holds, or waits for, an advisory lock of the budget, although its user is not cluster_user. */
@@ -94,7 +94,7 @@ struct fleet_budget {
 	uint32_t own_limit; /* the limit in this process's configuration; with auto, 0 if not known yet */
 	char limit_process[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if this process has it */
 	uint32_t listed; /* connections that PostgreSQL lists, fleet connections included */
-	uint32_t others; /* how many listed connections no member has reported */
+	uint32_t others; /* listed connections that no member has reported: the smaller number of the last two looks */
 	uint32_t used; /* this process's connections that are open or opening */
 	uint32_t granted; /* granted places for connections that this process has not opened yet */
 	uint32_t short_count; /* connections that this process would open now */
@@ -105,7 +105,7 @@ struct fleet_budget {
 	uint64_t over_us; /* the total time in which PostgreSQL listed more connections than the limit */
 	uint64_t over_opens; /* with budget = advise: how many connections `on` would have prevented */
 	uint64_t checks[FLEET_CHECKS]; /* how many checks had each result */
-	uint64_t check_us; /* the total time of questions for places */
+	uint64_t check_us; /* the total time of the checks that had an answer */
 	uint64_t looked_us; /* when PostgreSQL's list was last read; 0 if never */
 	uint32_t member_count;
 	const struct fleet_member *members;

@@ -78,10 +78,10 @@ void fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len); /*
 /* --- fleet_conn.c --- */
 
 struct fleet_conn {
-	struct dedicated conn; /* must be first. While FLEET_JOINED, it has the statements that ASK_WHO prepared */
+	struct dedicated conn; /* must be first. Once ASK_WHO is answered, the session has the prepared statements */
 	TAILQ_ENTRY(fleet_conn) link;
 	struct fleet *fleet;
-	struct fleet_budget b; /* its state, also for SHOW. b.hosts and b.database point into this struct */
+	struct fleet_budget b; /* its state, also for SHOW. b.hosts is `hosts`; other pointers point into this struct */
 	char database[CONFIG_NAME_MAX + 1];
 	char *hosts, *users; /* users: the value of budget_users */
 	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if there is none */
@@ -92,7 +92,7 @@ struct fleet_conn {
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;
-	/* true if PostgreSQL has dropped the mark, so connections that have not logged in must be closed */
+	/* true if PostgreSQL has dropped a binding mark, so connections that have not logged in must be closed */
 	bool must_abandon_logins;
 	bool is_standby; /* true if PostgreSQL is a standby, where NOTIFY does not work */
 	struct budget_news news; /* the present news for the pools */
@@ -100,9 +100,9 @@ struct fleet_conn {
 	bool was_notified; /* true if another process has sent a wake-up since the last question */
 	struct fleet_question asked; /* the question under way, or the last question */
 	struct fleet_question last_asked; /* the last question that was answered as expected */
-	uint64_t look_us; /* when the list of members was last asked for */
+	uint64_t look_us; /* when the list of members was last asked for; 0 to ask for it again soon */
 	uint32_t look_used; /* how many connections its pools had at look_us */
-	/* the next ASK_GRANT; the last wake-up sent; since when places are unused (0 if none is); the last report */
+	/* the next ASK_GRANT; the last wake-up sent; since when places are unused (0 if none is); see report_digit */
 	uint64_t next_grant_us, notify_sent_us, unused_since_us, beat_us;
 	uint64_t taken; /* budget_counts.taken at the last answer */
 	uint32_t refusals; /* how many questions in a row were granted fewer places than they asked for */
@@ -112,13 +112,13 @@ struct fleet_conn {
 	uint64_t missed_us; /* when the number of fleet connections last fell */
 	uint32_t marked; /* for how many places PostgreSQL has a mark of this process */
 	uint32_t auto_limit; /* the limit for budget_connections = auto; 0 if not known */
-	uint8_t report_digit; /* how often this process has reported, modulo 10; shows that the process lives */
+	uint8_t report_digit; /* see fleet_member.report_digit; beat_us is when it last changed */
 	struct fleet_answer answer;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
 };
 
-struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts); /* takes over `hosts`; NULL if there is no memory */
+struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts); /* frees `hosts` and returns NULL without memory */
 /* Frees s. If the budget of s is binding, its pools open no connection until they get another budget or none. */
 void fleet_conn_free(struct fleet_conn *s);
 void fleet_conn_set_mode(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */

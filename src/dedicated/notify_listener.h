@@ -16,9 +16,9 @@
  *
  * Owns:    its connection (which doesn't count in pool_size), its channels.
  * Borrows: subscribers and subscriptions, which leave the listener before they are freed.
- * Always:  `listening` is called at most once for each notify_join(); no function of this header makes a callback
- *          before it returns. `notified` and `gap` may only store their arguments; `flush` is called at the end of the
- *          batch, and may do anything, even close the client.
+ * Always:  for each notify_join(), `listening` is called at most once without an error, and at most once with one, even
+ *          later; the subscription has left by then. No function of this header makes a callback before it returns.
+ *          `notified` and `gap` may only store their arguments; `flush` may do anything, even close the client.
  */
 #pragma once
 
@@ -60,7 +60,7 @@ struct notify_subscriber {
 	TAILQ_ENTRY(notify_subscriber) all, to_flush, wait, turn;
 };
 
-/* Embedded in struct client_listen; zeroed before notify_join(). */
+/* Embedded in struct subscription; zeroed before notify_join(). */
 struct notify_subscription {
 	struct notify_subscriber *subscriber;
 	struct notify_channel *channel; /* NULL if the subscription has joined no channel */
@@ -75,8 +75,8 @@ struct notify_subscription {
  * 0, or -1 if there is no memory. */
 int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* Like notify_attach(), for a subscriber that will only call notify_catch_up(). Makes no listener: returns false if the
- * pool has no connected listener for this client_encoding. */
+/* Like notify_attach(), for a subscriber that will only call notify_catch_up(). Makes no listener: returns false
+ * unless the pool has a connected listener for this client_encoding, with subscriptions. */
 bool notify_attach_if_listening(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 				const struct notify_subscriber_ops *ops);
 /* Detaches `subscriber`, which must have no subscriptions. Does nothing if it is not attached. */
@@ -88,8 +88,8 @@ int notify_join(struct notify_subscriber *subscriber, struct notify_subscription
 void notify_leave(struct notify_subscription *m); /* does nothing if m has joined no channel */
 
 /* Makes the listener call ops->caught_up when all notifications that were committed before now have arrived, when the
- * connection is lost, or when no answer has come for a second. Replaces an earlier call. Returns false if the listener
- * is not connected. */
+ * connection is lost, or when any command has had no answer for a second. Replaces an earlier call. Returns false if
+ * there is no listener, or if it is not connected. */
 bool notify_catch_up(struct notify_subscriber *subscriber);
 /* Like notify_catch_up(), but also waits for notifications that another connection may have received already. */
 bool notify_catch_up_across_connections(struct notify_subscriber *subscriber);
@@ -100,7 +100,7 @@ extern const struct pool_dedicated_ops dedicated_pool_ops;
 
 /* For SHOW and metrics. */
 struct notify_counts {
-	uint32_t connections, subscribers, channels;
+	uint32_t connections, subscribers, channels; /* subscribers: those that have subscriptions */
 };
 void notify_listeners_count(const struct pool *pool, struct notify_counts *out);
 /* returns the listener's server, which may not have logged in yet; NULL if there is none */

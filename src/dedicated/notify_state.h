@@ -99,7 +99,7 @@ void notify_conn_connect(struct notify_listener *listener); /* does nothing if t
 /* Returns true if the listener is connected to a server that is not the present primary. */
 bool notify_conn_is_to_old_primary(const struct notify_listener *listener);
 /* Sends a command. Does nothing while the connection is not up, because a new connection begins with LISTEN for all
- * channels. If there is no memory, closes the connection. */
+ * channels. If there is no memory, takes no more commands, and closes the connection soon. */
 void notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind);
 /* Sends the next batches of LISTENs and UNLISTENs that are due, unless a batch of the same kind is under way. */
 void notify_conn_send_due(struct notify_listener *listener);

@@ -34,7 +34,7 @@ enum watch_ask {
 struct trial {
 	uint64_t xids[TRIAL_COUNT];
 	uint32_t bits; /* bit i is set if the i-th transaction was committed */
-	uint64_t begun_us; /* when the trial began, which proves nothing about later lives; 0 if there is no trial */
+	uint64_t begun_us; /* when it began; it proves nothing about lives that begin later; 0 if there is no trial */
 	/* a standby that has replayed the log up to here has replayed the whole trial; 0 if not known yet */
 	uint64_t position;
 };
@@ -80,7 +80,7 @@ struct watch_host {
 	unsigned index; /* of the host in the list */
 	char name[264], zone[CONFIG_NAME_MAX + 1];
 	unsigned version; /* the major version of its PostgreSQL */
-	enum watch_ask asked; /* the last question; conn.state shows whether the answer is due */
+	enum watch_ask asked; /* the last question; conn.state shows if its answer is still due */
 	bool is_silent; /* true for a standby whose answer is late; see check_silence() */
 	bool is_wanted; /* true if a reading is wanted soon */
 	bool is_nudge_due;
@@ -119,7 +119,7 @@ struct watch_list {
 	char database[CONFIG_NAME_MAX + 1];
 	/* the longest lag of a standby that serves reads; the time after which a missing answer ends a host's life */
 	uint64_t max_lag_us, patience_us;
-	uint64_t half_wait_us; /* the time between two readings of a standby in use, about half of reads_wait */
+	uint64_t half_wait_us; /* the longest time between two readings of a standby in use: about half of reads_wait */
 	bool is_kept; /* true if the present configuration has the list */
 	uint32_t count, history; /* how many hosts there are; cluster_view.history, as last seen */
 	struct watch_host hosts[CLUSTER_HOSTS];

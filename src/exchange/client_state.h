@@ -13,7 +13,7 @@
  * server, then the states of a client that is logged in, and last those in which its input waits. */
 enum client_state {
 	CL_NONE, /* not a state: client_state_next() returns this for a step that must not happen */
-	CL_STARTUP, /* the client sends SSLRequest, GSSENCRequest, TLS, then its startup packet */
+	CL_STARTUP, /* the client may send SSLRequest, GSSENCRequest and TLS, and then sends its startup packet */
 	CL_AUTHENTICATION, /* the client proves its identity */
 	CL_DELAYED, /* the client's proof was wrong; the error is sent after a delay, and input is dropped */
 	CL_WELCOME, /* the proof was good; a server is asked for the values of ParameterStatus */
@@ -30,7 +30,7 @@ enum client_state {
 	CL_CATCHING_UP, /* the request waits until a host has replayed all that the client has seen (relay/reads.h) */
 	CL_AWAITING_LISTENER, /* the request waits for the listener, the connection that LISTENs for all clients */
 	CL_READY_WITHHELD, /* the client's ReadyForQuery waits for notifications that were committed earlier */
-	CL_CLOSE_AFTER_FLUSH, /* the client is closed when it has taken the error that was sent */
+	CL_CLOSE_AFTER_FLUSH, /* the client is closed when it has taken the error that was sent, or after 10 s */
 	CL_STATES
 };
 /* Events in the life of a client: X(value, its name in the log). */

@@ -36,7 +36,7 @@
 struct exchange;
 struct client_statements; /* statements/statements_state.h: made at the first Parse */
 struct client_session; /* state/state_state.h: made at the first SQL that may leave something in the session */
-struct client_listen; /* listen/listen_state.h: made at the first LISTEN */
+struct client_listen; /* listen/listen_state.h: made at the first LISTEN, or SQL that may notify such clients */
 struct client_reads; /* relay/reads.h: made with reads = marked, at the first request */
 struct commit_doubt; /* commit_check/commit_doubt.c */
 struct client_cancel; /* client/cancel.c */
@@ -82,15 +82,14 @@ enum exchange_reading {
 #define DONE_MAX 64 /* the most requests of one batch that exchange_env.done holds */
 #define EXCHANGE_PENDING_MAX ((uint32_t)128 << 10) /* the most bytes that are read ahead while the client waits */
 
-/* A request whose last reply is in the outbox; its duration is known when the reply was sent. */
+/* A request whose last reply is in the outbox. The duration is known only once that reply was sent. */
 struct done_request {
 	uint32_t statements; /* how many statements the request had */
 	uint8_t canceled_by; /* enum canceler */
 	bool has_text; /* srv->loan.text is this request's own SQL; set by report_done(), never cleared */
 };
 
-/* Kept input that is being handled. `bytes` is NULL if there is no input, or if exchange_keep() has taken the buffer
- * back. */
+/* Kept input that is being handled. `bytes` is NULL if there is none, or if exchange_keep() has taken it back. */
 struct handled_input {
 	uint8_t *bytes;
 	uint32_t len, cap;
@@ -157,7 +156,7 @@ struct exchange_env {
 	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */
 	uint32_t requests_begun; /* chooses the requests whose messages are timed one by one: report.c */
 	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
-	uint64_t event_threshold_us; /* shorter requests need not be looked at for the log: report_configure() */
+	uint64_t event_threshold_us; /* report.c looks at all longer requests, for the log and for late timeouts */
 	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_before_sampling,
 	 * then one in queries_one_in. If queries_one_in is 0, none is entered. queries_skipped: how many requests were
 	 * skipped since one was last entered. clients_tick() sets the first two. */
@@ -175,7 +174,7 @@ struct exchange_env {
 	/* Called on any thread when a host of a cluster has answered, so reads_on_cluster_reading() is due. */
 	void (*on_cluster_reading)(void *owner);
 	struct query_table *queries; /* telemetry/query_table.h: statistics of requests that ended */
-	/* Called for requests that were slow, refused, lost or given up. */
+	/* Called for requests that were slow, sampled for the log, canceled, refused, lost or given up. */
 	void (*on_report)(void *owner, const struct request_report *report);
 };
 
@@ -236,15 +235,13 @@ struct exchange {
 	/* while EXCHANGE_BEGIN_DUE: the BEGIN's modes, as in known_statement.modes; 0 if rare->begin has the BEGIN */
 	uint8_t begin_modes : 5;
 	uint8_t sequence_questions : 2; /* how often the client asked for currval() or the like; 3 means 3 or more */
-	/* The client keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never
-	 * cleared. */
+	/* The client keeps its server to the end. Set by login_welcome.c and login_replication.c, never cleared. */
 	bool is_session : 1;
 	/* The rest of the message (body_left bytes) is dropped. Set by send.c and reject.c, cleared by send.c. */
 	bool is_body_dropped : 1;
 	bool is_body_data : 1; /* the rest is CopyData, for which no reply is owed; set and cleared by send.c */
 	bool is_closing : 1; /* no more input or output; set by client_close_as(), never cleared */
-	/* The client's bytes are being walked (relay/walk.h), so its server must not be given back. Set and cleared by
-	 * walk_batch(). */
+	/* The client's bytes are being walked, so its server must not be given back. Set and cleared by walk_batch() */
 	bool is_in_relay : 1;
 	/* Settings were sent ahead of the present message. Set by set_gucs(), cleared by requests.c and fast.c. */
 	bool has_sent_gucs : 1;
@@ -309,18 +306,16 @@ exchange_may_leave(const struct exchange *x, const struct server *srv)
 }
 
 /* exchange.c */
-/*
- * Sets x->state to the state that follows after ev, and logs this at level debug. No other function writes x->state. If
- * ev must not happen in the present state, logs this bug of pgweir, ends debug builds, and leaves x->state as it is.
- */
+/* Sets x->state to the state that follows after ev, and logs this at level debug. No other function writes x->state. If
+ * ev must not happen in the present state, logs this bug of pgweir, ends debug builds, and leaves x->state as it is. */
 void exchange_step(struct exchange *x, enum client_event ev);
 /* Stops reading from the client until exchange_unstall(). */
 void exchange_stall(struct exchange *x);
 /* Reads again from a stalled x if x's own queue has room. Call when x's server has room, or has gone. */
 void exchange_unstall(struct exchange *x);
 
-/* Writes to *why the error that tells the client that its transaction was lost with its server. reason: the error's
- * detail, which says how pgweir knows of the loss. */
+/* Writes to *why the error that tells the client that its transaction was lost with its server. reason: what is known
+ * of the transaction's COMMIT, for the error's detail. */
 void exchange_fail_rolled_back(struct fail *why, const char *reason);
 
 struct exchange_rare *
@@ -364,10 +359,8 @@ exchange_is_followed(const struct exchange *x)
 	return !x->is_session && x->settings->session_state != SESSION_ALLOW;
 }
 
-/*
- * MAY_CLOSE bool f(struct exchange *x, ...) means that f may close the client, or take its server away. If f returns
- * false, the caller must not use x->srv any more.
- */
+/* MAY_CLOSE bool f(struct exchange *x, ...) means that f may close the client, or take its server away. If f returns
+ * false, the caller must not use x->srv any more. */
 #define MAY_CLOSE __attribute__((warn_unused_result))
 
 /* Takes the result of a MAY_CLOSE function if the caller does not use x->srv afterwards. */
@@ -386,10 +379,8 @@ exchange_has_server(const struct exchange *x)
 
 /* Call if there is no memory for work that can't be left out. Closes the client and its server. */
 void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
-/*
- * Call if there is no memory for a reply, or for a fact about the session. Nothing more is sent to the client, and the
- * loop closes the client and its server later, so callbacks of the ledger may call this, too.
- */
+/* Call if there is no memory for a reply, or for a fact about the session. Nothing more is sent to the client, and the
+ * loop closes the client and its server later, so callbacks of the ledger may call this, too. */
 static inline void
 exchange_spoil(struct exchange *x)
 {
@@ -431,10 +422,8 @@ const char *exchange_application(const struct exchange *x); /* never NULL */
 /* pending_input.c */
 /* Appends bytes that can't be handled now to the pending input. Returns 0, or -1 if there is no memory. */
 int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
-/*
- * Passes the pending input to handle(), which must keep the bytes that it does not use (exchange_keep()). During a
- * login, wipes the bytes afterwards, because a password may be among them.
- */
+/* Passes the pending input to handle(), which must keep the bytes that it does not use (exchange_keep()). During a
+ * login, wipes the bytes afterwards, because a password may be among them. */
 void exchange_handle_pending(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
 /* Returns true if the client waits and its kept input has a Terminate, so the client will send nothing more. */
 bool exchange_has_pending_terminate(const struct exchange *x);

@@ -19,16 +19,15 @@ bool holder_is_stuck(const struct server *srv, uint64_t before_us, uint64_t *sin
 /* Writes to out how an operator gets srv back: "end client 7's transaction, idle for 3 s (KILL_CLIENT 7 ..." */
 void holder_write_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap);
 #define HOLDER_REMEDY_MAX 240
-/* Writes to out how to end a process that has a lock and is no server of pgweir's. pid: 0 for a prepared
- * transaction. */
+/* Writes to out how to end the process `pid`, which has a lock and is not a server of this worker's. A prepared
+ * transaction has the pid 0. */
 void holder_write_remedy_outside(uint32_t pid, char *out, size_t cap);
 /* The clients that hold the servers for which the queue of `pool` waits may themselves wait for locks
  * (dedicated/blocking.h). If PostgreSQL has reported this since their requests began, writes to out how to end the
- * process for which most of these clients wait. Writes "" if no such process is known, or if it blocks no client any
- * more. Returns out. */
+ * process for which most of these clients wait, or "" if no such process is known or still blocks one. Returns out. */
 const char *holder_write_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_MAX]);
 /* Finds out if an application blocks itself. x: one of its clients, which waits or has just waited. The application
  * blocks itself if its clients (by application_name and address) hold two or more connections, at least as many
- * requests wait, and no client with a connection has sent anything since before_us. Writes an explanation to out, or
- * "". Returns out. */
+ * requests wait in the queue (or waited since a connection last moved), and each connection that holder_next() visits
+ * has waited for its client since before_us or earlier. Writes an explanation to out, or "". Returns out. */
 const char *holder_explain_self_deadlock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX]);

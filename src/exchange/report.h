@@ -19,37 +19,30 @@ void report_flushed(struct exchange *x, struct server *srv); /* call when replie
 void report_sent_to_server(struct exchange *x, struct server *srv, size_t len);
 /* Call when the client or the server has taken all bytes that were queued for it. */
 void report_drained(struct exchange *x, struct server *srv);
-/*
- * Returns when pgweir began to wait for the client to send the rest of its request, or the next request of its
- * transaction. Returns 0 if pgweir does not wait for the client, or if the client must read replies first.
- */
+/* Returns when pgweir began to wait for the client to send the rest of its request, or the next request of its
+ * transaction. Returns 0 if pgweir does not wait for the client, or if the client must read replies first. */
 uint64_t report_idle_since(const struct exchange *x);
-/* Guesses the origin of the cancel that ended the client's request, from the error *e (PostgreSQL's or pgweir's) and
- * the recorded CancelRequest, which is then forgotten. The result is only shown to people. */
+/* Guesses the origin of the cancel that ended the client's request, from the error *e (PostgreSQL's or pgweir's). If
+ * the recorded CancelRequest was the cancel, forgets the record. The result is only shown to people. */
 enum canceler report_take_canceler(struct exchange *x, const struct error_fields *e);
 void report_count_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */
-/*
- * Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer, to the counters,
- * the slow-query log and SHOW QUERIES. why: the error that has ended it. event: the name of this end in the log; NULL
- * for the name of `kind`.
- */
+/* Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer, to the counters
+ * and the slow-query log; and a request to SHOW QUERIES, too. why: the error that has ended it. event: the name of this
+ * end in the log; NULL for the name of the canceler or of `kind`. */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
 /* Call when the client leaves (why is NULL), or is closed with the error *why. If a request was in progress, counts it
  * as failed, and returns true. */
 bool report_given_up(struct exchange *x, const struct fail *why);
-/* Records how long the client waited in the queue, and adds this time to the pool's sum. Except with WAIT_SERVED, where
- * report_lent() does so, also adds the time to the database's histogram. connect_us: how much of the wait, at most,
- * counts as PHASE_CONNECT. */
+/* Records how long the client waited in the queue, of which connect_us at most count as PHASE_CONNECT. Adds this time
+ * to the pool's sum, and unless `outcome` is WAIT_SERVED (see report_lent()), to the database's histogram, too. */
 void report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome);
 /* Returns a set of enum scan_option, for code that shows the session's SQL. */
 unsigned report_sql_options(const struct exchange *x);
 /* Returns the SQL of a request that has no server yet, and sets *len to its length. The SQL is in the kept input, or in
  * the statement that the request names. Returns NULL if the SQL is unknown. Valid until the client's next message. */
 const char *report_waiting_text(const struct exchange *x, size_t *len);
-/*
- * Returns the fingerprint of complete SQL, which is the same for all SQL that differs only in values. Returns 0 if the
- * SQL is too long, or if its strings depend on settings; the fingerprint is then computed when the request has ended.
- */
+/* Returns the fingerprint of complete SQL, which is the same for all SQL that differs only in values. Returns 0 if the
+ * SQL is too long, or if it has a backslash, whose meaning depends on settings. The caller then computes it later. */
 uint64_t report_fingerprint(const char *sql, size_t len);
 /* Like report_fingerprint(), for SQL whose scan is cached in *kept, where the fingerprint is cached, too. */
 static inline uint64_t
@@ -75,11 +68,8 @@ void report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_
 /* Does what report_statement() does, and caches the fingerprint in *st. Call only if no SQL is recorded yet. */
 void report_first_statement(struct server *srv, struct statement *st);
 
-/*
- * Records the SQL of the present request, unless SQL is recorded already, because the first SQL stands for the whole
- * request, and for requests that were pipelined after it. len: how many bytes have come; total: how many there are;
- * is_simple: true for a Query.
- */
+/* Records the SQL of the present request, unless SQL is recorded already, because the first SQL stands for the whole
+ * request, and for requests that were pipelined after it. len: how many of the `total` bytes have come. */
 static inline void
 report_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)
 {
@@ -95,6 +85,6 @@ report_statement(struct server *srv, struct statement *st)
 		report_first_statement(srv, st);
 }
 
-/* Keeps the beginning of a Bind's body if the slow-query log must show parameters. */
+/* Keeps the beginning of the request's first Bind's body if the slow-query log must show parameters. */
 void report_bind(struct exchange *x, const uint8_t *body, size_t len);
 void report_request_begins(struct exchange *x, struct server *srv); /* call when a request's first bytes have come */

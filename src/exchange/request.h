@@ -69,11 +69,8 @@ request_has(const struct request *m, uint32_t flags, uint32_t hints)
 
 /* Returns the SQL of m, or of the statement that m names, and sets *len to its length; NULL if the SQL is unknown. */
 const char *request_sql(const struct request *m, size_t *len);
-/*
- * Returns the statements in the SQL of m, parsed under the settings of the client's session. The result is valid until
- * this is called for another request. The first call parses the SQL, so a feature calls this only if the traits show
- * that it must.
- */
+/* Returns the statements in the SQL of m, parsed under the settings of the client's session. The result is valid until
+ * this is called for another request. The first call parses the SQL, so call this only if the traits demand it. */
 const struct known_text *request_known(const struct exchange *x, struct request *m);
 /* Returns the statement in the SQL of m, or a KNOWN_NOT if the SQL has several. Valid like request_known()'s. */
 const struct known_statement *request_single_known(const struct exchange *x, struct request *m);

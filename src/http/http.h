@@ -3,9 +3,9 @@
  * evhttp on an event base of its own.
  *
  * The HTTP thread never touches the data of the main loop, which is worker 0's. For a request, it asks the main loop
- * for a snapshot. If none comes within 1 s, it uses the previous snapshot, and /healthz returns 503. A snapshot less
- * than 250 ms old is used again. The thread also asks for a snapshot when a module wants one. A page may be a table:
- * the rows of a console command, which the thread gets from the main loop.
+ * for a snapshot. If none comes within 1 s, it uses the previous snapshot, and /healthz and /readyz return 503.
+ * Requests within the next 250 ms use the same snapshot. The thread also asks for a snapshot when a module wants one. A
+ * page may be a table: the rows of a console command, which the thread gets from the main loop.
  *
  * Only GET and HEAD are served, with headers of up to 8 KiB and no bodies. http_state.h has the limits on connections
  * and time. At a shutdown this thread ends last, so metrics can be read until then.
@@ -22,8 +22,7 @@ struct http; /* opaque; defined in http.c */
 struct tls_context; /* net/tls.h */
 struct wake; /* net/inbox.h */
 
-/* The limit on pages. A table's number is its page's index. A set of tables is an unsigned with the bits 1 <<
- * number. */
+/* The limit on pages. A table's number is its page's index. A set of tables has the bits 1 << number. */
 #define HTTP_PAGES_MAX 32
 
 struct http_page;
@@ -37,7 +36,7 @@ struct http_settings {
 	bool is_local; /* true if host is a loopback address or a path */
 	struct tls_context *tls; /* NULL if connections are not encrypted; http_new() takes a reference */
 	int passed_fd; /* a socket that listens on this address already; http_new() takes it. 0 if there is none */
-	/* posted to the main loop when the thread wants a snapshot; the loop then calls http_take_wanted_tables(),
+	/* posted to the main loop when the thread wants a snapshot or table; the loop calls http_take_wanted_tables(),
 	 * http_deliver_table() for each wanted table, and last http_deliver_snapshot() */
 	struct wake *asked;
 };

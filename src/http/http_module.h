@@ -2,8 +2,7 @@
  * src/http/http_module.h - the pages that the HTTP thread serves: its own, and those of modules (modules/modules.h).
  * Each module may have a list of pages.
  *
- * Always: functions and callbacks here are called only on the HTTP thread; fill() only for requests that may see the
- *         page.
+ * Always: functions and callbacks here run only on the HTTP thread; fill() only for requests that may see the page.
  */
 #pragma once
 
@@ -14,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_EVERY_US (1000 * 1000) /* how often, at most, a snapshot is taken without a request */
+#define HTTP_EVERY_US (1000 * 1000) /* about the shortest time between snapshots that no request needs */
 
 struct http_pages; /* defined in http_state.h */
 struct http_reply;
@@ -26,7 +25,7 @@ struct http_request_info {
 	const struct sockaddr *peer; /* NULL if not known */
 	struct http_pages *pages;
 	const struct snapshot *snapshot; /* the newest snapshot; NULL if none has come yet */
-	void *state; /* the page's state, of http_page.state_len bytes */
+	void *state; /* the page's state, of http_page.state_len bytes; NULL if this is 0 */
 	bool is_read_only; /* true for GET and HEAD */
 	bool is_alive; /* false if the main loop has not answered in time */
 };
@@ -47,7 +46,7 @@ struct http_page {
 		     struct http_reply *r); /* body is empty at first */
 	size_t state_len; /* bytes of the page's state, which is zeroed at first, and must not own other memory */
 	/* Called with each new snapshot. Returns the time at which the page wants the next snapshot, even if no request
-	 * comes. NULL if the page needs snapshots only for requests. */
+	 * comes. The callback is NULL if the page needs snapshots only for requests. */
 	uint64_t (*on_snapshot)(void *state, const struct snapshot *s);
 };
 

@@ -40,8 +40,7 @@ bool http_prefers_openmetrics(const char *accept);
 int http_gzip(struct buf *to, const void *text, size_t text_len);
 
 /* --- http_listen.c: the socket on which the HTTP thread accepts --- */
-/* Returns a listening, non-blocking descriptor, or -1 with *why set. host: a numeric address, or a path if port is
- * 0. */
+/* Returns a listening, non-blocking descriptor, or -1 with *why set. host: a numeric address; a path if port is 0. */
 int http_listen(const char *host, unsigned short port, struct fail *why);
 
 /*
@@ -54,10 +53,9 @@ int http_listen(const char *host, unsigned short port, struct fail *why);
 
 struct http_guesses {
 	uint8_t key[32]; /* a random key for the MACs */
-	/* MACs of Authorization headers with right passwords; the headers themselves are not kept. A new MAC replaces
-	 * the oldest */
+	/* MACs of Authorization headers with right passwords, not the headers; a new MAC replaces the oldest */
 	uint8_t proved[HTTP_PROVED_MAX][HTTP_MAC_LEN];
-	/* how many MACs were ever added; proved[proved_count % HTTP_PROVED_MAX] is replaced next */
+	/* proved[proved_count % HTTP_PROVED_MAX] is set next; falls from 2 * HTTP_PROVED_MAX to HTTP_PROVED_MAX */
 	unsigned proved_count;
 	struct admission_table *addresses;
 	uint64_t none_before_us; /* no password from any address is checked before this time */
@@ -127,8 +125,7 @@ bool http_page_is_fresh(const struct http_pages *p, const struct http_served *se
 void http_page_fill(struct http_request_info *info, struct buf *body, struct http_reply *r);
 
 /* --- http_access.c: which requests may see pages that are not open --- */
-/* Returns true if this Authorization header has the name and the password of one of users. May take long, so only
- * http_guesses_check() calls it. */
+/* Returns true if this Authorization header has a name and password of `users`. Slow: for http_guesses_check() only. */
 bool http_is_authorized(const struct users *users, const char *authorization);
 /* Returns true for 127.0.0.1 and ::1, but not for other addresses in 127.0.0.0/8, which a pod's proxies use for
  * requests from other hosts. */
@@ -141,8 +138,8 @@ bool http_is_own_host(const char *host);
  * --- http_conn.c: limits how many connections the HTTP thread has, and how long each may take. With evhttp alone, a
  * client could keep thousands of connections for ever by sending a byte now and then.
  *
- * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, one is closed: if possible, one without
- *         a request in progress; of these, the one whose last request came longest ago. A connection is also closed if
+ * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, one is closed: if possible, one in
+ *         HTTP_CONN_READING; of these, the one whose last request came longest ago. A connection is also closed if
  *         no request comes within 5 s of the accept or of the last reply (TLS handshake included), or if the client has
  *         not taken a reply within 10 s. The bytes that a client may send are limited, too.
  */

@@ -18,8 +18,7 @@
  * A LISTEN within a savepoint, in a function, or among other statements is sent unchanged: the client's server itself
  * listens, and the client keeps that server (PIN_LISTEN) until the client sends an UNLISTEN.
  *
- * In session mode, and with session_state = allow, pgweir passes LISTEN and UNLISTEN on unchanged. docs/sessions.md has
- * the known limits.
+ * In session mode, and with session_state = allow, LISTEN and UNLISTEN pass unchanged. Known limits: docs/sessions.md.
  *
  * Owns:   a client's subscriptions, and the notifications that wait to be sent to the client (at most LISTEN_QUEUE_MAX
  *         bytes).
@@ -34,10 +33,10 @@
 #define LISTEN_QUEUE_MAX ((size_t)1 << 20) /* bytes of notifications that wait for one client */
 #define LISTEN_CHANNELS_MAX 10000 /* channels of one client */
 
-struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNLISTEN */
+struct client_listen; /* opaque: listen_state.h; made at the first LISTEN, or SQL that may notify such clients */
 
 /* --- requests --- */
-/* Whether a message can be handled now, only once the listener has answered, or not at all for lack of memory. */
+/* Tells if a message can be handled now, only once the listener has answered, or not at all for lack of memory. */
 enum listen_gate { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
 /* Called before a Query, Parse or Execute is handled, with a server or without. After LISTEN_WAIT, the caller keeps the
  * message, and handles it again once the listener has answered. */
@@ -47,7 +46,7 @@ enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m)
 /* --- rows of relay/features.c; see features_request(). They return STEP_FORWARD, STEP_HOLD or STEP_FAILED. --- */
 /* May also return STEP_REPLACED: m->instead must be sent in place of m. */
 enum feature_step listen_query(struct exchange *x, struct request *m);
-/* Replaces a Parse of a LISTEN by a Parse of an UNLISTEN: the caller continues with m->instead in place of m. */
+/* Replaces a Parse of a LISTEN by a Parse of an UNLISTEN: m then describes that message, which is in m->instead. */
 enum feature_step listen_parse(struct exchange *x, struct request *m);
 enum feature_step listen_bind(struct exchange *x, struct request *m);
 /* May also return STEP_REPLACED: another message is in the outbox in place of m. */

@@ -1,6 +1,5 @@
 /*
- * src/listen/listen_state.h - declarations that the files of this folder share: a client's subscriptions and
- * notifications. See listen.h.
+ * src/listen/listen_state.h - what the files of this folder share: a client's subscriptions and notifications.
  *
  * Owns:    subscriptions, effects, portals, and the queues of notifications.
  * Borrows: the client's exchange, and the listener of its pool, which the client leaves before the listener is freed.
@@ -15,7 +14,7 @@
 
 #include <event2/event_struct.h>
 
-/* Whether the listener was asked to listen to a channel, does listen, or can't listen. */
+/* Tells if the listener was asked to listen to a channel, does listen, or can't listen. */
 enum listener_state { LISTENER_ASKED, LISTENER_LISTENS, LISTENER_REFUSED };
 
 /* A channel that the client listens to, or may soon listen to. */
@@ -117,7 +116,7 @@ struct client_listen *listen_get_or_create(struct exchange *x);
 void listen_detach_idle(struct client_listen *l); /* leaves the listener if the client no longer needs the listener */
 struct subscription *subscription_find(const struct client_listen *l, const char *name); /* returns NULL if none */
 /* Returns the subscription to a channel. If there is none, makes one, and asks the listener to listen. Returns NULL if
- * there is no memory, or if the name is too long. */
+ * there is no memory, the name is too long, or the client has too many (more than 2 * LISTEN_CHANNELS_MAX). */
 struct subscription *subscription_get_or_create(struct exchange *x, const char *name);
 void subscription_unref(struct subscription *sub); /* drops one of sub->refs */
 /* Notes that the listener can't listen to the channel, for the reason *why. */

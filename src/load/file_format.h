@@ -30,8 +30,7 @@ struct file_format {
 	 * nothing written, if the file has errors. */
 	bool (*import)(const char *path, struct config_problems *problems, FILE *to);
 	void (*print_keys)(FILE *to); /* prints, as Markdown, how each setting of the format is translated */
-	/* Returns the setting of pgweir that `name`, or `name` together with other names, is translated into; NULL if
-	 * there is none. */
+	/* Returns pgweir's setting into which `name`, perhaps with other names, is translated; NULL if none. */
 	const struct config_key *(*key_of)(const char *name);
 	/* Returns true with *out set if the format has a setting of this name. is_scoped_section is true if the name
 	 * stands in the section of a database or user. */

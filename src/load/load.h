@@ -27,7 +27,7 @@ const char *load_budget_user(const struct config *config, const struct config_se
  * Makes a configuration without a file, for --upstream: pgweir listens on 127.0.0.1:6432, has one upstream (`uri` is a
  * postgres:// URI or libpq's keywords), and shows metrics on 127.0.0.1:9930. The password comes from `uri`, else from
  * PGPASSWORD, else from the passfile (PGPASSFILE, ~/.pgpass). Clients may log in only as the upstream's user, with the
- * same password; if there is no password, they need none. Returns NULL if errors were added to problems.
+ * same password; without a password, as any user (trust). Returns NULL if errors were added to problems.
  */
 struct config *load_upstream(const char *uri, struct config_problems *problems);
 

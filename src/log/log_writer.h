@@ -17,15 +17,15 @@ struct log_writer; /* opaque: log_writer.c */
 /* Makes a writer. destination is "stderr" or a path; the file is created with mode 0640, or appended to. ring_len is in
  * bytes. Returns NULL with *why set on failure. */
 struct log_writer *log_writer_new(const char *destination, size_t ring_len, struct fail *why);
-void log_writer_free(struct log_writer *w); /* waits at most 1 s for the thread to write queued lines, and frees w */
+void log_writer_free(struct log_writer *w); /* lets the thread write queued lines for 1.2 s at most; frees w */
 /* Returns at once; the thread writes queued lines for at most 1 s, and then frees w. */
 void log_writer_retire(struct log_writer *w);
-/* Queues a line, which includes its newline. Returns 0, or -1 if the ring is full; the line is then dropped. */
+/* Queues a line, which includes its newline. Returns 0; or -1 if the ring has no room, and the line is dropped. */
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
-/* If is_prompt, each line wakes the thread, with a system call. Otherwise lines are written some milliseconds later. */
+/* If is_prompt, a new line wakes the thread from its naps, by a system call. Otherwise it may wait for 5 ms. */
 void log_writer_set_prompt(struct log_writer *w, bool is_prompt);
-/* Opens the path anew before the next line is written. Returns 0; or -1 with *why set, and the old file stays in use.
- * log_writer_errors() counts such failures, too. */
+/* Opens the path anew; the thread uses the new file once it has written its present batch of lines. Returns 0; or -1
+ * with *why set, and the old file stays in use: log_writer_errors() counts this. */
 int log_writer_reopen(struct log_writer *w, struct fail *why);
 /* returns the number of lines that were dropped because the ring was full */
 uint64_t log_writer_dropped(const struct log_writer *w);

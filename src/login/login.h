@@ -11,7 +11,7 @@ extern const struct admission_ops login_admission_ops;
  * each to another shard of its pool, or again to `sent_to` if there is no other shard. */
 void login_take_back(struct client_env *main_env, struct client_env *sent_to, bool all);
 
-/* In login_welcome.c. Functions of exchange_ops for clients in CL_WELCOME. */
+/* In login_welcome.c. Functions of exchange_ops for clients in CL_WELCOME and CL_WELCOME_IN_LINE. */
 void login_granted(struct exchange *x, struct server *srv);
 void login_not_granted(struct exchange *x, const struct fail *why, enum request_failure kind);
 void login_server_error(struct exchange *x, const struct error_fields *e);

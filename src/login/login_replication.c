@@ -13,9 +13,9 @@
 
 #include <string.h>
 
-/* Returns the database entry that a replication client means. Physical replication concerns a whole cluster, and its
- * clients name no database: tools based on libpq send "replication"; other clients send nothing, and then the user's
- * name is taken. If only one cluster is configured, that cluster is meant. */
+/* Physical replication concerns a whole cluster, so its clients need not name a configured database: tools based on
+ * libpq send "replication", and for other clients, which send no name, the user's name is taken. If such a name is not
+ * configured, and all configured databases are in one cluster, the first of these databases stands for that cluster. */
 const char *
 login_database_name(const struct client *c)
 {
@@ -53,8 +53,8 @@ on_failed(const struct fail *why, void *borrower)
 
 static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 
-/* Returns true if the client may wait longer for a connection: until pool_timeout is over, an idle connection on
- * another worker may be closed for the client. Adds a detail about the wait to *why. */
+/* Returns true if *why is a limit on connections (53300), and pool_timeout is not over: until then, a connection may
+ * become free. If *why is such a limit, adds a detail about the wait to *why. */
 static bool
 check_wait(const struct client *c, uint64_t now_us, struct fail *why)
 {
@@ -66,8 +66,8 @@ check_wait(const struct client *c, uint64_t now_us, struct fail *why)
 	return limit_us == 0 || now_us - c->login->place_since_us < limit_us;
 }
 
-/* Counts connections as PgBouncer does, and returns true if the pool's limits allow one more. Otherwise closes an idle
- * connection and sets *why; the client tries again later (replication_tick()). */
+/* Returns true if the pool's limits, which count only with COMPAT_COUNTS_REPLICATION, allow one more connection. Else
+ * sets *why and, unless a connection is closing already, closes an idle one. replication_tick() tries again. */
 static bool
 check_place(const struct client *c, uint64_t now_us, struct fail *why)
 {

@@ -81,8 +81,7 @@ struct client_login {
 	void (*abandon)(void *arg);
 	void *abandon_arg;
 	struct users *users; /* keeps the string of secret alive, unless the string is secret_text */
-	/* the string of secret if auth_query has returned it, or if it is a password that a module has judged right;
-	 * wiped */
+	/* the string of secret if it is from auth_query, or a password that a module has judged right; wiped */
 	char *secret_text;
 	struct auth_ask ask; /* the lookup of a secret or a role that is under way */
 	uint64_t external_until_us; /* the deadline for a module's verdict; 0 if no module is judging */
@@ -113,8 +112,8 @@ void login_free(struct client_login *l); /* l may be NULL */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
 void login_set_null(void *client); /* for `abandon`; arg points to a struct client *, which is set to NULL */
 bool login_is_waiting(const struct client *c);
-/* Ends the wait. Calls verdict(c, arg) unless `verdict` is NULL, and then handles the bytes that were read during the
- * wait. The caller must not use c afterwards, because c may be closed. */
+/* Ends the wait; does nothing if the client is CL_DELAYED by now, or waits for a verifier. Calls verdict(c, arg) unless
+ * `verdict` is NULL, then handles the bytes that were read during the wait. May close c: the caller must not use it. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
 /* login_transfer.c */
@@ -137,8 +136,7 @@ void login_log_refusal(struct client *c, const struct fail *why, const char *rea
 /* Counts and logs a failed login, sends the client the error and closes the client. */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result);
 void login_refuse_out_of_memory(struct client *c); /* calls login_refuse() with 53200 */
-/* Like login_refuse(), but logs the error `logged`, and sends the client the error `told`, or nothing if told is
- * NULL. */
+/* Like login_refuse(), but logs the error `logged`, and sends the client the error `told`, unless told is NULL. */
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
 /* Like login_refuse(), but for a client that exceeds a limit. Does nothing if login_wait_for_recount() makes the login
  * wait. If there are many such refusals, they share one log line a second. */
@@ -147,18 +145,16 @@ void login_refuse_over_limit(struct client *c, const struct fail *why, enum reje
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 
 /* login_welcome.c */
-/* Called when the client is authenticated and has its pool. Checks its startup settings, and sends it the first
- * ReadyForQuery. */
+/* Called once the client has its pool. Checks its startup settings, and sends it the first ReadyForQuery. */
 void login_welcome(struct client *c);
-void login_log(struct client *c); /* logs a login that has succeeded */
+void login_log(struct client *c); /* logs a login that has succeeded, if log_connections is on */
 /* Ends the login. Sends ParameterStatus for the settings that PostgreSQL reports, BackendKeyData and ReadyForQuery. The
- * values are from `gucs`, the session's settings, else from `login_parameters`. Takes over the caller's reference to
- * gucs. */
+ * values are from the session's settings `gucs` (takes over the caller's reference), else from `login_parameters`. */
 void login_finish(struct client *c, struct gucs *gucs, const struct gucs *login_parameters);
 
 /* login_replication.c */
-/* Returns the name of the client's database. A client of physical replication names no database: if there is only one
- * cluster, returns the name of a configured database there, else the name that the client sent. */
+/* Returns the name of the client's database. But if a client of physical replication has sent a name that is not
+ * configured, and all configured databases are in one cluster, returns the name of the first of them. */
 const char *login_database_name(const struct client *c);
 void replication_welcome(struct client *c); /* does what login_welcome() does, for a replication client */
 void replication_tick(struct client *c, uint64_t now_us); /* called about every 100 ms while c has no server */

@@ -26,8 +26,7 @@ void login_write_application_name(const struct client *c, const char *name, char
 
 /* login_tls.c */
 bool login_may_use_tls(const struct client *c); /* returns true if the client may use TLS */
-/* Begins the TLS handshake. After an SSLRequest, first_len is 0. In direct TLS, `first` has the bytes that the client
- * has already sent. */
+/* Begins the TLS handshake. `first` has the bytes that the client has already sent; first_len is 0 after SSLRequest. */
 void login_tls_begin(struct client *c, const uint8_t *first, size_t first_len);
 
 /* login_tenant.c */
@@ -45,8 +44,7 @@ bool login_is_tenant_setting(const struct client *c, const char *name);
  *   sni       acme.pooler.example.com, the server name that the client sends in TLS; made lower case
  */
 
-/* The names that a client has sent. reference and server_name are NULL if they were not sent, or if tenants may not be
- * named there. */
+/* The names that a client has sent. reference and server_name are NULL if not sent, or if they can't name tenants. */
 struct tenant_question {
 	const char *user; /* never NULL */
 	bool may_be_in_user; /* the user may name the tenant */
@@ -61,21 +59,19 @@ struct tenant_answer {
 	size_t user_len; /* the length of the user's name without the tenant */
 };
 
-/* Returns 0, or -1 with *why set (28000) if the name can't be a tenant's, or if the client names two different tenants.
- * Does not check that the tenant is configured. */
+/* Returns 0, or -1 with *why set (28000) if `reference` or server_name has no possible tenant, or if the client names
+ * two different tenants. Does not check that the tenant is configured. */
 int tenant_find(const struct tenant_question *q, struct tenant_answer *a, struct fail *why);
 
 /* login_steps.c */
 void login_authenticate(struct client *c); /* begins authentication; called when the startup packet was read */
-/* Takes a message, and checks the proof in it. Returns the number of bytes used, or 0 if the message is not
- * complete. */
+/* Takes a message, and checks the proof in it. Returns the number of bytes used, or 0 if it is not complete. */
 size_t login_take_proof(struct client *c, const uint8_t *bytes, size_t len);
-/* Begins the authentication exchange; called after l->secret and l->found were set. */
+/* Called after l->secret and l->found were set. Begins the authentication exchange, or ends it at once with trust. */
 void login_begin_proof(struct client *c);
 
 /* login_proof.c */
-/* Called when the proof is right, or no proof is needed. The client enters the console or goes to its pool, or a limit
- * refuses it. */
+/* Called when the proof is right, or not needed. Lets the client into the console or its pool, or refuses it. */
 void login_on_authenticated(struct client *c);
 void login_refuse_wrong_password(struct client *c); /* called when the proof is wrong; calls login_refuse_late() */
 /* Returns true if, with compat = pgbouncer, the client logs in to the console as "pgbouncer" over a Unix socket, and is
@@ -92,17 +88,15 @@ int login_find_rule(struct client *c, void (*again)(struct client *c, void *unus
 void login_cut_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1]);
 
 /* login_certificate.c */
-/* Checks the client's certificate against the rule and the configuration. Returns 0, -1 with *why set, or 1, as
- * login_find_rule() does. */
+/* Checks the client's certificate against the rule and the configuration. Returns what login_find_rule() returns. */
 int login_check_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 
 /* login_secret.c */
-/* Finds the user's secret, and calls login_begin_proof(), at once or after login_wait(). */
+/* Finds the user's secret, at once or after login_wait(), and then calls login_begin_proof(), or refuses the login. */
 void login_find_secret(struct client *c);
 
 /* login_scram.c */
-/* Begins a SCRAM exchange: puts the offer into l->out, at once or after login_wait(). Returns 0, or -1 with *why
- * set. */
+/* Begins a SCRAM exchange: puts the offer into l->out, now or after login_wait(). Returns 0, or -1 with *why set. */
 int login_scram_begin(struct client *c, struct fail *why);
 void login_scram_check(struct client *c, const uint8_t *body, size_t len); /* takes the body of a SASL message */
 

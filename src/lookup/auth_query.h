@@ -10,7 +10,7 @@
  *
  * Only two texts from a client reach these connections, both as bound parameters: the user name and, for samerole, the
  * database name. There are at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. A
- * connection counts in max_server_connections, and is closed after it was idle for 30 s.
+ * connection counts in max_server_connections, and is closed after 30 s without a query, or sooner to make room.
  *
  * Always: each question gets exactly one answer, from the function that asks or by done(), unless auth_query_abandon()
  *         withdraws the question. Whatever goes wrong, no client is logged in as another user.
@@ -38,7 +38,7 @@ enum auth_verdict {
 	AUTH_KNOWN, /* the user has a secret; in auth_query_ask_member(), the user is a member */
 	AUTH_WITHOUT_SECRET, /* the user's secret is missing or expired */
 	AUTH_UNKNOWN, /* there is no such user; in auth_query_ask_member(), the user is not a member */
-	AUTH_FAILED, /* PostgreSQL has reported an error, which was logged */
+	AUTH_FAILED, /* PostgreSQL has reported an error, sent a wrong answer, or refused auth_user's login */
 	AUTH_REFUSED /* PostgreSQL can't be asked; *why is set, and does not reveal whether the user exists */
 };
 
@@ -60,19 +60,18 @@ struct auth_queries_settings {
 
 struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings);
 void auth_queries_free(struct auth_queries *all); /* no login may wait for an answer; `all` may be NULL */
-/* Called at start and at each reload. Takes counted references. Lookups in progress keep their configuration. */
+/* Called at start and at each reload. Takes counted references, and makes all answers in the cache expire. */
 void auth_queries_configure(struct auth_queries *all, struct config *config, struct users *users, struct tls_store *tls,
 			    uint64_t now_us);
 void auth_queries_tick(struct auth_queries *all, uint64_t now_us); /* called about every 100 ms */
 
 /* Returns true if auth_query is on for this database. Here and below, `database` is the name that the client uses. */
 bool auth_query_is_on(const struct auth_queries *all, const char *database);
-/* Asks for a user's secret. With AUTH_KNOWN, sets *secret, which lives until the next call of a function of this
- * file. */
+/* Asks for a user's secret. With AUTH_KNOWN, sets *secret, valid until the next call of a function of this file. */
 enum auth_verdict auth_query_find(struct auth_queries *all, const char *database, const char *user,
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
 /* Asks whether a user is a member of a role, directly or through other roles, as PostgreSQL does for its HBA rules. If
- * the database is not configured, asks in another one, so the answer does not reveal which databases are configured. */
+ * the database is not configured, asks in the first that has auth_query on, so the answer does not reveal this. */
 enum auth_verdict auth_query_ask_member(struct auth_queries *all, const char *database, const char *user,
 					const char *role, struct auth_ask *ask, struct fail *why, uint64_t now_us);
 /* Withdraws a question, so that done() is not called. `ask` is a struct auth_ask, which need not be waiting. */

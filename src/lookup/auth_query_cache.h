@@ -2,9 +2,9 @@
  * src/lookup/auth_query_cache.h - a cache of auth_query's answers. Does no I/O; the time is an argument.
  *
  * An answer is fresh until it expires: after auth_query_ttl, or after at most AUTH_UNKNOWN_US if it has no secret. A
- * client's wrong proof makes it expire at once, because the password may have been changed. While PostgreSQL can't be
- * asked, an expired answer may be used for AUTH_STALE_US more; then it is dropped. When roles have changed, all answers
- * are dropped.
+ * wrong proof makes an answer expire at once (unless it is very new), because the password may have been changed. While
+ * PostgreSQL can't be asked, an expired answer may be used for AUTH_STALE_US more. Then it is dropped. All answers are
+ * dropped when roles have changed.
  *
  * Owns:   its entries, which are wiped when they are freed. The hash is seeded, because clients choose the names.
  * Always: there are at most cap entries; a further one replaces the least recently used.
@@ -19,14 +19,14 @@
  *
  * A row with one column has only the secret. Two columns are name and secret, as in PgBouncer's queries; the name must
  * be the user's, or NULL. A third column is the time at which the secret expires: seconds since 1970 in decimal,
- * infinity, or NULL.
+ * infinity, -infinity, or NULL (which means infinity).
  */
 #define AUTH_SECRET_MAX 1024 /* bytes; PostgreSQL's own secrets have about 135 */
 #define AUTH_VALID_FOR_EVER INT64_MAX
 
 struct auth_answer {
 	bool is_user; /* there is such a user */
-	const char *secret; /* points into the row, not terminated; NULL if the user has no secret */
+	const char *secret; /* points into the row, not terminated; NULL if the secret is NULL or empty */
 	size_t secret_len;
 	int64_t valid_until_us; /* microseconds since 1970; the last moment at which the secret is valid */
 };
@@ -37,7 +37,7 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 /* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
 #define AUTH_UNKNOWN_US UINT64_C(2000000) /* short, so that a new user can log in soon */
-/* younger answers do not expire because of wrong proofs, so failing logins cause at most one query a second */
+/* younger answers do not expire because of wrong proofs, so a user's failing logins cause at most one query a second */
 #define AUTH_DOUBT_AFTER_US UINT64_C(1000000)
 
 struct auth_cache; /* opaque */

@@ -34,7 +34,7 @@ struct auth_lookup {
 	TAILQ_ENTRY(auth_lookup) link; /* in source->waiting */
 };
 
-/* A query, the database in which it runs, and the user who runs it. */
+/* A query, the database in which it runs, and the user that runs it (auth_user). */
 struct auth_source {
 	struct auth_queries *all;
 	TAILQ_ENTRY(auth_source) list;
@@ -47,17 +47,17 @@ struct auth_source {
 	struct auth_conns conns;
 	struct auth_lookups waiting; /* lookups that wait for a connection */
 	uint32_t conn_count, lookup_count; /* lookup_count includes lookups that were sent */
-	uint64_t used_us; /* when auth_source_get_or_create() last returned this source */
+	uint64_t used_us; /* when auth_source_get_or_create() last returned this source; 0 if not since a reload */
 	bool is_builtin; /* auth_query is builtin */
 	/* the last attempt to open a connection failed at a limit on connections, or for lack of memory */
 	bool is_short;
 	/* no database uses the source any more; it is freed once it has no connections and no lookups */
 	bool is_retired;
 	/* --- used while the source can't be reached --- */
-	uint64_t retry_us; /* when to try again; 0 if the last attempt did not fail */
+	uint64_t retry_us; /* when to try again; 0 if the last attempt did not fail, or after a reload */
 	uint32_t failures; /* failed attempts in a row */
-	bool is_refused; /* the last attempt reached PostgreSQL, which refused auth_user's login */
-	struct fail why_down; /* why the last attempt failed */
+	bool is_refused; /* the last failed attempt reached PostgreSQL, which refused auth_user's login */
+	struct fail why_down; /* why that attempt failed */
 	/* --- used to limit the source's log lines --- */
 	uint64_t logged_us; /* when the last line was logged; 0 if none was */
 	uint32_t unlogged; /* failures since then that were not logged */
@@ -83,8 +83,7 @@ struct auth_queries {
 	struct auth_route *routes; /* a hash table by database */
 	struct auth_sources sources;
 	uint32_t source_count, conn_count;
-	/* seed: for the hash tables; random: the state of a random generator; swept_us: when auth_cache_sweep() was
-	 * last called */
+	/* seed: for the hash tables; random: a random generator's state; swept_us: auth_cache_sweep()'s last call */
 	uint64_t seed, random, last_source_id, swept_us;
 	struct shared_count roles_epoch; /* how often roles have changed */
 	uint64_t cached_roles_epoch; /* the value of roles_epoch when cache was last cleared */
@@ -98,9 +97,9 @@ enum auth_lookup_result {
 };
 
 /* auth_query.c */
-/* Called when a lookup has ended. If roles have changed since it was sent, puts it back into source->waiting. Otherwise
- * answers the logins that wait, and frees the lookup. With AUTH_END_ROW, answer is set and why is NULL; else, why is
- * set and answer is NULL. */
+/* Called when a lookup has ended. Answers the logins that wait, and frees the lookup. But after AUTH_END_ROW, if roles
+ * have changed since the lookup was sent and a login waits, puts it back into source->waiting, at most three times.
+ * With AUTH_END_ROW, `answer` is set and why is NULL; otherwise why is set and `answer` is NULL. */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, const struct auth_answer *answer,
 		     const struct fail *why);
 
@@ -108,15 +107,15 @@ void auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, co
 /* Returns the source for a database, which must have auth_query on; or NULL with *why set (53300, 53200, F0000). */
 struct auth_source *auth_source_get_or_create(struct auth_queries *all, const char *database, uint64_t now_us,
 					      struct fail *why);
-/* Called after a reload. Retires sources that no database uses any more. */
+/* Called after a reload. Retires sources that no database uses any more; the others may connect at once. */
 void auth_sources_review(struct auth_queries *all, uint64_t now_us);
 void auth_sources_collect(struct auth_queries *all); /* frees retired sources without connections and lookups */
 void auth_sources_free(struct auth_queries *all);
 /* Returns true if `database` is the console, and auth_query may look up its users, as with compat = pgbouncer. */
 bool auth_may_look_up_console_users(const struct config *config, const char *database);
-/* Checks that the database in which auth_query runs is configured and enabled. Returns 0, or -1 with *why set. */
+/* Returns 0; or, with COMPAT_ASKS_OWN_DATABASE, -1 with *why set if auth_query's database is unknown or disabled. */
 int auth_check_database(const struct auth_queries *all, const char *database, struct fail *why);
-/* Sets *out to a database's settings. Returns true if auth_query is on for the database. */
+/* Sets *out to a database's settings, if it is configured. Returns true if auth_query is on for the database. */
 bool auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out);
 /* Logs a failure, but at most one a second for each source. */
 void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us);
@@ -126,6 +125,6 @@ void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_u
 void auth_conns_feed(struct auth_source *source, uint64_t now_us);
 void auth_conns_tick(struct auth_source *source, uint64_t now_us); /* called about every 100 ms */
 void auth_conns_close_idle(struct auth_source *source);
-/* Cancels the query of a connection whose lookup has taken too long, and closes the connection. */
+/* Takes the lookup from a connection, cancels its query, and closes the connection. */
 void auth_conn_give_up(struct auth_conn *conn);
 void auth_conns_free(struct auth_source *source);

@@ -26,23 +26,23 @@ struct inbox;
 
 /* A login that waits for a verifier. The login embeds this struct, zeroed. */
 struct verifier_waiter {
-	/* Called once, from the event loop. verifier is borrowed; on failure it is NULL, and *why is set. */
+	/* Called once, from the event loop. `verifier` is borrowed. On failure, it is NULL and *why is set. */
 	void (*done)(const struct scram_verifier *verifier, const struct fail *why, void *arg);
 	void *arg; /* passed to done() */
 	struct verifier_derivation *waits_for; /* set by the cache; NULL if the login does not wait */
 	TAILQ_ENTRY(verifier_waiter) link; /* in the derivation's queue */
 };
 
-/* `helpers` are the threads that derive. They report to `inbox`, the calling event loop's. Returns NULL without
- * randomness. */
+/* The threads `helpers` derive verifiers, and send the results to `inbox`, the inbox of the calling event loop. Returns
+ * NULL if there are no random numbers. */
 struct verifier_cache *verifier_cache_new(struct helpers *helpers, struct inbox *inbox);
 void verifier_cache_free(struct verifier_cache *cache); /* the helpers must have ended; cache may be NULL */
 void verifier_cache_clear(struct verifier_cache *cache); /* drops all verifiers; called after a reload */
 /* Returns the verifier for this user's password and number of iterations, or NULL if it must be derived first. */
 const struct scram_verifier *verifier_cache_find(const struct verifier_cache *cache, const char *user,
 						 const char *password, uint32_t iterations);
-/* Begins to derive the verifier. waiter->done() is called after this function has returned. Returns 0, or -1 with *why
- * set if the threads have too much work, or if there is no memory. */
+/* Begins to derive the verifier, or joins a derivation that has begun. waiter->done() is called later. Returns 0, or -1
+ * with *why set if the threads have too much work, or if there is no memory. */
 int verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 			  struct verifier_waiter *waiter, struct fail *why);
 /* Ends a wait, so that done() is not called. `waiter` is a struct verifier_waiter, which need not be waiting. */
