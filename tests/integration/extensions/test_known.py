@@ -145,6 +145,8 @@ SETTERS = {
     "unit_prefixes": ("unit", "INSERT INTO unit_prefixes VALUES ('zork', 7); SELECT '1 zorkm'::unit; DELETE FROM unit_prefixes WHERE prefix = 'zork'", "SELECT unit_is_hashed('zorkm')", [["t"]]),
     "unit_units in a body": ("unit", "CREATE FUNCTION g() RETURNS unit LANGUAGE plpgsql AS $f$ BEGIN INSERT INTO unit_units VALUES ('zork', '5 m', 0, '5 m', false); "
                              "RETURN '1 zork'::unit;END $f$; SELECT g()", "SELECT unit_is_hashed('zork')", [["t"]]),
+    "qgram": ("pg_similarity", "SELECT qgram(repeat('a', 1025), 'b')", "SELECT block('ab cd', 'ab ef')", [["0.42857142857142855"]]),
+    "qgram_op": ("pg_similarity", "SELECT repeat('a', 1025) ~~~ 'b'", "SELECT block('ab cd', 'ab ef')", [["0.42857142857142855"]]),
     "isn_weak": ("isn", "SELECT isn_weak(true)", "SELECT isn_weak(false)", None),
     # Text may run any of these
     "dbms_sql.execute": ("orafce", "SELECT dbms_sql.parse(0, 'x')", "SELECT 'kept'", None),
@@ -271,11 +273,15 @@ USUAL = ("SELECT i + 1, i - 2, i * 2 / 3, i % 2 FROM plain", "SELECT w || 'b' FR
          "REFRESH MATERIALIZED VIEW seen", "GRANT SELECT ON plain TO web", "INSERT INTO plain VALUES (1, 'a', '{}')")
 
 
+NO_DDL = [sql for sql in USUAL if sql.startswith(("SELECT", "INSERT", "DO 'BEGIN NULL"))]
+BY_AN_OPERATOR = ("pg_similarity",)  # an operator of built-in types leads to what nothing resets: DDL might, so it costs the connection
+
+
 @pytest.mark.parametrize("extension", sorted(RUN - {"plpgsql"}))
 def test_what_is_installed_and_not_used_costs_no_connection(weir, postgres, own, extension):
     made(postgres, own, extension, "CREATE TABLE plain (i int, w text, j jsonb); CREATE MATERIALIZED VIEW seen AS SELECT * FROM plain")
     wires = begin(weir, own, user="postgres")
-    assert cost(weir, wires, USUAL, rounds=1)[0] == 0
+    assert cost(weir, wires, NO_DDL if extension in BY_AN_OPERATOR else USUAL, rounds=1)[0] == 0
 
 
 WAYS = {
@@ -604,11 +610,10 @@ def costs_nothing(weir, client, sql, rounds):
 
 
 def test_ddl_that_goes_on_behind_such_a_name_costs_connections_until_the_code_was_read(weir, postgres, own):
-    """It was seen while all was feared to reach the setter, but does not: an answer that tells of no other name says so."""
+    """Until the code was read, every name may reach the setter; the answer about the code says that this one does not."""
     made(postgres, own, "hll", "CREATE TABLE t (v int)")
     client = begin(weir, own, user="postgres", servers=2)[0]
-    client.query(BODY.format("sql", f"'SELECT {SET}'"))
-    assert not costs_nothing(weir, client, "SELECT 1", 1)
+    assert not costs_nothing(weir, client, BODY.format("sql", f"'SELECT {SET}'"), 1)
     wait_until(lambda: costs_nothing(weir, client, "ALTER TABLE t ALTER v SET DEFAULT 1", 30))
 
 
