@@ -371,23 +371,36 @@ walk_messages(struct request_walk *w)
 	return WALK_ON;
 }
 
-enum walk_result
-walk_fast(struct request_walk *w)
+/* Handles messages while no feature has anything in progress. */
+__attribute__((noinline)) static enum walk_result
+walk_quiet_messages(struct request_walk *w)
 {
 	struct exchange *x = w->x;
-	size_t begun = w->at, len = w->len;
-	enum walk_result r;
+	size_t begun = w->at;
+	enum walk_result r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !allows_fast_lane(x))
+				 ? WALK_SLOWLY
+				 : walk_messages(w);
 
-	if ((x->state != CL_READY || x->block != EXCHANGE_ORDINARY) && !reads_limit_to_passing(w))
-		return WALK_SLOWLY;
-	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !allows_fast_lane(x)) ? WALK_SLOWLY
-												: walk_messages(w);
-	w->len = len; /* reads_limit_to_passing() may have made it less */
 	if (w->at > begun) {
 		/* everything that was sent runs under its client's settings */
 		assert(r == WALK_OVER || x->srv->gucs == x->gucs);
 		x->has_run = true;
 		x->has_sent_gucs = false;
 	}
+	return r;
+}
+
+enum walk_result
+walk_fast(struct request_walk *w)
+{
+	size_t len = w->len;
+	enum walk_result r;
+
+	if (w->x->state == CL_READY && w->x->block == EXCHANGE_ORDINARY)
+		return walk_quiet_messages(w);
+	if (!reads_limit_to_passing(w))
+		return WALK_SLOWLY;
+	r = walk_quiet_messages(w);
+	w->len = len; /* reads_limit_to_passing() may have made it less */
 	return r;
 }

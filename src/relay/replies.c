@@ -48,12 +48,12 @@ close_for_statement_mode(struct exchange *x, struct server *srv)
 	exchange_close(x, &why);
 }
 
-static bool
-on_request_done(struct server *srv, const struct owed *ended)
+/* Does the part of on_request_done() that few requests need. Returns false if the client was closed. */
+__attribute__((noinline)) static bool
+finish_special_request(struct server *srv, const struct owed *ended)
 {
 	struct exchange *x = srv->borrower;
 
-	x->requests_done++;
 	if (srv->tx != 'I' && x->settings->pool_mode == POOL_MODE_STATEMENT) {
 		close_for_statement_mode(x, srv);
 		return false;
@@ -62,6 +62,20 @@ on_request_done(struct server *srv, const struct owed *ended)
 		reads_request_done(x, ended);
 	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
 		relay_apply_changes(x, srv);
+	return true;
+}
+
+static bool
+on_request_done(struct server *srv, const struct owed *ended)
+{
+	const struct loan *l = &srv->loan;
+	struct exchange *x = srv->borrower;
+
+	x->requests_done++;
+	if ((srv->tx != 'I' || l->route != ROUTE_OFF || l->ddl != DDL_NONE || l->code != CODE_AS_BEFORE ||
+	     l->has_local_settings) &&
+	    !finish_special_request(srv, ended))
+		return false;
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }

@@ -250,7 +250,7 @@ bind_named(struct exchange *x, struct request *m)
 	return STEP_REPLACED;
 }
 
-static enum feature_step
+__attribute__((always_inline)) static inline enum feature_step
 bind_there(struct exchange *x, struct request *m)
 {
 	const struct statement *st = m->named->st;
