@@ -48,26 +48,26 @@ enum command_id {
 
 enum command_argument {
 	ARGUMENT_NONE,
-	ARGUMENT_LIKE, /* nothing, or LIKE 'pattern' */
+	ARGUMENT_LIKE, /* nothing, or LIKE 'pattern'; for SHOW QUERIES, READS and DATABASE_CODE also other words */
 	ARGUMENT_DATABASE, /* nothing, or a name */
 	ARGUMENT_ONE_DATABASE, /* a name */
 	ARGUMENT_CLIENT, /* the id of a client */
-	ARGUMENT_SETTING, /* the name of a setting that exists, for SHOW */
+	ARGUMENT_SETTING, /* for SHOW: the name of a setting in console_settings.c; nothing for SHOW HELP */
 	ARGUMENT_SET, /* name = value */
 	ARGUMENT_RESET, /* a name, or ALL, which is treated as a name */
-	ARGUMENT_PATTERN, /* a string; further words are ignored */
+	ARGUMENT_PATTERN, /* a string; anything else is ignored */
 	ARGUMENT_ANY /* any words; all are ignored */
 };
 
 struct command_row {
 	enum command_id id;
-	/* the command's first words and signs, with a space between each two: "SHOW POOLS", "SELECT VERSION ( )" */
+	/* the command's first words and punctuation, separated by single spaces: "SHOW POOLS", "SELECT VERSION ( )" */
 	const char *phrase;
 	const char *tag; /* the tag in CommandComplete */
 	enum command_argument argument;
 	bool needs_admin;
-	/* for SHOW HELP: what the command does (for COMMAND_REFUSED, what to do instead), and an example. NULL for
-	 * commands that only drivers send */
+	/* for SHOW HELP: what the command does, and an example. example is NULL if SHOW HELP leaves the command out;
+	 * what is then NULL, too, but for COMMAND_REFUSED, says what to do instead */
 	const char *what, *example;
 };
 
@@ -82,12 +82,12 @@ struct command {
 	const struct command_row *row; /* NULL for an empty statement */
 	const struct console_setting *setting; /* the named setting; NULL if console_settings.c has no such setting */
 	bool has_name; /* true if name is set */
-	bool has_text; /* true if text is set */
+	bool has_text; /* true if text is the value of LIKE or SET, or the string of ARGUMENT_PATTERN */
 	bool has_for; /* true for SHOW DATABASE_CODE FOR, whose SQL is in text */
-	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */
-	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET; not set for SET to DEFAULT */
-	uint64_t client_id; /* KILL_CLIENT: the client's id */
-	uint64_t top; /* SHOW QUERIES: the maximum number of rows; 0 for all */
+	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name, or client_id as text */
+	char text[COMMAND_TEXT_MAX + 1]; /* the text of has_text, or the SQL of has_for; not set for SET to DEFAULT */
+	uint64_t client_id; /* KILL_CLIENT and EXPLAIN WAIT: the client's id */
+	uint64_t top; /* SHOW QUERIES and SHOW READS: the maximum number of rows; 0 for all */
 	size_t order; /* SHOW QUERIES: index of the column by which rows are ordered; 0 for total_ms */
 	unsigned per; /* SHOW QUERIES: enum query_per */
 };
@@ -95,7 +95,7 @@ struct command {
 /* --- console_parse.c --- */
 
 /* Parses the first statement of text, up to its semicolon or the end of text, and sets *used to the statement's length
- * in bytes. Returns 0, or -1 with *why set (42601) if there is no such command; the hint names the nearest one. */
+ * in bytes. Returns 0, or -1 with *why set (42601). If no command begins so, the hint may name a similar one. */
 int command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why);
 
 /* --- console_command.c --- */
@@ -107,12 +107,12 @@ const struct command_row *command_find(enum command_id id); /* returns the first
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*
- * --- console_settings.c: session settings that drivers query or set in the console without being told to. Names and
- * values look like PostgreSQL's. A SET changes nothing, because nothing depends on the values. Pure.
+ * --- console_settings.c: session settings that drivers query or set in the console by themselves, with PostgreSQL's
+ * names and values. A SET changes nothing, because nothing depends on the values. Pure.
  */
 struct console_setting {
 	const char *name, *value;
 };
 
-/* Returns the setting with this name, in upper or lower case; NULL if there is none. */
+/* Returns the setting with this name, ignoring case; NULL if there is none. */
 const struct console_setting *console_setting_find(const char *name);

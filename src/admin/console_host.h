@@ -9,17 +9,17 @@ struct weir; /* opaque; defined in process/process_state.h */
 /* Ways to stop, from the most patient to the fastest. */
 enum shutdown_how {
 	SHUTDOWN_CLIENTS, /* refuses new clients; ends when the last client has left */
-	SHUTDOWN_SERVERS, /* ends when open transactions are finished */
+	SHUTDOWN_SERVERS, /* ends when open transactions are finished, or shutdown_timeout is over */
 	SHUTDOWN_NOW
 };
 
-/* A row of SHOW WORKERS, as of the worker's last tick. */
+/* A row of SHOW WORKERS. clients, servers and turns are as of the worker's last tick, which was tick_age_us ago. */
 struct worker_report {
 	uint64_t worker; /* the worker's number */
 	const char *state; /* "up" or "silent" */
-	/* cpu_percent: of one processor, in the last second; turns: turns of the event loop since the start */
+	/* cpu_percent: share of one processor in the last second; turns: turns of the event loop since the start */
 	uint64_t clients, servers, cpu_percent, turns;
-	/* oldest_note_us: how long the oldest unread message in the worker's inbox waits; 0 if none */
+	/* oldest_note_us: how long the oldest unread message in the worker's inbox has waited; 0 if there is none */
 	uint64_t tick_age_us, oldest_note_us;
 };
 typedef void worker_report_fn(const struct worker_report *row, void *arg);
@@ -37,7 +37,7 @@ struct console_host {
 	 * in a halt. Halts may be nested. Returns 0, or -1 with *why set if a worker does not answer. */
 	int (*halt)(struct weir *w, struct fail *why);
 	void (*leave_halt)(struct weir *w);
-	const char *version; /* pgweir's */
+	const char *version; /* pgweir's version */
 	uint64_t start_wall_us;
 	/* Returns 0; or -1 with *why set, and the old configuration stays. */
 	int (*reload)(struct weir *w, struct fail *why);
@@ -49,13 +49,13 @@ struct console_host {
 	int (*check_no_takeover)(struct weir *w, struct fail *why);
 	/* Pauses one database, or all if database is NULL. Returns 0, or -1 with *why set. */
 	int (*pause)(struct weir *w, const char *database, struct fail *why);
-	/* Ends a pause() of one database, or all pause() and suspend() if database is NULL. Returns 0, or -1 with *why
+	/* Ends the pause of a database; if database is NULL, ends all pauses and suspend(). Returns 0, or -1 with *why
 	 * set. */
 	int (*resume)(struct weir *w, const char *database, struct fail *why);
 	int (*suspend)(struct weir *w, struct fail *why); /* returns 0, or -1 with *why set */
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown, without waiting for its end */
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor; returns 0, or -1 with *why set */
-	/* Called in a halt. Returns why a restart could not move c to the new process now; NULL if a restart could. */
+	/* Called in a halt. Returns why a restart could not move c to the new process now; NULL if it could move c. */
 	const char *(*reason_to_stay)(const struct client *c);
 	/* Writes to out why the old process still runs after a restart. Returns false if no old process runs. */
 	bool (*describe_predecessor)(struct weir *w, char *out, size_t size);

@@ -23,7 +23,7 @@ enum column_type {
 	COLUMN_NUMERIC,
 	COLUMN_MS, /* microseconds, shown as milliseconds with decimals */
 	COLUMN_TIME, /* microseconds since 1970, shown as "2026-11-20 09:15:00 UTC"; 0 is SQL's NULL */
-	COLUMN_HASH, /* shown as 16 digits; 0 is SQL's NULL */
+	COLUMN_HASH, /* shown as 16 hexadecimal digits; 0 is SQL's NULL */
 	COLUMN_FLOAT8 /* the field is a double; NaN is SQL's NULL */
 };
 
@@ -75,8 +75,8 @@ struct column {
 struct rows {
 	const struct column *columns;
 	size_t column_count;
-	/* a pattern of LIKE, or NULL. A row is added only if the pattern matches its first column, or its column
-	 * database, user, application_name or event */
+	/* a pattern of LIKE, or NULL. A row is added only if the pattern matches its first column, or one of its
+	 * columns database, user, application_name and event */
 	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */
@@ -88,8 +88,8 @@ struct rows {
  * broken, so the command is answered with an error. */
 void *rows_alloc_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count); /* appends a RowDescription */
-void rows_add(struct rows *r, const void *row); /* row points to the command's struct */
-bool rows_like_matches(const struct rows *r, const void *row); /* returns true if r->like does not exclude the row */
+void rows_add(struct rows *r, const void *row); /* row points to a struct of the command's, for one row */
+bool rows_like_matches(const struct rows *r, const void *row); /* returns true if r->like is NULL or matches */
 
 /* Returns true if text matches SQL's LIKE pattern: % stands for any text, _ for one character (in UTF-8), and a
  * backslash makes the next character stand for itself. */

@@ -64,7 +64,7 @@ struct console_stats; /* opaque; defined in console_stats.c */
 
 struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed is a random number for a hash table */
 void console_stats_free(struct console_stats *s);
-/* returns true if a minute has passed since console_stats_renew() */
+/* returns true if a minute has passed since the last console_stats_renew(), or since console_stats_new() */
 bool console_stats_is_due(const struct console_stats *s, uint64_t now_us);
 /* Ends a minute, and begins the next. sums are the counters as they are now. */
 void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us);
@@ -82,8 +82,8 @@ struct stats_log {
 	struct stats logged_totals; /* totals of all databases at that time */
 };
 
-/* Returns true if stats_log_write() is to be called: at first, and then every interval_us. If interval_us is 0, returns
- * false and ends the counting. */
+/* Returns true if the caller must call stats_log_write(): the first time, and then every interval_us. If interval_us is
+ * 0, returns false and ends the counting. */
 bool stats_log_check_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
 /* Logs the traffic since the last call; the first call only begins the counting. With has_client_logins, the line also
  * has client logins, as in PgBouncer 1.26. */

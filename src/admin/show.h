@@ -63,8 +63,7 @@ uint32_t show_worker_of(const struct show_env *env, const struct pool *pool);
 /* Sets *out to the sum of policy_get_counts() of all shards of the pool. */
 void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many columns the rows have, which depends on the number of workers. client_envs: see struct
- * console_host. */
+/* Returns how many columns the rows have, which depends on the number of workers (console_host.client_envs). */
 size_t show_column_count(const struct show *show, struct client_env *const *client_envs);
 
 /* Returns the struct show of a command; NULL if the command has no rows, or is a SHOW of a setting. */
@@ -117,11 +116,12 @@ show_wall_us(const struct show_env *env, uint64_t us)
 }
 
 /* Returns true if the lists of databases and pools include the console under the name "pgbouncer", as PgBouncer's do.
- * Otherwise they leave it out, and its name elsewhere is "pgweir". */
+ * Otherwise these lists leave the console out, and its name is "pgweir". */
 bool show_has_console_clients(const struct show_env *env);
 /* --- show_holders.c: the client that holds each server, and the clients that wait meanwhile --- */
 /* A server that is lent to a logged-in client. If the server waits for a lock in PostgreSQL, the blockers are the
- * processes that hold the lock. A blocker may have blockers, too; the root is the process at the end of this chain. */
+ * processes that hold the lock. A blocker may have blockers, too. The root is the end of the chain that follows the
+ * first blocker at each step. */
 struct holding {
 	const struct pool *pool;
 	const struct server *srv;
@@ -129,9 +129,9 @@ struct holding {
 	uint64_t since_us; /* when this use began */
 	int blocker_count; /* how many blockers there are; -1 if not known */
 	uint32_t blockers[BLOCKING_PIDS_MAX]; /* PIDs of the blockers; 0 for a prepared transaction */
-	/* the holding of the root; NULL if the root is not a server that a client of pgweir holds */
+	/* the holding of the root; NULL if there are no blockers, or if no client of pgweir holds the root's server */
 	const struct holding *root;
-	uint32_t root_pid; /* the root's PID */
+	uint32_t root_pid; /* the root's PID; 0 for a prepared transaction */
 	uint64_t blocks; /* how many holdings have this one in their chain of blockers */
 	/* how many clients wait for a server of this pool, or for room in a limit that this pool counts in */
 	uint32_t waiting;
@@ -153,22 +153,22 @@ const char *show_write_blockers(struct holding *list, const struct holding *h, c
 #define SHOW_QUERY_MAX 512
 uint64_t show_write_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: explains why a pool has no free connection --- */
-/* Adds sentences on how a pool's connections are used. If none is free, also names the client that keeps the most of
- * them busy, because it holds locks for which others wait, or has owed its next message since before_us; that sentence
- * begins with `lead`, such as "What helps". Returns true if a client was named. */
+/* Adds sentences on how a pool's connections are used. If none is free, also names the client, or process outside
+ * pgweir, that keeps the most of them busy, because it holds locks for which others wait, or has owed its next message
+ * since before_us. That sentence begins with `lead`, such as "What helps". Returns true if it was added. */
 bool show_explain_usage(const struct show_env *env, const struct pool *pool, const struct holding *list,
 			uint64_t before_us, const char *lead, struct rows *rows);
-/* Adds sentences on why c waits in the queue. Returns true if something other than a larger pool helps. */
+/* Adds sentences on why c waits in the queue. Returns true if a remedy other than a larger pool helps. */
 bool show_explain_wait(const struct show_env *env, const struct client *c, const struct holding *list,
 		       struct rows *rows);
-/* Returns the value of load_balance_hosts; NULL if there is only one host. */
+/* In show.c. Returns the value of load_balance_hosts; NULL if there is only one host. */
 const char *show_load_balance(const struct upstream *upstream);
 /*
  * --- show_sorted.c: sorted lists, which the caller frees with free(). If there is no memory, they are NULL, as with
  * rows_alloc_scratch(). ---
  */
 /* Returns all pools, then NULL. They are in the order of their names or, if is_by_queue, of the lengths of their
- * queues, the longest first. The list has only one shard of each pool. */
+ * queues, the longest first. The list has all shards of each pool, but no standby pools. */
 struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queue);
 /* Returns database_sums() (console_stats.h) of all workers. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

@@ -10,7 +10,7 @@
 
 #include "modules/modules.h"
 
-/* ROW(the word after SHOW, the name of the struct, the users that may give it, its line in HELP, an example) */
+/* ROW(the word after SHOW, the name of the struct, ANYBODY or ADMIN, its line in HELP, an example) */
 /* clang-format off */
 #define SHOW_LIST(ROW) \
 	ROW(POOLS, pools, ANYBODY, "clients and servers of each pool, and how long the oldest waits", \

@@ -16,8 +16,8 @@
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address. Limits on addresses do not
  * apply to Unix sockets or to exempt_addresses. Usually all users at an address share one count of wrong passwords,
- * which sets how long answers to further ones are delayed. In exempt_addresses, and in the console, each user has its
- * own count, so other users can't lock it out. A reload changes all limits at once.
+ * which sets for how long the next wrong password's answer is delayed. In exempt_addresses, and in the console, each
+ * user has its own count, so no user can lock out another. A reload changes all limits at once.
  *
  * Always: a connection counts in its address from accept() to its end, and in its user and database from admission to
  *         its end. All databases of a tenant count as one.
@@ -39,13 +39,13 @@ struct admission_hold; /* opaque: admission_failures.c */
 
 /* The queue that a connection is in while it is not authenticated. */
 enum admission_queue {
-	ADMISSION_UNQUEUED, /* in no queue, because the connection is authenticated, or its proof was wrong */
+	ADMISSION_UNQUEUED, /* the connection is authenticated, or its wrong proof gets a delayed answer */
 	ADMISSION_SILENT, /* the startup packet has not come yet */
 	ADMISSION_PROVING, /* the startup packet has come, and the proof has not */
 	ADMISSION_QUEUES
 };
 
-/* Which limits of its address apply to a connection. */
+/* The limits of its address that apply to a connection. */
 enum admission_standing {
 	ADMISSION_OF_MANY, /* all limits, which it shares with the other connections of the address */
 	/* for a user of the console: the login rate and the delays, counted for this user alone */
@@ -72,12 +72,13 @@ struct admission_place {
 	bool is_unlogged; /* its refusal was not logged, because there are too many such lines */
 };
 
-/* Callbacks. Each closes the connection, and so calls admission_leave() before it returns. */
+/* Callbacks. Each closes the connection, and so calls admission_leave() before it returns. But refuse() may instead
+ * repeat the step later (login_wait_for_recount()). */
 struct admission_ops {
 	/* Called if a limit refuses the connection. Counts the refusal under `reason`, and sends *why to the client. */
 	void (*refuse)(struct admission_place *t, const struct fail *why, enum reject_reason reason);
 	void (*out_of_memory)(struct admission_place *t);
-	/* Called when the delayed answer to a wrong proof is due. Sends *why to the client. */
+	/* Called when the delayed answer to a wrong proof is due, or earlier to make room. Sends *why to the client. */
 	void (*answer)(struct admission_place *t, const struct fail *why);
 };
 
@@ -98,9 +99,9 @@ void admission_set_descriptors(struct admission *a, uint64_t descriptors);
 void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* called about every 100 ms */
 
-/* --- The steps of a connection. Functions with a bool return true if the connection may go on, or false after
+/* --- The steps of a connection. Functions that return a bool return true if the connection may go on, or false after
  * ops->refuse or ops->out_of_memory was called. --- */
-/* Called after accept(). peer is NULL for a Unix socket. */
+/* Called after accept(), and again after a PROXY header, before which peer is NULL, as for a Unix socket. */
 bool admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer);
 /* Called when the startup packet has come. `database` is NULL for the console. */
 bool admission_check_startup(struct admission *a, struct admission_place *t, const char *user, const char *database);
@@ -108,7 +109,7 @@ bool admission_check_startup(struct admission *a, struct admission_place *t, con
 bool admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /*
  * Replaces these steps for a client that another process has admitted. Counts the client, and applies no limit. peer is
- * NULL for a Unix socket. Returns 0, or -1 if there is no memory. The caller calls admission_leave() in either case.
+ * NULL for a Unix socket. Returns 0, or -1 if there is no memory; the caller must call admission_leave() even then.
  */
 int admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
@@ -121,16 +122,15 @@ void admission_leave(struct admission *a, struct admission_place *t); /* may be 
 void admission_leave_queue(struct admission *a, struct admission_place *t);
 
 /* --- Log lines about refused logins. If a connection's refusal is not logged, its end must not be logged either.
- * Refusals that are not logged are counted, and one line a second later reports their number. --- */
+ * Refusals that are not logged are counted; a second later, a line reports their number. --- */
 /* Called before a refusal is logged. Counts the line and returns true, or false if this second has too many lines. */
 bool admission_take_log_line(struct admission *a, struct admission_place *t);
 /* Does what admission_take_log_line() does, for refusals at a limit, which get one line a second for each reason. */
 bool admission_take_reject_line(struct admission *a, struct admission_place *t, enum reject_reason reason);
 
 /* --- Wrong proofs. --- */
-/* Called after a wrong proof. After login_failure_delay, ops->answer is called with a copy of *why. Returns the delayed
- * answer, for admission_drop_answer() if the connection closes first. Returns NULL if the caller must answer at
- * once. */
+/* Called after a wrong proof. Calls ops->answer with a copy of *why later, each time after a longer delay. Returns the
+ * delayed answer, for admission_drop_answer() if the connection closes first; NULL if the caller must answer now. */
 struct admission_hold *admission_delay_answer(struct admission *a, struct admission_place *t, const char *user,
 					      const struct fail *why);
 void admission_drop_answer(void *hold); /* cancels the answer; frees `hold`, a struct admission_hold */

@@ -22,7 +22,7 @@ enum { ADMISSION_LOG_OTHERS = RJ_COUNT, ADMISSION_LOG_LIMITS };
 struct admission {
 	struct admission_settings settings;
 	struct admission_table *addresses, *users, *databases;
-	struct admission_table *guesses; /* wrong passwords, by address and user (admission_failures.c) */
+	struct admission_table *guesses; /* wrong passwords, and logins of console users, by address and user */
 	/* connections that are not authenticated, the oldest first */
 	struct admission_places queues[ADMISSION_QUEUES];
 	struct admission_holds holds; /* delayed answers to wrong proofs */

@@ -24,8 +24,7 @@ struct admission_table; /* opaque: admission/admission_table.c */
 struct admission_entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list; valid while held is 0 */
-	/* A token bucket that holds up to a second. With a limit of r logins per second, each login takes 1/r s from
-	 * it. */
+	/* A token bucket that holds up to a second. With a limit of r logins per second, each login takes 1/r s. */
 	uint64_t credit_ns;
 	uint64_t refilled_us; /* when credit_ns was last refilled */
 	uint64_t failures_forgotten_us; /* when the failures are forgotten; 0 if there are none */

@@ -4,8 +4,8 @@
  * series of tokens. The code outside the module asks the client for its proof, calls judge_proof() on a thread of
  * net/jobs.h, and enforces external_timeout.
  *
- * A rule of hba_file may have options for its module. The module defines the struct of its options, which are immutable
- * after finish_options() has returned 0, and live as long as the rules.
+ * A rule of hba_file may have options for its module. The module defines the struct of these options, which are
+ * immutable after finish_options() has returned 0, and live as long as the rules.
  */
 #pragma once
 
@@ -21,7 +21,7 @@
 /* A module's verdict. PROOF_FAILED: the service could not judge the proof. PROOF_MORE: another token must follow. */
 enum proof_verdict { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
 
-/* The exchange of tokens of one login between a module and its peer: a client, or a PostgreSQL that is logged in to. */
+/* A login's exchange of tokens between a module and its peer: a client, or a PostgreSQL that pgweir logs in to. */
 struct auth_tokens {
 	const uint8_t *token; /* the token that the peer has sent; NULL if it has sent none yet */
 	size_t token_len;
@@ -33,7 +33,7 @@ struct auth_tokens {
 	char name[AUTH_NAME_MAX + 1]; /* set with PROOF_RIGHT: the name that the client has proved, for map= */
 };
 
-/* A client's proof for judge_proof(), and what it is about. */
+/* A client's proof, and the facts by which judge_proof() judges it. */
 struct auth_question {
 	const void *options; /* the options of the rule */
 	const char *setting; /* the value of the module's setting in [auth] */

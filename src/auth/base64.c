@@ -10,8 +10,8 @@ base64_encode(const uint8_t *bytes, size_t len, char *out)
 	EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
 }
 
-/* OpenSSL's decoder accepts blanks, and bits beyond the last byte. So every four characters are encoded again after
- * they are decoded, and must come out unchanged. */
+/* OpenSSL's decoder accepts blanks, and bits beyond the last byte. So this function encodes every four characters again
+ * after decoding them, and requires that the result is equal. */
 int
 base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, size_t *out_len)
 {

@@ -1,4 +1,4 @@
-/* src/auth/delegation.c - the credentials by which a pool logs in. See delegation.h. */
+/* src/auth/delegation.c - decides which clients may use a pool that has delegated credentials. See delegation.h. */
 #include "auth/delegation.h"
 
 #include <stdlib.h>

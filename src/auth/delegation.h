@@ -28,8 +28,7 @@ struct delegated {
 /* The principal that owns a pool and all its connections, which log in with the principal's credentials. */
 struct delegator {
 	atomic_uint refs;
-	struct delegated
-	    *owner_credentials; /* the newest credentials of the principal; NULL until a client has delegated some */
+	struct delegated *owner_credentials; /* the principal's newest; NULL until a client has delegated some */
 };
 
 struct delegated *delegated_ref(struct delegated *d);
@@ -44,9 +43,9 @@ int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why
  * Decides whether a client may use the connections of the pool that `of` owns. d is the client's. A client that has
  * logged in without tokens has none: d is then NULL, and the client is refused. Returns 0, or -1 with *why set.
  *
- * If of->owner_credentials is NULL, the client becomes the owner. The client must then have delegated credentials, and
- * is_free must be true, that is, no other client can be using the pool. Otherwise the client must be the principal of
- * of->owner_credentials. Credentials that the client delegates replace these. If the client delegates none, these must
- * not have expired.
+ * If of->owner_credentials is NULL, the client becomes the owner. The client must then have delegated credentials that
+ * are still valid, and is_free must be true, that is, no other client can be using the pool. Otherwise the client must
+ * be the principal of of->owner_credentials, which the client's own credentials replace. If the client has delegated
+ * none, those of the owner must still be valid.
  */
 int delegator_check_client(struct delegator *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);

@@ -17,7 +17,7 @@ void base64_encode(const uint8_t *bytes, size_t len, char *out);
 int base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, size_t *out_len);
 
 /* --- md5.c: PostgreSQL's authentication by MD5 (protocol chapter "AuthenticationMD5Password"). Both functions return
- * 0, or -1 with *why set if OpenSSL refuses MD5, as with FIPS. --- */
+ * 0, or -1 with *why set if there is no memory, or if OpenSSL refuses MD5, as with FIPS. --- */
 #define MD5_SECRET_LEN 35 /* "md5" and 32 hex digits */
 
 /* Writes "md5" + hex(MD5(password + user)), which servers store, to out, terminated. */
@@ -36,6 +36,6 @@ int md5_answer(const char *secret, const uint8_t salt[static 4], char out[static
 #define SASLPREP_MAX ((size_t)1 << 24) /* bytes of a password */
 
 /* Sets *prepared, which the caller frees with secret_free(), or which is NULL if the password is used unchanged.
- * Returns 0, or -1 if there is no memory. The password must not be longer than SASLPREP_MAX, because the time grows
- * with the square of the length. */
+ * Returns 0, or -1 if there is no memory. A password that is longer than SASLPREP_MAX is used unchanged, because the
+ * time grows with the square of the length. */
 int saslprep(const char *password, char **prepared);

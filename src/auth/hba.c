@@ -79,7 +79,7 @@ hba_host_fits(const char *word, const char *host)
 	return len >= word_len && strcasecmp(word, host + len - word_len) == 0;
 }
 
-/* If may_ask is true, calls ask(), which may need time for the answer; else returns HBA_LATER. */
+/* Returns HBA_NO if ask is NULL, or HBA_LATER if may_ask is false. Otherwise returns the result of ask(). */
 static enum hba_fit
 ask_if_allowed(hba_lookup *ask, const char *name, const struct hba_question *q, bool may_ask)
 {
@@ -104,7 +104,7 @@ fits_name(const struct hba_name *name, const struct hba_question *q, bool is_dat
 	return name->kind == HBA_NAME && strcmp(name->text, text) == 0;
 }
 
-/* Looks for a name of a database, or of a user, that fits. Roles are asked about only if no other name fits. */
+/* Looks for a name of a database, or of a user, that fits. Asks about roles only if no other name fits. */
 static enum hba_fit
 fits_any(const struct hba_names *names, const struct hba_question *q, bool is_database, bool may_ask)
 {
@@ -141,7 +141,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may
 static bool
 fits_type(const struct hba_rule *rule, const struct hba_question *q)
 {
-	/* Indexed by q->over. hostgssenc fits no client. */
+	/* The second index is q->over. hostgssenc fits no client. */
 	static const bool fits[][3] = {
 		[HBA_LOCAL] = { true, false, false },	    [HBA_HOST] = { false, true, true },
 		[HBA_HOSTSSL] = { false, false, true },	    [HBA_HOSTNOSSL] = { false, true, false },
@@ -151,8 +151,8 @@ fits_type(const struct hba_rule *rule, const struct hba_question *q)
 	return fits[rule->type][q->over];
 }
 
-/* Without may_ask, asks nothing, and returns HBA_LATER if a column needs an answer and all others fit. With may_ask,
- * asks, and returns HBA_LATER at the first column whose answer takes time. */
+/* If may_ask is false, asks nothing, and returns HBA_LATER if all columns fit but those that need a lookup. If may_ask
+ * is true, asks, and returns HBA_LATER at the first column whose lookup has not ended. */
 static enum hba_fit
 fits_columns(const struct hba_rule *rule, const struct hba_question *q, bool may_ask)
 {

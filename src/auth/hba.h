@@ -32,11 +32,11 @@ enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FUL
 /* The option clientname=: the part of a certificate that names the user. ANY stands for the common name and all
  * alternative names. */
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
-/* Whether a rule fits. HBA_LATER means that a lookup must end first. */
+/* Says if a rule fits. HBA_LATER means that a lookup must end first. */
 enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };
 typedef enum hba_fit hba_lookup(const char *name, void *arg);
 
-/* The login for which a rule is looked for. */
+/* The login for which hba_match() finds a rule. */
 struct hba_question {
 	enum { HBA_OVER_UNIX, HBA_OVER_TCP, HBA_OVER_TLS } over;
 	/* the client asks for physical replication, so only rules for the database "replication" fit */
@@ -48,7 +48,7 @@ struct hba_question {
 	bool (*is_own_address)(const struct sockaddr *address, bool is_net);
 	/* has_name() looks up whether a host name from the address column fits the client's address (see
 	 * hba_host_fits()). is_member() looks up whether the client's user is a member of a role. If has_name is NULL,
-	 * no rule with a host name fits; if is_member is NULL, no rule with a role. */
+	 * no rule with a host name fits; if is_member is NULL, no rule with a role fits. */
 	hba_lookup *has_name, *is_member;
 	void *arg; /* passed to has_name() and is_member() */
 };
@@ -71,8 +71,8 @@ struct hba_needs {
 };
 
 /* Reads the file at `path` and the files that it includes; if `text` is not NULL, reads `text` instead, and no file.
- * Returns NULL if there is an error; all errors are reported. Also reports warnings: for rules that let in every client
- * that reaches them, for rules that never fit, and for a file that any user may change. */
+ * Returns NULL if there is an error; all errors are reported. Also reports warnings, for example for trust rules that
+ * other machines reach, for rules that never fit, and for files that any system user may change. */
 struct hba *hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct hba *hba_ref(struct hba *hba); /* hba may be NULL */
 void hba_unref(struct hba *hba); /* hba may be NULL */
@@ -92,9 +92,9 @@ void hba_each_map(const struct hba *hba, void (*map)(const char *name, const cha
  * from a certificate, a ticket or the operating system. See PostgreSQL's chapter "User Name Maps", in version 16.
  *
  * A line has the name of a map, an external name and a user. An external name that begins with a slash is a regular
- * expression (rule_file.h); \1 in the user then stands for the text that the first parentheses have matched. The user
- * "all" stands for any user, +role for any member of that role, and a user that begins with a slash is a regular
- * expression. Upper and lower case differ everywhere.
+ * expression (rule_file.h); the first \1 in the user then stands for the text that the first parentheses have matched.
+ * The user "all" stands for any user, +role for any member of that role, and a user that begins with a slash is a
+ * regular expression. Upper and lower case differ everywhere.
  *
  * A struct ident is immutable; a reload makes a new one. In all functions, ident may be NULL, and then has no lines.
  */

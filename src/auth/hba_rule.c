@@ -44,8 +44,8 @@ hba_rule_fini(struct hba_rule *rule)
 	*rule = (struct hba_rule){ 0 };
 }
 
-/* Returns the only word of the next field. Returns NULL, with an error reported, unless the line has such a field with
- * just one word. `missing` names the field in errors. */
+/* Returns the only word of the next field. If the line has no further field, or the field has not exactly one word,
+ * reports an error and returns NULL. `missing` names the field in errors. */
 static const struct rule_word *
 next_single(struct rule_parse *l, const char *missing)
 {
@@ -176,8 +176,8 @@ take_mask(struct rule_parse *l)
 	return true;
 }
 
-/* Returns true if `text` can be a host's name or, if it begins with a dot, the end of one. A text with a number as its
- * last part is refused, because some programs read it as an address. */
+/* Returns true if `text` can be a host's name or, if it begins with a dot, the end of one. Returns false if the last
+ * part is empty, or is a number, because some programs read such a text as an address. */
 static bool
 is_host_name(const char *text)
 {

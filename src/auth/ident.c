@@ -7,8 +7,8 @@
 /* A line of the file. */
 struct entry {
 	char *map, *name, *user;
-	struct rule_regex *name_regex, *user_regex; /* NULL if the string itself must match */
-	bool is_any_user, is_role; /* is_role: `user` has a plus and a role's name */
+	struct rule_regex *name_regex, *user_regex; /* each is NULL unless its string begins with a slash */
+	bool is_any_user, is_role; /* is_role: `user` is a plus and the name of a role */
 };
 
 struct ident {
@@ -111,8 +111,8 @@ ident_load(const char *text, size_t text_len, const char *path, rule_report *rep
 
 /* --- Questions. --- */
 
-/* Returns true if the user column fits. The column's first \1 stands for the text that the first parentheses matched,
- * from `begin` to `end` in `name`; both are SIZE_MAX if the parentheses took no part. */
+/* Returns true if the user column fits. The column's first \1 stands for the text that the first parentheses matched:
+ * `begin` to `end` in `name`, or both SIZE_MAX if the parentheses took no part. */
 static bool
 fits_user(const struct entry *e, const char *name, size_t begin, size_t end, const char *user)
 {

@@ -1,9 +1,9 @@
 /*
  * src/auth/rule_file.c - see rule_file.h.
  *
- * A file is read by logical lines (a continued line is joined with the next one), and each line is split into fields.
- * An included file is read in the same way, one level deeper. The words of all lines of a list file (@NAME) go into one
- * field.
+ * A file is read in logical lines, which join each continued line with the next one. Each logical line is split into
+ * fields. An included file is read in the same way, one level deeper. The words of all lines of a list file (@NAME) go
+ * into one field.
  */
 #include "auth/rule_file.h"
 #include "base/alloc.h"
@@ -24,7 +24,7 @@ struct source {
 	unsigned line_number; /* the number of the line where the present logical line begins */
 	unsigned depth;
 	bool opens_files;
-	bool is_bad; /* a problem of the present logical line was reported */
+	bool is_bad; /* an error in the present logical line was reported; after take_lines(), in any line */
 	struct rule_field *list; /* if not NULL, the words of all lines are added to this field (@NAME) */
 };
 
@@ -110,8 +110,8 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Reads the next word and unquotes it in place (it can only become shorter). Sets *has_comma to true if a comma
- * follows, after which the same field has another word. Returns false if there is no word, or if the line is bad. */
+/* Reads the next word, and unquotes the word in place. Sets *has_comma to true if a comma follows, after which the same
+ * field goes on, else to false. Returns false if there is no word, or if the line is bad. */
 static bool
 next_word(struct source *s, char **at, struct rule_word *word, bool *has_comma)
 {
@@ -138,8 +138,8 @@ next_word(struct source *s, char **at, struct rule_word *word, bool *has_comma)
 		return false;
 	}
 	*has_comma = *p == ',';
-	/* The word's terminator may overwrite the byte where reading would continue. So a comment is skipped here as a
-	 * whole, and any other byte is skipped. */
+	/* The word's terminator may overwrite the byte after the word. So reading goes on after that byte or, if the
+	 * byte begins a comment, after the whole comment. */
 	*at = *p == '#' ? p + strlen(p) : *p != '\0' ? p + 1 : p;
 	if (to == word->text && !has_quotes)
 		return false;
@@ -172,8 +172,7 @@ next_field(struct source *s, char **at, struct rule_field *f)
 
 /* --- Files within files. --- */
 
-/* Returns the path of the file `name`, which the file at `path` names. A relative name begins at the folder of `path`.
- */
+/* Returns the path of the file `name`, which the file at `path` names. A relative name begins in the folder of path. */
 static char *
 path_beside(const char *path, const char *name)
 {
@@ -196,7 +195,7 @@ check_may_open(struct source *s, const char *name)
 	return false;
 }
 
-/* Reads the file at `path`, which the present line of `from` names: its lines or, unless `list` is NULL, its words. */
+/* Reads the lines or, unless list is NULL, the words of the file at `path`, which the present line of `from` names. */
 static void
 read_named(struct source *from, const char *path, struct rule_field *list, bool is_optional)
 {
@@ -357,7 +356,7 @@ take_lines(struct source *s, const char *text, size_t text_len)
 
 /* --- Files. --- */
 
-/* Reads a file. The present line of s names the file; an error in reading the file is reported for that line. */
+/* Reads a file. If the file can't be read, reports an error for the present line of s, which names the file. */
 static void
 read_file(struct source *s, const char *path, bool is_optional)
 {

@@ -7,7 +7,7 @@
  * - Fields are separated by blanks, and the words of one field by commas.
  * - A word in double quotes is no keyword, and may contain blanks. Inside the quotes, "" stands for one quote.
  * - @NAME stands for the words of another file; include, include_if_exists and include_dir read lines of other files.
- *   A relative file name begins at the folder of the file in which the name stands.
+ *   A relative file name is relative to the folder of the file in which the name stands.
  *
  * A quote that is not closed is an error; in PostgreSQL, it silently swallows the rest of the line. Files are nested at
  * most RULE_DEPTH_MAX deep, and have at most RULE_BYTES_MAX bytes in all.
@@ -45,12 +45,12 @@ struct rule_line {
 	size_t count; /* at least 1 */
 };
 
-#define RULE_REGEXES_MAX 1000 /* regular expressions in a file and all files that it includes */
+#define RULE_REGEXES_MAX 1000 /* regular expressions in a file and in all files that the file includes */
 /* The state of one rule_read(), for the functions below, which on_line() calls. */
 struct rule_reading {
 	rule_report *report;
 	void *arg; /* passed to report() */
-	size_t errors, regexes; /* how many there were so far: reported errors, and regular expressions */
+	size_t errors, regexes; /* counts of reported errors, and of regular expressions, so far */
 };
 /* Reads the file at `path` and the files that it includes; if `text` is not NULL, reads `text` instead, and no file.
  * Calls on_line(line, arg) for each line except include directives. Reports errors, and counts them in *reading. */
@@ -59,7 +59,7 @@ void rule_read(const char *text, size_t text_len, const char *path,
 /* Reports an error. Always returns false. */
 bool rule_report_error(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Compiles a word that begins with a slash, and sets *regex. Returns false, and reports an error, if it is invalid. */
+/* Compiles a word that begins with a slash. Returns true with *regex set, or false once an error has been reported. */
 bool rule_take_regex(struct rule_reading *r, const struct rule_line *line, const struct rule_word *word,
 		     struct rule_regex **regex);
 

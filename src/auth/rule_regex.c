@@ -14,8 +14,8 @@ struct rule_regex {
 	regex_t compiled;
 };
 
-/* p is after the [ of a bracket expression. Returns the end of the expression, or NULL with *why set if it is not
- * closed, or has a backslash. */
+/* p is after the [ of a bracket expression. Returns the end of the expression, or NULL with *why set if the expression
+ * is not closed, or has a backslash. */
 static const char *
 skip_brackets(const char *p, struct fail *why)
 {

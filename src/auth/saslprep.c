@@ -10,15 +10,15 @@
 #define GROWTH_MAX 11
 #define STEPS_MAX 32 /* steps of a profile; SASLprep has 18 */
 
-/* Unicode 3.2 maps these characters wrongly (Corrigendum #4). libidn still maps them so, PostgreSQL does not. */
+/* Unicode 3.2 maps these characters wrongly (Corrigendum #4). libidn still does so; PostgreSQL does not. */
 static const Stringprep_table_element corrected[] = {
 	{ 0x2f868, 0x2f868, { 0x36fc } }, { 0x2f874, 0x2f874, { 0x5f53 } }, { 0x2f91f, 0x2f91f, { 0x243ab } },
 	{ 0x2f95f, 0x2f95f, { 0x7aee } }, { 0x2f9bf, 0x2f9bf, { 0x45d7 } },
 };
 
-/* Takes RFC 4013's steps, but in PostgreSQL's order: characters that are prohibited, or not assigned in Unicode 3.2,
- * are looked for before the text is normalised, not after. The profile's own order would accept U+0340, because
- * normalising turns it into another character. */
+/* Takes RFC 4013's steps, but in PostgreSQL's order: looks for characters that are prohibited, or not assigned in
+ * Unicode 3.2, before it normalises the text. The profile's own order would accept U+0340, because normalising turns
+ * U+0340 into another character. */
 static int
 prepare(char *text, size_t cap)
 {

@@ -7,7 +7,7 @@
  * the user name in SCRAM messages.
  *
  * Owns:   struct scram_server and struct scram_client own copies of verifier and channel, and all texts that they
- *         make; everything is wiped when they are freed.
+ *         make; all of this, except AuthMessage, is wiped when they are freed.
  * Always: after a failure, a struct scram_server or scram_client refuses all messages.
  *
  * PLUS binds the login to its TLS connection: both sides sign a hash of the server's certificate, so a man in the
@@ -113,7 +113,7 @@ struct scram_client *scram_client_new(const struct scram_channel *channel, enum 
 				      const char *nonce);
 void scram_client_free(struct scram_client *s); /* s may be NULL */
 /* Chooses a mechanism from the server's offer, the list of AuthenticationSASL, which is not trusted. Returns its name,
- * or NULL with *why set (28000) if we know none of these mechanisms, or the policy allows none. */
+ * or NULL with *why set (28000) if we know none, if the policy allows none, or if PLUS is offered without TLS. */
 const char *scram_client_select(struct scram_client *s, const uint8_t *offer, size_t offer_len, struct fail *why);
 bool scram_client_is_bound(const struct scram_client *s); /* returns true if PLUS was chosen */
 /* Writes client-first to out, terminated. Returns 0, or -1 with *why set. */

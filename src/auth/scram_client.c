@@ -1,6 +1,6 @@
 /*
- * src/auth/scram_client.c - the client's side, for logging in to PostgreSQL: it proves that we have the keys, and
- * checks that the server has them, too. See scram.h, and scram_state.h for the four messages.
+ * src/auth/scram_client.c - the client's side, for logging in to PostgreSQL: proves that we have the keys, and checks
+ * that the server knows ServerKey, too. See scram.h, and scram_state.h for the four messages.
  *
  * The exchange pauses between the server's salt and our proof: the caller may have keys for that salt, or need
  * milliseconds to derive them.
@@ -101,7 +101,7 @@ scram_client_select(struct scram_client *c, const uint8_t *offer, size_t offer_l
 		fail_hint(why, "Set channel_binding=prefer, or make sure that the server has TLS, an RSA or ECDSA "
 			       "certificate, and scram-sha-256 in its pg_hba.conf.");
 	} else if (has_plain) {
-		/* Sending 'y' after PLUS was offered would look to the server like a man in the middle. */
+		/* If can_bind, PLUS was not offered. After an offer, 'y' would look to the server like an attack. */
 		c->gs2_flag = can_bind ? 'y' : 'n';
 		return SCRAM_PLAIN;
 	} else if (is_offered(offer, offer_len, "OAUTHBEARER")) {

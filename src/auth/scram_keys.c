@@ -2,9 +2,9 @@
  * src/auth/scram_keys.c - the verifiers and keys that SCRAM's two sides have before a login (RFC 5802, 3).
  *
  *   SaltedPassword = PBKDF2(password, salt, iterations)    slow on purpose; saslprep() prepares the password
- *   ClientKey      = HMAC(SaltedPassword, "Client Key")    proves to a server who logs in
+ *   ClientKey      = HMAC(SaltedPassword, "Client Key")    proves to a server that the client knows the password
  *   StoredKey      = SHA256(ClientKey)                     enough to check such a proof, not to make one
- *   ServerKey      = HMAC(SaltedPassword, "Server Key") proves to a client that the server knows the ServerKey
+ *   ServerKey      = HMAC(SaltedPassword, "Server Key")    proves to a client that the server has a verifier
  *
  * A verifier is StoredKey and ServerKey; keys are ClientKey and ServerKey.
  */
@@ -132,8 +132,7 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t 
 {
 	uint8_t hash[SCRAM_KEY_LEN];
 
-	/* The keys stay zero. No input is known that hashes to zero, so no proof fits even if a caller forgets is_mock.
-	 * */
+	/* The keys stay zero. No known input has a hash of zeros, so no proof fits even if a caller forgets is_mock. */
 	memset(out, 0, sizeof(*out));
 	if (scram_hmac(secret, user, strlen(user), hash, why) < 0)
 		return -1;

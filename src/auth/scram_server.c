@@ -1,9 +1,9 @@
 /*
- * src/auth/scram_server.c - the server's side: it checks a client's proof, and computes from the proof the keys for
+ * src/auth/scram_server.c - the server's side: checks a client's proof, and computes from the proof the keys for
  * logging in to PostgreSQL. See scram.h, and scram_state.h for the four messages.
  *
- * A right proof, XORed with the signature, is the client's ClientKey, whose hash must be our StoredKey. A verifier
- * alone can log in nowhere; verifier and ClientKey together make keys for logging in, so pgweir needs no password.
+ * A right proof, XORed with the signature, is the client's ClientKey, whose hash must be our StoredKey. A verifier is
+ * not enough to log in; verifier and ClientKey together make keys for logging in, so pgweir needs no password.
  */
 
 #include "auth/scram_state.h"
@@ -128,7 +128,7 @@ check_gs2_flag(const struct scram_server *s, char flag, struct fail *why)
 	return 0;
 }
 
-/* Takes "n,,", "y,," or "p=tls-server-end-point,,": no other identity is accepted. The rest is client-first-bare. */
+/* Takes "n,,", "y,," or "p=tls-server-end-point,,", and refuses an authorization identity ("a=") between the commas. */
 static int
 take_gs2_header(struct scram_server *s, struct scram_span *rest, struct fail *why)
 {
@@ -201,7 +201,7 @@ scram_server_first(struct scram_server *s, const char *in, size_t in_len, char o
 	return 0;
 }
 
-/* Checks c=: the client must have signed the channel that we see. */
+/* Checks that c= has the client's gs2 header and, with PLUS, the hash of our certificate. */
 static int
 check_binding(const struct scram_server *s, struct scram_span binding, struct fail *why)
 {
@@ -215,7 +215,7 @@ check_binding(const struct scram_server *s, struct scram_span binding, struct fa
 	return fail_set(why, "28000", "SCRAM channel binding check failed");
 }
 
-/* Takes the proof of client-final. Sets *without_proof_len to the length of client-final without the proof. */
+/* Checks client-final, and takes its proof. Sets *without_proof_len to the length of client-final without the proof. */
 static int
 take_client_final(const struct scram_server *s, const char *in, size_t in_len, uint8_t proof[static SCRAM_KEY_LEN],
 		  size_t *without_proof_len, struct fail *why)
@@ -242,7 +242,7 @@ take_client_final(const struct scram_server *s, const char *in, size_t in_len, u
 	return 0;
 }
 
-/* Turns a right proof into ClientKey, in place. A mock verifier takes the same arithmetic, and so the same time. */
+/* Turns a right proof into ClientKey, in place. Takes the same time for a mock verifier. */
 static int
 recover_client_key(const struct scram_server *s, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
 {

@@ -5,7 +5,7 @@
 #include "auth/scram.h"
 
 /*
- * --- scram_text.c: SCRAM's four messages (RFC 5802, 5.1 and 7). Each is a list of attributes "a=value" with commas.
+ * --- scram_text.c: SCRAM's four messages (RFC 5802, 5.1 and 7). Each is a list of "a=value", separated by commas.
  *
  *   client-first    n,,n=,r=<client's nonce>                  "n,,": no channel binding, no other identity
  *   server-first    r=<both nonces>,s=<salt>,i=<iterations>
@@ -73,7 +73,7 @@ size_t scram_binding_text(char flag, const struct scram_channel *channel, char h
 const char *scram_make_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1]);
 
 /*
- * --- scram_keys.c: SCRAM's arithmetic, for scram_client.c and scram_server.c. Its other functions are in scram.h.
+ * --- scram_keys.c: SCRAM's arithmetic, for scram_client.c and scram_server.c. scram.h has the file's other functions.
  */
 /* Computes HMAC(key, text) of RFC 5802. Returns 0, or -1 with *why set (53200). */
 int scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t text_len,

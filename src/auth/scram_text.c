@@ -63,7 +63,7 @@ scram_print_char(char c, char out[static 8])
 	return out;
 }
 
-/* Takes the "=value" that follows an attribute's name, and the comma if there is another attribute. */
+/* Removes an attribute, whose name the caller has checked, and the comma after it, from the front of *rest. */
 static int
 take_value(struct scram_span *rest, struct scram_span *value, struct fail *why)
 {

@@ -1,8 +1,8 @@
 /*
  * src/auth/users.c - see users.h.
  *
- * Names and secrets are copied, unquoted (which can only make them shorter), into one block, which is wiped as a whole.
- * The entries are hashed after all lines are read, because until then their array may move.
+ * Names and secrets are copied into one block, which is wiped as a whole. The copies have no quotes, so they are never
+ * longer than the file. The entries are hashed after all lines are read, because until then their array may move.
  */
 #include "auth/users.h"
 #include "auth/encoding.h"
@@ -34,10 +34,8 @@ struct user {
 
 struct users {
 	atomic_uint ref_count;
-	uint64_t
-	    /* random, because peers choose the names that are looked up, and must not be able to choose their slots in
-	     * the table */
-	    seed;
+	/* random, because clients choose the names that are looked up, and must not choose their slots in the table */
+	uint64_t seed;
 	char *block;
 	size_t block_len;
 	struct user *entries;
@@ -55,7 +53,7 @@ struct reader {
 	users_report *tell;
 	void *arg;
 	size_t bad_count;
-	bool is_lenient; /* broken lines are left out */
+	bool is_lenient; /* leaves broken lines out, with warnings */
 };
 
 enum secret_kind
@@ -190,8 +188,8 @@ add_entry(struct users *users)
 	return memset(&users->entries[users->entry_count++], 0, sizeof(struct user));
 }
 
-/* Warns of a duplicate name. count: the number of duplicates so far, this one included. The last warning says that
- * there are more duplicates; nothing more is logged after it, so that a file pasted twice does not flood the log. */
+/* Warns of a duplicate name. `count` is the number of duplicates so far, including this one. So that a file pasted
+ * twice does not flood the log, warning DUPLICATE_WARNINGS_MAX is the last, and says that there are more duplicates. */
 static void
 warn_of_duplicate(const struct user *first, const struct user *again, size_t count, const char *path,
 		  users_report *tell, void *arg)
@@ -266,7 +264,7 @@ mistake_of(const struct user *u, bool needs_secrets)
 		return "looks like a SCRAM verifier but isn't one: SCRAM-SHA-256$4096:salt$StoredKey:ServerKey; a "
 		       "shell may have expanded its $";
 	if (u->kind == SECRET_PLAIN && strncmp(u->secret, "md5", 3) == 0 &&
-	    u->secret[strspn(u->secret, LETTERS_AND_DIGITS)] == '\0') /* "md5-secret" is a password */
+	    u->secret[strspn(u->secret, LETTERS_AND_DIGITS)] == '\0') /* "md5-secret" may be a password */
 		return "looks like an MD5 secret but isn't one: md5 and 32 digits, 0-9 and a-f";
 	return NULL;
 }
@@ -314,7 +312,7 @@ skip_line(struct reader *r)
 	r->at = newline != NULL ? newline : r->end;
 }
 
-/* The reader is at an opening quote. Copies the quoted word to the block, terminated. */
+/* Copies a quoted word, whose opening quote is at r->at, to the block, and terminates the copy. */
 static int
 users_take_quoted(struct reader *r, const char **word, size_t *word_len, struct fail *why)
 {
@@ -338,7 +336,7 @@ users_take_quoted(struct reader *r, const char **word, size_t *word_len, struct 
 	return 0;
 }
 
-/* The reader is at the first quote of a user's line. */
+/* Reads a user's line, of which the first quote is at r->at. */
 static int
 take_user(struct reader *r, struct user *u, struct fail *why)
 {
@@ -378,7 +376,7 @@ take_line(struct reader *r, struct users *users, struct fail *why)
 		users->entry_count--;
 		r->to = to;
 	}
-	/* Reading goes on after a broken line, so that all broken lines are reported at once; *why keeps the first
+	/* Reading goes on after a broken line, to report up to BAD_LINES_MAX of them at once; *why keeps the first
 	 * error. */
 	if (r->bad_count++ == 0)
 		*why = bad;

@@ -23,14 +23,14 @@ struct user_secret {
 };
 
 struct users; /* opaque: users.c */
-/* Called for each error and, with is_error false, for each warning. `text` is borrowed, and names path:line. */
+/* Called for each error and, with is_error false, for each warning. The borrowed `text` begins with the path. */
 typedef void users_report(bool is_error, const char *text, void *arg);
 
 /*
  * Reads a file of at most 64 MiB. Returns NULL with *why set if the file can't be read or a line is invalid; calls
  * tell() for each of the first 100 invalid lines. Also calls tell() with warnings: if other system users may read or
- * change the file, and for duplicate names, of which the last one counts. `tell` may be NULL. If is_lenient, ignores
- * each invalid line with a warning, as PgBouncer does.
+ * change the file, and for duplicate names, of which the last one counts (10 warnings at most). `tell` may be NULL. If
+ * is_lenient, ignores each invalid line with a warning, as PgBouncer does.
  */
 struct users *users_load(const char *path, bool is_lenient, users_report *tell, void *arg, struct fail *why);
 /* Does what users_load() does, for the contents of a file; `path` is the file's name in messages. */
@@ -50,8 +50,8 @@ void users_each(const struct users *users, void (*row)(const char *name, void *a
  *
  * With the method md5, users with a SCRAM secret are asked for SCRAM, and the others for MD5. If all unknown users were
  * asked for the same method, clients could find out which names are in the file. So the same proportion of unknown
- * users as of known users is asked for SCRAM. The result depends only on `name` and `key`, a secret of the process.
- * users may be NULL.
+ * users as of known users is asked for SCRAM. While users stays the same, the result depends only on `name` and `key`,
+ * a secret of the process. If users is NULL or has no secrets, returns true.
  */
 bool users_is_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /* Calls tell() for at most 100 entries that must be mistakes: an empty name; a secret that looks like a SCRAM verifier

@@ -48,7 +48,7 @@ xreallocarray(void *p, size_t count, size_t size)
 }
 
 /* Returns list, reallocated if necessary, with room for one more element after the first count elements. The capacity
- * of a list is always a power of two, so a list is full whenever count is a power of two. */
+ * of a list is always a power of two, so a list is full whenever count is 0 or a power of two. */
 static inline void *
 xwith_room(void *list, size_t count, size_t size)
 {

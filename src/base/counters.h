@@ -80,8 +80,8 @@
 	X(TRANSFER_IDLE_SERVER, "idle_server")
 #define PIPELINE_RESULTS(X) X(PL_FIRST, "first") X(PL_SECOND, "second") X(PL_AGAIN, "again")
 /* Results of looking up a user by auth_query. Hit: the cache had the user. Miss: PostgreSQL was asked and knows the
- * user. Unknown: PostgreSQL was asked and has no password for the user. Stale: PostgreSQL could not be asked, so an
- * expired answer of the cache was used. */
+ * user. Unknown: PostgreSQL was asked and has no password for the user. Failed: PostgreSQL could not be asked. Stale,
+ * which is counted besides Failed: an expired answer of the cache was used. */
 #define AUTH_QUERY_RESULTS(X) \
 	X(AQ_HIT, "hit") X(AQ_MISS, "miss") X(AQ_UNKNOWN, "unknown") X(AQ_STALE, "stale") X(AQ_FAILED, "failed")
 /* clang-format on */
@@ -100,7 +100,7 @@ enum pin_reason { PIN_REASONS(AS_ENUM) PIN_COUNT };
 enum login_result { LOGIN_RESULTS(AS_ENUM) LR_COUNT };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_HANDSHAKES(AS_ENUM) TLS_RESULTS };
-enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* CC_X is FATE_X - FATE_COMMITTED */
+enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* CC_X is FATE_X - FATE_COMMITTED (session/commit_fate.h) */
 enum login_method {
 	LOGIN_METHODS(AS_ENUM) LM_MODULES /* the first method of auth_modules[] */,
 	LM_COUNT = LM_MODULES + AUTH_MODULE_COUNT
@@ -167,7 +167,7 @@ struct pool_counters {
 	uint64_t pool_timeouts;
 	uint64_t outages; /* outages that have begun; in an outage, the pool has no server and cannot open one */
 	uint64_t outage_us; /* duration of the outages that have ended */
-	uint64_t held; /* requests that waited for a server during an outage */
+	uint64_t held; /* requests that waited when an outage began, or came during one with on_outage = hold */
 	uint64_t pipelined[PL_COUNT]; /* requests that were sent to a server that still worked for another client */
 	uint64_t replays; /* requests that were sent again, to another server */
 	uint64_t checkouts[CS_COUNT]; /* loans of servers to clients */

@@ -1,6 +1,6 @@
 /*
- * src/base/escape.h - escapes bytes that a peer has sent, for a line of a log or of JSON. The result is valid UTF-8,
- * without control characters or quotes that would end the text early. Bytes that are not UTF-8 become U+FFFD. Pure.
+ * src/base/escape.h - escapes bytes that a peer has sent, for a line of a log or of JSON. The result is valid UTF-8:
+ * bytes that are not UTF-8 become U+FFFD. The style says what else is escaped. Pure.
  */
 #pragma once
 
@@ -8,10 +8,10 @@
 
 enum escape_style {
 	ESCAPE_TEXT, /* for people: escapes only control characters, as \x1b */
-	ESCAPE_JSON, /* for a JSON string */
+	ESCAPE_JSON, /* for a JSON string: escapes control characters, double quotes and backslashes */
 	ESCAPE_LABEL, /* for a Prometheus label value: escapes backslashes, double quotes and newlines */
 };
-#define ESCAPE_MAX 8 /* the most bytes that one character becomes */
+#define ESCAPE_MAX 8 /* bytes; no escaped character is longer */
 #define UTF8_REPLACEMENT "\xef\xbf\xbd"
 
 /* Returns the length (1 to 4) of the UTF-8 sequence at the front of bytes, or 0 if it is not well-formed. len > 0. */
@@ -53,6 +53,5 @@ void json_line_time(struct json_line *l, const char *key, uint64_t wall_us); /* 
 void json_line_u64(struct json_line *l, const char *key, uint64_t value);
 void json_line_bool(struct json_line *l, const char *key, bool value);
 void json_line_ms(struct json_line *l, const char *key, uint64_t us); /* in milliseconds, with three decimals */
-void json_line_ms_short(struct json_line *l, const char *key,
-			uint64_t us); /* like json_line_ms(); no decimals if all are zero */
+void json_line_ms_short(struct json_line *l, const char *key, uint64_t us); /* without decimals if all are zero */
 size_t json_line_end(struct json_line *l); /* ends the object, adds a newline, and returns the length of the line */

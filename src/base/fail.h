@@ -1,7 +1,7 @@
 /*
  * src/base/fail.h - the description of a failure, for the log and the client's ErrorResponse.
  *
- * A function that can fail takes a struct fail and returns 0, or -1 with *why set. Only its handler logs the failure.
+ * A function that can fail takes a struct fail and returns 0, or -1 with *why set; it leaves the log to its caller.
  */
 #pragma once
 
@@ -9,8 +9,8 @@
 
 #define FAIL_TEXT_MAX 256
 
-/* How pgweir treats a client that needs a server while no connection to a server can be opened. OUTAGE_FAIL: the client
- * gets an error at once. OUTAGE_WAIT: it waits for up to pool_timeout. OUTAGE_HOLD: it waits for up to outage_hold. */
+/* How pgweir treats a client that needs a server while no connection to a server can be opened: with an error at once
+ * (OUTAGE_FAIL), or with a wait for up to pool_timeout (OUTAGE_WAIT) or outage_hold (OUTAGE_HOLD). */
 enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
 
 struct fail {

@@ -19,9 +19,9 @@ struct histogram_bounds {
 	uint64_t le_us[HISTOGRAM_BUCKETS_MAX];
 };
 extern const struct histogram_bounds histogram_bounds_query; /* .0005 ... 30 s: queries, transactions, servers */
-extern const struct histogram_bounds histogram_bounds_wait; /* .0001 ... 30 s: pool wait, login, connect */
+extern const struct histogram_bounds histogram_bounds_wait; /* .0001 ... 30 s: pool wait, login, connect, TLS */
 extern const struct histogram_bounds histogram_bounds_ping; /* .001 ... 5 s */
-extern const struct histogram_bounds histogram_bounds_proxy; /* .00001 ... 1 s: proxy time, loop lag, scrape */
+extern const struct histogram_bounds histogram_bounds_proxy; /* .00001 ... 1 s: proxy, lag, scrape, halt, transfer */
 
 struct histogram {
 	uint64_t buckets[HISTOGRAM_BUCKETS_MAX]; /* how many values each bucket has; not cumulative */

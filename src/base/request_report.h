@@ -37,7 +37,7 @@ struct request_report {
 	uint8_t canceled_by; /* enum canceler */
 	uint8_t plan; /* enum plan_choice */
 	bool is_given_up; /* true if the request has ended without PostgreSQL's answer, or its client has gone */
-	const char *query; /* NULL if not known, as for a prepared statement that no longer exists */
+	const char *query; /* NULL or empty if not known, as for a prepared statement that no longer exists */
 	size_t query_len;
 	uint64_t fingerprint; /* a hash of query without its literals; 0 if not known */
 	unsigned sql_options; /* enum scan_option, by which the client's session reads strings */

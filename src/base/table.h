@@ -4,7 +4,7 @@
  *
  * Clients and servers choose most keys. A random seed, which every call for a table must pass, prevents them from
  * choosing keys that collide; tables whose keys pgweir itself chooses have the seed 0. Every item has a member
- * `UT_hash_handle hh`. HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used directly.
+ * `UT_hash_handle hh`. HASH_DELETE, HASH_ITER, HASH_COUNT and so on of uthash are used directly.
  *
  * Always: if memory runs out, an item is not added, and the table stays valid.
  */

@@ -2,11 +2,11 @@
  * src/client/cancel.c - CancelRequests (protocol chapter, "Canceling Requests in Progress").
  *
  * cancel_keys.c finds the client that is meant. A cancel reaches only the query that runs for that client now: the
- * server is not lent to another client before PostgreSQL has taken the cancel. The connection that asks gets no reply;
- * it is closed when the cancel is done, so the client that asks can wait for the close.
+ * server is not lent to another client before PostgreSQL has taken the cancel. The asker gets no reply. Its connection
+ * is closed when the cancel is done, so the asker can wait for that.
  *
- * A client has at most one cancel under way. Further cancels wait until it ends. Then waiting cancels for the same
- * request end, too, and one for a later request is sent, if that request is still not answered.
+ * A client has at most one cancel under way. Further cancels wait until that one ends. Then waiting cancels for the
+ * same request end, too, and one for a later request is sent, if that request is still not answered.
  */
 #include "client/cancel.h"
 #include "client/clients.h"
@@ -25,7 +25,7 @@
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
 #define LOOK_AGAIN_US 1000u
-#define WAITING_MAX 8u /* cancels that wait for one client; more would have no further effect */
+#define WAITING_MAX 8u /* the most cancels for one client at a time; more would have no further effect */
 
 enum cancel_phase {
 	CANCEL_WAITING, /* try_cancel() is to be called, or called again */
@@ -40,7 +40,7 @@ enum cancel_phase {
 struct client_cancel {
 	struct note note; /* must be first */
 	struct client_env *from, *to;
-	uint64_t asker_id; /* the id of the connection to close at the end, if it is still there; 0 if there is none */
+	uint64_t asker_id; /* the id of the asker, to close it at the end if it is still there; 0 if none */
 	uint64_t far_id; /* the cancel's number in the other process that received it; 0 if this process received it */
 	enum cancel_result result;
 	uint32_t pid;
@@ -49,13 +49,13 @@ struct client_cancel {
 	/* The fields below are used on the client's worker. */
 	struct client *target; /* NULL if the client has gone */
 	struct client_cancel *next; /* the next cancel for the same target */
-	struct timer again; /* tries the cancel again */
+	struct timer again; /* calls on_again() */
 	uint32_t answered_before; /* how many requests of the target were answered before the one to cancel */
 	uint32_t retries;
 	uint8_t phase; /* enum cancel_phase */
 	uint8_t by; /* enum canceler: says who asked for the cancel */
-	/* true if the cancel ends at once when nothing runs, without a second look; set by look_again() and
-	 * cancel_later(), never cleared */
+	/* If nothing runs, the cancel ends at once, without a second look. Set by look_again() and cancel_later(),
+	 * never cleared. */
 	bool has_looked;
 };
 
@@ -92,7 +92,7 @@ close_asker(struct client *asker, enum cancel_result result)
 	client_close(asker, NULL);
 }
 
-/* Called on the worker that was asked, when the cancel is over. */
+/* Called when the cancel is over: on the worker that was asked, or on the main worker for cancel_give_up(). */
 static void
 finish_at_origin(struct note *n, void *owner, bool is_over)
 {
@@ -110,7 +110,7 @@ finish_at_origin(struct note *n, void *owner, bool is_over)
 	free(cancel);
 }
 
-/* Ends this cancel alone, and frees it here or on the worker that it came from. */
+/* Ends this cancel, but no other. The worker that was asked frees the cancel. */
 static void
 cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 {
@@ -129,7 +129,7 @@ cancel_client_closed(struct client *c)
 {
 	struct client_cancel *cancel;
 
-	/* Cancels that are being sent end by themselves. */
+	/* A cancel that is being sent ends by itself. */
 	while ((cancel = first_of(c)) != NULL) {
 		leave_target(cancel);
 		if (!is_sending(cancel))
@@ -184,7 +184,7 @@ end_turn(struct client_cancel *cancel, enum cancel_result result)
 }
 
 /* Called after a cancel of pgweir's own request, which runs ahead of the client's. Waits for the reply to pgweir's
- * request, which shows which of these two was hit; a second cancel could hit the client's next request. */
+ * request, which shows which of the two was hit; a cancel before that could hit the client's next request. */
 static void
 await_our_reply(struct client_cancel *cancel)
 {
@@ -215,8 +215,8 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 		end_turn(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
-/* Called if nothing runs. Tries once more a moment later, because the client may have sent the query before the cancel,
- * on a connection that the loop reads after the one with the cancel. */
+/* Called if nothing runs. Tries once more a moment later: the client may have sent its query before the cancel was
+ * sent, but the loop may have read the cancel first. */
 static void
 look_again(struct client_cancel *cancel)
 {
@@ -259,9 +259,9 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 	end_turn(cancel, CR_FAILED);
 }
 
-/* A request of pgweir's own runs ahead of the client's, normally for a moment. If it is stuck, pgweir's request is
- * cancelled first, then the client's. Replayed settings are not cancelled, because the query after them would run
- * without them. */
+/* Called while a request of pgweir's own runs ahead of the client's, normally for a moment. If pgweir's request is
+ * stuck, it is cancelled first, then the client's. If it replays settings, the client is closed instead, because the
+ * query after a cancelled replay would run without the settings. */
 static void
 cancel_ours(struct client_cancel *cancel, const struct owed *head)
 {
@@ -296,7 +296,7 @@ try_cancel(struct client_cancel *cancel)
 	else if (client_state_awaits_listener_or_flush((enum client_state)target->x.state))
 		refuse_waiting(cancel, listen_cancel);
 	else if (srv == NULL || !client_is_served(target, &since_us) ||
-		 srv->ledger.count == 0) /* possibly the request is still held here */
+		 srv->ledger.count == 0) /* pgweir may still hold the request */
 		look_again(cancel);
 	else if (ledger_owes_us(&srv->ledger, &since_us))
 		cancel_ours(cancel, ledger_head(&srv->ledger));

@@ -10,25 +10,25 @@
 
 #define CANCEL_PID_MADE 0x40000000u /* the lowest made-up PID; no process has a PID from here on */
 /* Takes a CancelRequest from c, the asker. Cancels the request of the client that has this PID and key, or passes the
- * CancelRequest on to the pgweir process that the PID names. c is closed when that is done. */
+ * CancelRequest on to the pgweir process that the PID names. c is closed when the cancel is over. */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
 /* Does what cancel_begin() does, for a CancelRequest that another process of this pgweir has received. number is not 0.
  * Calls env->on_far_cancel_over(number) when the cancel is over, during this call or later. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
 /* Call on the main worker when `worker` does not answer. Ends the cancels that are still in the inbox of `worker`. */
 void cancel_give_up(struct client_env *worker);
-/* Call when another process has answered (on_unknown_cancel_key()). Closes the asker. is_known: true if that process
- * has a client with the key. */
+/* Closes the asker. Call when another process has answered (on_unknown_cancel_key()), with is_known true, or when no
+ * answer can come any more, with is_known false. */
 void cancel_end_forwarded(struct client *asker, bool is_known);
 /* Call when c is closed. Makes the key of c invalid, and ends the cancels of its requests. */
 void cancel_client_closed(struct client *c);
-/* Makes the event loop cancel the request that the target is running. by: the party that wants the cancel. Does nothing
- * if the target is idle. Returns 0, or -1 if out of memory. */
+/* Makes the event loop cancel the target's request. by: the party that wants the cancel. Does nothing if the target is
+ * idle, or if enough cancels wait for it already. Returns 0, or -1 if out of memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
  * Handles the asker's call of pg_cancel_backend(pid), if no process of PostgreSQL has this PID. (Knex, after a query's
- * timeout, and pgAdmin do this.) If pgweir has sent the PID to a client in the asker's pool, which so has the same
- * user, cancels that client's request. Returns true if such a cancel has begun.
+ * timeout, and pgAdmin do this.) If pgweir has sent the PID to just one client, in the asker's pool (so with the same
+ * user), cancels that client's request. Returns true if the cancel has begun, or if that client is idle.
  */
 bool cancel_by_pid(struct exchange *asker, uint32_t pid);
 
@@ -39,11 +39,11 @@ bool cancel_by_pid(struct exchange *asker, uint32_t pid);
  * time, each for its own clients. */
 struct cancel_keys *cancel_keys_new(void);
 void cancel_keys_free(struct cancel_keys *keys); /* called once all clients are gone; keys may be NULL */
-/* Gives the client a key: this PID, or a made-up PID if pid is 0; and a secret of CANCEL_SECRET_MAX bytes (is_long) or
- * of CANCEL_SECRET_SHORT. Returns 0, or -1 if out of memory or randomness. */
+/* Gives the client a key: this PID, or a made-up PID if pid is 0 or the setting peer_id is set; and a secret of
+ * CANCEL_SECRET_MAX bytes (is_long) or of CANCEL_SECRET_SHORT. Returns 0, or -1 if out of memory or randomness. */
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
-/* Gives the client the key that an earlier pgweir process has sent it. Returns 0, or -1 if out of memory, or if another
- * client has that key. */
+/* Gives the client the key that an earlier pgweir process has sent it. Returns 0, or -1 if out of memory, if pid is 0,
+ * or if another client has that key. */
 int cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len);
 void cancel_forget_key(struct client *c); /* does nothing if the client has no key */
 /* Copies the client's secret to out. Returns its length, CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */

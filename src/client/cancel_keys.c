@@ -2,8 +2,8 @@
  * src/client/cancel_keys.c - the keys with which clients are cancelled.
  *
  * pgweir makes up each client's secret: 4 bytes, or 32 for clients of protocol 3.2. It makes up the PID, too, unless
- * the client has a dedicated server and is sent that server's PID; with peers pgweir makes up every PID (see
- * cancel_peer.c). Several clients may have equal PIDs; the secret then tells them apart.
+ * the client has a server when its login ends, as in session mode, and is sent that server's PID; with peers, pgweir
+ * makes up all PIDs (cancel_peer.c). Several clients may have equal PIDs; the secret then tells them apart.
  *
  * One lock guards the whole table. It is taken when a client logs in, is cancelled or leaves, never for a query. Each
  * client is its own entry in the table; its links there are read and written under the lock alone, and its key does not
@@ -20,7 +20,7 @@
 #define TRIES_MAX 100u /* tries to find a PID that no client has; with peers there are only 16384 PIDs */
 #define REST_LEN (CANCEL_SECRET_MAX - CANCEL_SECRET_SHORT)
 
-/* Allocated separately, because few clients have a long key. */
+/* The rest of a long secret, in a block of its own because few clients have one. */
 struct long_key {
 	struct client *next;
 	uint8_t rest[REST_LEN];
@@ -97,8 +97,8 @@ make_room(struct cancel_keys *keys)
 	return keys->count < keys->cap || keys_grow(keys) == 0 || keys->cap > 0 ? 0 : -1;
 }
 
-/* Takes random numbers from a stock, because each call of the generator is costly; each number is used once, then
- * wiped. */
+/* Takes random numbers from a stock, because each call of the generator is costly. Wipes the numbers that it takes.
+ * Returns 0, or -1 without randomness. */
 static int
 take_random(struct cancel_keys *keys, uint32_t out[static 2])
 {
@@ -126,7 +126,7 @@ cancel_copy_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]
 	return CANCEL_SECRET_MAX;
 }
 
-/* Compares in constant time. A key of the other length never matches. */
+/* Compares the secret in constant time. A secret of the other length never matches. */
 static bool
 has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 {
@@ -215,8 +215,8 @@ cancel_copy_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[
 	return len;
 }
 
-/* Returns true if a client has this PID and short secret. In the first TRIES_MAX tries, also returns true if a client
- * has this PID and it is made up. */
+/* Returns true if a client has this PID and short secret. In the first TRIES_MAX tries, also returns true if any client
+ * has this PID and the PID is made up. */
 static bool
 is_taken(const struct cancel_keys *keys, uint32_t pid, uint32_t secret, unsigned tries)
 {
@@ -247,7 +247,7 @@ give_long_key(struct client *c, const uint8_t *rest)
 	return 0;
 }
 
-/* The client must not be in the table. */
+/* Wipes and frees a long secret. The client must not be in the table. */
 static void
 forget_secret(struct client *c)
 {
@@ -284,8 +284,8 @@ enter_new_key(struct cancel_keys *keys, struct client *c, uint32_t pid)
 	do {
 		if (take_random(keys, random) < 0)
 			return -1;
-		/* The PID is positive, because pg_basebackup and others print a signed number, and larger than the PID
-		 * of any process, so that pg_terminate_backend() with it hits no other backend. */
+		/* A made-up PID is positive, because pg_basebackup and others print a signed number, and larger than
+		 * the PID of any process, so pg_terminate_backend() with such a PID hits no backend. */
 		made = pid != 0 && peer_id == 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 		if (peer_id != 0)
 			cancel_peer_mark(peer_id, &made, &random[1]);

@@ -4,7 +4,7 @@
  * Where several processes share a port, the kernel hands a cancel request to any of them. So the key says which process
  * has the client, as with PgBouncer, which may be among the peers: the second and third byte of the PID are the peer_id
  * (little-endian). The lowest two bits of the secret's fourth byte are a hop count: 3 in every key, and one less each
- * time that a request is passed on. After three hops the configuration must be going round in circles.
+ * time that a request is passed on. A request with no hops left must be going in circles, and is refused.
  */
 #include "client/cancel.h"
 #include "client/clients.h"
@@ -16,7 +16,7 @@
 
 #define HOPS 3u
 #define PASSED_MAX 256u /* cancels passed on at a time; limited because any host can send cancel requests */
-#define PASSED_TO_ONE_MAX 64u /* a peer that hangs must not keep requests from the others */
+#define PASSED_TO_ONE_MAX 64u /* a peer that hangs must not block the requests for other peers */
 #define PASS_TIMEOUT_US 10000000u
 
 struct passing_cancel {
@@ -45,7 +45,7 @@ cancel_peer_reset_hops(uint8_t *secret)
 	secret[3] |= HOPS;
 }
 
-/* The peer sends nothing; it closes the connection when the cancel is done. */
+/* Called when the peer closes the connection, which shows that the cancel is done, or after a failure. */
 static void
 on_passed(bool is_confirmed, const char *why, void *arg)
 {

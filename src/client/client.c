@@ -80,7 +80,7 @@ free_deferred_client(struct deferred_entry *g)
 }
 
 /* Makes c a client, and enters it in env. c is zeroed memory for the client, or NULL if there was none. Returns NULL,
- * with fd closed, if memory is missing. */
+ * with fd closed, if there is no memory. */
 static struct client *
 open_client(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
@@ -190,7 +190,7 @@ uncount(struct client *c)
 	}
 }
 
-/* Closing a socket with unread bytes resets the connection, and the reset may overtake the error we just sent. */
+/* Reads unread bytes, because closing a socket that has some resets it, and the reset may overtake our error. */
 static void
 read_to_the_end(struct client *c)
 {
@@ -390,8 +390,8 @@ on_drained(struct stream *s)
 	exchange_ignore_result(listen_flush(&c->x));
 }
 
-/* Called when the client has closed its side. is_gone: it has closed both directions. A client stays if it has closed
- * only its sending direction, or if its requests are still to be read. */
+/* Called when the client has closed its side. is_gone: the client has closed both directions. A client that has closed
+ * only its sending direction stays, and so does a client whose requests or Terminate are still to be handled. */
 static void
 on_ended(struct stream *s, bool is_gone)
 {

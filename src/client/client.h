@@ -37,11 +37,11 @@ struct cancel_keys; /* cancel.h */
 struct long_key; /* cancel_keys.c */
 struct pool_workers; /* pool/pool_workers.h */
 
-/* Functions of login/, which clients call as long as they log in. */
+/* Functions of login/ that this folder calls for clients that log in. */
 struct client_login_ops {
 	/* Begins the login of an accepted client. Returns false if the client was closed, or must not be read yet. */
 	bool (*begin)(struct client *c);
-	/* Handles the bytes that the client has sent, or keeps a copy. Then wipes `bytes`: a password may be there. */
+	/* Handles the client's bytes, or keeps a copy. Then wipes `bytes`, because they may hold a password. */
 	void (*bytes)(struct client *c, const uint8_t *bytes, size_t len);
 	/* Called about every 100 ms. Closes a client whose login takes too long. */
 	void (*check_time)(struct client *c, uint64_t now_us);
@@ -70,7 +70,7 @@ struct client_env {
 	 * worker has read the note about the client's end. */
 	struct admission *admission;
 	uint32_t number; /* the worker's number; the main worker has 0 */
-	struct client_env *const *client_envs; /* of all workers, the main worker's first; the last element is NULL */
+	struct client_env *const *client_envs; /* the client_env of each worker, the main worker's first; then NULL */
 	struct pool_workers *pool_workers; /* belongs to the main worker */
 	struct blocking *blocking; /* asks PostgreSQL which backends block each other */
 	struct users *users; /* the contents of the present users_file; may be NULL */
@@ -87,11 +87,11 @@ struct client_env {
 	struct cancel_keys *keys; /* shared by all workers */
 	LIST_HEAD(, passing_cancel) passing_cancels; /* CancelRequests that are being passed on (cancel_peer.c) */
 	uint32_t passing_cancel_count;
-	/* clients that were disconnected since the last client_log_lost(), because their servers were lost */
+	/* clients that were disconnected since the last client_log_lost(), because many servers were lost at once */
 	uint32_t lost_count;
 	char lost_names[CLIENTS_LOST_MAX]; /* the names of these clients, for the log line */
 	struct fail lost_why; /* why their servers were lost */
-	bool is_client_idle_limited; /* some client has a client_idle_timeout */
+	bool is_client_idle_limited; /* the configuration has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */
 	uint64_t looked_us; /* when clients_end_late() last ran */
 	/* when clients_end_late() ran again after the loop's last standstill, in which nothing was read; 0 if none */
@@ -143,7 +143,7 @@ struct client {
 			 * Set by give_long_key(), cleared by forget_secret(). */
 			bool has_long_key;
 			/* The client has come over a Unix socket. This field and those below stay valid while
-			 * `deferred` is used. Set by client_new(), cleared by login_take_proxy_header(). */
+			 * `deferred` is used. Set by open_client(), cleared by login_take_proxy_header(). */
 			bool is_unix : 1;
 			/* The client has entered the console over a Unix socket, as the system user that runs pgweir,
 			 * and so is an administrator whatever admin_users says. Set by enter_console(), never
@@ -155,8 +155,8 @@ struct client {
 			/* The client is not read, because memory is short. Set and cleared by client_memory.c. */
 			bool is_read_paused : 1;
 			enum client_end_log end_log : 2;
-			/* The client can't move to a successor of this process. Set by moving.c and
-			 * restart_forward_cancel(), never cleared. */
+			/* The client can't move to a successor of this process or, in CL_CANCEL, waits for another
+			 * process's answer. Set by moving.c and restart_forward_cancel(), never cleared. */
 			bool is_staying : 1;
 		};
 		struct deferred_entry deferred; /* used after the client was closed */
@@ -187,7 +187,7 @@ void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, 
  * socket. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* Begins to move a client to another worker. Called on the main worker, while no function of the client is running.
- * From then until client_arrive(), no worker has the client. */
+ * Until client_arrive(), no worker has the client. */
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c); /* called on the other worker, which then has the client */
 /* Called on the main worker in place of client_arrive(), if the client is not to move after all. */
@@ -199,13 +199,13 @@ void client_close_as(struct exchange *x, const struct fail *why, const struct fa
 /* Called when the client has waited in vain for a server. Counts the client for client_watch_pool(). */
 void client_note_timeout(struct exchange *x, const struct fail *why);
 void client_peer_text(const struct exchange *x, char *out, size_t out_cap); /* writes "10.0.0.7:51514" or "unix" */
-/* Closes the client, with a FATAL error unless why is NULL. The client's server is returned to its pool, reset or
- * closed, as its state requires. */
+/* Closes the client, with a FATAL error unless why is NULL or a message to the client is half sent. The client's server
+ * is returned to its pool, reset or closed, as the server's state requires. */
 void client_close(struct client *c, const struct fail *why);
 /* Called when a client is going to be closed. If the log is in PgBouncer's format, logs the reason, but only once. */
 void client_log_close_compat(struct client *c, const struct fail *why);
-/* Returns true if a request of the client's own, not of pgweir's, runs on its server, or is held. Sets *since_us to the
- * later of two times: when the request got the server, and when the last earlier request ended. c has a server. */
+/* Returns true if a request of the client's own, not of pgweir's, runs on its server, or is held. Sets *since_us to
+ * when the request began, c got the server, or the last earlier request ended, whichever is latest. c has a server. */
 bool client_is_served(const struct client *c, uint64_t *since_us);
 /* Closes this process's copy of a client's socket after another process has taken over the client; the connection
  * stays open. */
@@ -234,8 +234,8 @@ void client_describe_use(const struct exchange *x, const struct server *srv, enu
 			 char out[CLIENT_USE_TEXT_MAX]);
 /* Logs, in one line, the clients that were disconnected since the last call because many servers were lost at once. */
 void client_log_lost(struct client_env *env);
-/* Logs that a client was closed. `why` is pgweir's or PostgreSQL's reason, or NULL if the client left by itself. `lost`
- * is the result of relay_leave(). */
+/* Logs that a client was closed, or leaves that to client_log_lost(). `why` is pgweir's or PostgreSQL's reason, or NULL
+ * if the client left by itself. `lost` is the result of relay_leave(). */
 void client_log_end(const struct client *c, const struct fail *why, const char *lost);
 
 /* Called about every 100 ms. Logs, at most once in ten seconds, that clients of this pool got no server within

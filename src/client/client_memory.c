@@ -3,7 +3,7 @@
 #include "client/client.h"
 #include "client/clients.h"
 
-#define LARGE_INPUT ((size_t)16 << 10) /* a message is large if more bytes of input than this are not handled yet */
+#define LARGE_INPUT ((size_t)16 << 10) /* a message is large if more than this many of its bytes wait to be handled */
 #define RELIEF_MIN ((size_t)32 << 10)
 
 void
@@ -23,7 +23,7 @@ clients_read_again(struct client_env *env)
 	TAILQ_FOREACH(c, &env->clients, all)
 		if (c->is_read_paused) {
 			c->is_read_paused = false;
-			/* If the client is unread for another reason, too, reading resumes when that reason ends. */
+			/* If the client is not read for another reason, too, reading resumes when that reason ends. */
 			if (c->x.reading != EXCHANGE_STALLED && !client_state_waits((enum client_state)c->x.state))
 				stream_set_reading(&c->x.stream, true);
 		}

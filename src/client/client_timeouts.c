@@ -4,11 +4,11 @@
  *
  * A client's time counts from the client's request, even if pgweir sends requests of its own ahead of that request.
  * PostgreSQL must answer a request of pgweir's own within OWN_REQUEST_TIMEOUT_US; otherwise pgweir gives up the server.
- * The time in which the client does not read earlier replies does not count, nor does the time in which the loop stood
- * still and read nothing. A probe of the session (state/ask.c) is cancelled earlier, after half of
- * OWN_REQUEST_TIMEOUT_US or when the client's own time is over, so no probe costs a client its server. A late query is
- * cancelled, and its client goes on; client and server are closed only if PostgreSQL does not react to the cancel
- * within OWN_REQUEST_TIMEOUT_US.
+ * Time in which the client does not read earlier replies does not count; neither does time in which the loop stood
+ * still. A probe of the session (state/ask.c) is cancelled earlier, after half of OWN_REQUEST_TIMEOUT_US or when the
+ * client's own time is over, so no probe costs a client its server. A late query is cancelled, and its client goes on.
+ * Client and server are closed if the query can't be cancelled (cancel_query()), if PostgreSQL does not react to the
+ * cancel within OWN_REQUEST_TIMEOUT_US, or with COMPAT_ENDS_LATE_QUERIES.
  *
  * All clients are walked while client_idle_timeout or server_fast_close is set, while a client is in a transaction
  * block without a server, and while a client waits for long; while clients log in, the walk goes as far as these
@@ -31,7 +31,7 @@
 #include "server/server.h"
 
 #define OWN_REQUEST_TIMEOUT_US (5 * US_PER_S)
-#define CONFIRM_US (10 * US_PER_S) /* how long a client waits for the confirmation that a probe was cancelled */
+#define CONFIRM_US (10 * US_PER_S) /* a server is closed if the cancel of a probe is not confirmed within this time */
 #define HALF_CLOSED_NOTICE_US (1 * US_PER_S)
 #define ASK_PAUSE_MAX_US (30 * US_PER_S)
 #define STANDS_STILL_US                                                                                                \
@@ -54,8 +54,8 @@ is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64
 	return is_late(now_us, since_us, limit_us) && now_us - c->env->woke_us >= limit_us;
 }
 
-/* Returns true if limit_us is over and the loop has run for STANDS_STILL_US since its last standstill. So messages that
- * the client sent during a standstill or a SUSPEND are read first. */
+/* Returns true if limit_us is over and the loop has run for STANDS_STILL_US since its last standstill. This lets pgweir
+ * first read messages that the client sent during a standstill or a SUSPEND. */
 static bool
 is_slow(const struct client *c, uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 {
@@ -74,7 +74,7 @@ is_action_due(const struct client *c, const struct server *srv, uint64_t now_us)
 }
 
 /* Returns true if the client has sent a Terminate and then closed its connection or only its sending side (the two look
- * the same), its request still runs, and the client was sent nothing for a while. */
+ * the same), and its request has run for HALF_CLOSED_NOTICE_US, and for as long since the last notice. */
 static bool
 may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
 {
@@ -96,7 +96,7 @@ send_notice(struct client *c, const struct fail *what)
 	buf_fini(&out);
 }
 
-/* c may be a client without a server. */
+/* Checks the limits on transactions. c may be a client without a server. */
 static enum late
 lateness_of_transaction(const struct client *c, uint64_t now_us)
 {
@@ -125,8 +125,8 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 	return is_unanswered(c, now_us, ours_us, OWN_REQUEST_TIMEOUT_US) ? LATE_OWN_REQUEST : LATE_NOT;
 }
 
-/* Returns true if PostgreSQL runs a request of pgweir's own, which has a limit of its own. To cancel that request would
- * not end the client's request, which comes after that one. */
+/* Returns true if PostgreSQL runs a request of pgweir's own, which has a limit of its own. A cancel of that request
+ * would not end the client's request, which runs afterwards. */
 static bool
 is_own_request_running(const struct server *srv)
 {
@@ -241,10 +241,10 @@ act_on_late(struct client *c, enum late late)
 }
 
 /*
- * Finds out if a backend that pgweir does not read has exited: over TCP, pgweir does not see its FIN, which comes after
- * the unread bytes. After 1 s, 2 s, 4 s, ... of silence a Flush is sent: the kernel of a backend that has exited
- * answers it with a reset; a backend that runs reads it later. This is done only while a client waits for a server, and
- * only between two messages.
+ * Finds out if a backend that pgweir does not read has exited: over TCP, pgweir does not see the backend's FIN, which
+ * comes after the unread bytes. After 1 s, 2 s, 4 s, ... of silence a Flush is sent. The kernel of a backend that has
+ * exited answers the Flush with a reset; a backend that runs reads it later. This is done only while a client waits for
+ * a server, and only between two messages.
  */
 static void
 probe_unread_backend(const struct client *c, struct server *srv, uint64_t now_us)
@@ -285,7 +285,7 @@ probe_and_collect_late(const struct pool *pool, struct client *late[static LATE_
 	return count;
 }
 
-/* Collects late clients before it acts on any of them, because to end a client may move or end others. No client is
+/* Collects late clients before it acts on any of them, because the end of a client may move or end others. No client is
  * freed before the loop's next turn. */
 static void
 act_on_late_ones(const struct pool *pool, uint64_t now_us)
@@ -305,7 +305,7 @@ act_on_late_ones(const struct pool *pool, uint64_t now_us)
 	} while (count == LATE_AT_ONCE);
 }
 
-/* Returns the time since which the client has been idle, or 0 if it is not idle or is in a transaction. */
+/* Returns the time since which the client has been idle, or 0 if the client is busy or in a transaction. */
 static uint64_t
 idle_since(const struct client *c)
 {

@@ -94,7 +94,7 @@ client_note_timeout(struct exchange *x, const struct fail *why)
 	snprintf(t->hint, sizeof(t->hint), "%s", why->hint);
 }
 
-/* Writes "is exhausted", or "was exhausted until 23:48:24 UTC" if no client waits or has just timed out. */
+/* Writes "is exhausted", or "was exhausted until 23:48:24 UTC" if no client waits and none has timed out within 1 s. */
 static void
 write_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char *out, size_t cap)
 {
@@ -108,8 +108,8 @@ write_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, ch
 	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
 }
 
-/* Logs the timeouts. If the pool has connections left, or could open some, it is not exhausted; the line then has the
- * error that the clients got. */
+/* Logs the timeouts. A pool that has connections left, or could open some, is not exhausted; the line then has the
+ * details of the error that the clients got. */
 static void
 log_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {
@@ -157,7 +157,7 @@ log_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now
 			  t->longest_holders[0] != '\0' ? " Longest, for " : "", t->longest_holders);
 }
 
-/* Logs the transaction once, after limit_us, and once more after a reload. word is "open" or "idle". */
+/* Logs the transaction once, after limit_us, and once more after each reload. word: "open" or "idle". */
 static void
 watch_since(const struct client *c, const char *event, const char *word, uint64_t since_us, uint64_t limit_us,
 	    uint64_t now_us)

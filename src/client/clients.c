@@ -147,8 +147,7 @@ client_find_by_id(struct client_env *env, uint64_t id)
 {
 	struct client *c;
 
-	/* The search begins with the newest client, because a connection that asks for a cancel has just been accepted.
-	 * */
+	/* The search begins with the newest client, because the asker of a cancel has just been accepted. */
 	TAILQ_FOREACH_REVERSE(c, &env->clients, client_list, all)
 		if (c->x.waiter.id == id)
 			return c;

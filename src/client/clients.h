@@ -3,7 +3,7 @@
  *
  *   clients.c          finds, counts, drains and suspends them
  *   client_timeouts.c  limits on time
- *   client_memory.c    what is done while memory is short
+ *   client_memory.c    limits clients while memory is short
  */
 #pragma once
 
@@ -28,8 +28,8 @@ struct client *clients_find(struct client_env *const *client_envs, uint64_t id);
 /* Returns true if there are clients other than the console's, on any worker or on their way to one. */
 bool clients_are_left(const struct client_env *main_env);
 uint32_t clients_count(const struct client_env *main_env); /* returns how many clients have logged in */
-/* Closes, with 53200, the client that takes up most memory, if that is more than RELIEF_MIN. Returns how many bytes the
- * client took up; 0 if no client was closed. */
+/* Closes, with 53200, the client that takes up the most memory, if that is more than RELIEF_MIN. Returns how many bytes
+ * the client took up; 0 if no client was closed. */
 size_t clients_close_largest(struct client_env *const *client_envs);
 /* Called during SUSPEND. Returns true if all bytes that were read before the SUSPEND have been sent. */
 bool clients_are_flushed(struct client_env *const *client_envs);
@@ -38,12 +38,12 @@ bool clients_are_flushed(struct client_env *const *client_envs);
 
 struct client *client_find_by_id(struct client_env *env, uint64_t id); /* returns NULL if there is none */
 uint32_t clients_in_console(const struct client_env *env); /* returns how many clients the console has */
-/* Called for SIGTERM. From now on, new transactions are refused. Closes, with 57P01, the clients that log in or wait
- * for a server. If is_gentle, a client may stay that waits only because pgweir itself runs queries on servers; else all
- * other clients are closed, too, each as soon as it has no transaction. */
+/* Called for SIGTERM. From now on, new transactions are refused. Closes, with 57P01, clients that log in, or wait for a
+ * server outside a transaction. If is_gentle, clients stay that wait only because pgweir itself runs queries on
+ * servers; else all other clients are closed, too, each once it has no transaction. */
 void clients_drain(struct client_env *env, bool is_gentle);
-/* on: true for SUSPEND, which stops reading from clients and from the servers that they use; false for RESUME. Clients
- * of the console are always read. */
+/* on: true for SUSPEND, which stops reading from logged-in clients and from the servers that they use; false for
+ * RESUME. Clients of the console are always read. */
 void clients_suspend(struct client_env *env, bool on);
 
 /* Called after a reload, once the pools have the new configuration. Gives each client its new settings. */
@@ -51,9 +51,9 @@ void clients_apply_config(struct client_env *env, uint64_t now_us);
 
 /* Called about every 100 ms. Enforces the limits on logins, queries, transactions and idle clients. */
 void clients_tick(struct client_env *env, uint64_t now_us);
-/* Does the part of clients_tick() that concerns clients with a server. */
+/* Enforces limits on clients with a server. A part of clients_tick(), also called when a standby falls silent. */
 void clients_end_late(struct client_env *env, uint64_t now_us);
-/* Sets how many requests SHOW QUERIES counts until the next tick, for query_stats = sampled. */
+/* Sets which requests SHOW QUERIES counts until the next tick: none, all, or some first ones and then a sample. */
 void clients_renew_query_budget(struct client_env *env);
 
 /* Called while memory is short, after bytes of c were handled. Stops reading from c if its unfinished message is

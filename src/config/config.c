@@ -113,7 +113,7 @@ compare_to_scope(const void *name, const void *scope)
 	return strcmp(name, ((const struct config_scope *)scope)->name);
 }
 
-/* scopes must be in the order of their names; load.c sorts them. */
+/* The scopes must be sorted by name, as load.c leaves them. */
 static const struct config_scope *
 find_scope(const struct config_scope *scopes, size_t count, const char *name)
 {
@@ -236,7 +236,7 @@ config_words(const struct config *config)
 bool
 config_is_ignored_parameter(const struct config *config, const char *name, bool is_in_options)
 {
-	/* PgBouncer takes these from options, too, and ignores none of them. */
+	/* PgBouncer reads these settings even if it ignores all others in options. */
 	static const char tracked[] = "application_name client_encoding datestyle standard_conforming_strings timezone";
 	char *const *ignored = config->ignored_startup_parameters;
 

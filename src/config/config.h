@@ -4,10 +4,10 @@
  * load_config() (load/load.h) makes a config from a file. A reload makes a new config. The old one lives until its last
  * holder has called config_unref().
  *
- * The table in config_keys.c has the keys of all settings, with defaults, units, bounds and help. The help explains
+ * The table in config_keys.c has the keys of all settings, with defaults, units, bounds and help. Its help explains
  * fields that have no comment here.
  *
- * Owns:   all its texts and upstreams; when the last reference goes, the secrets among the texts are wiped.
+ * Owns:   all its texts and upstreams; when the last reference goes, upstreams' and single_user's passwords are wiped.
  * Always: a config that load_config() has returned is complete, has no value out of bounds, and never changes. Fields
  *         whose names end in _us are times in microseconds.
  */
@@ -167,7 +167,7 @@ struct config {
 	char *ping_query; /* SQL that a ping sends; if empty, a ping is an empty query */
 	uint64_t wait_notify_us; /* a client that waits this long for a server gets a notice; 0 if none does */
 	uint64_t pool_idle_timeout_us; /* 0 if pools are never freed */
-	bool server_fast_close; /* lets RECONNECT and a reload disconnect pinned clients between transactions */
+	bool server_fast_close; /* lets RECONNECT and reloads end pinned and session clients, between transactions */
 	size_t prepared_statements_memory, prepared_statements_cache; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us, restart_timeout_us;
 	/* [tcp] */
@@ -197,7 +197,7 @@ struct config {
 	enum log_level log_level;
 	bool log_connections;
 	uint64_t log_stats_interval_us; /* the time between two log lines with statistics; 0 for no such lines */
-	/* a transaction that takes, or is idle for, longer than this is logged; 0 if none is */
+	/* a transaction that is open, or idle, for longer than this is logged; 0 for no such log lines */
 	uint64_t log_long_transaction_us, log_idle_transaction_us;
 	/* [slow_query]; the threshold is in defaults */
 	enum slow_text slow_text;
@@ -238,11 +238,11 @@ struct config_override {
 	const char *name, *value;
 };
 /* Sets a setting, which must exist, to its value on the command line, in a config that no other code uses yet. A reload
- * reads only the file, and so drops the value. Returns 0, or -1 with *why set. */
+ * reads only the file, and so drops the value of a reloadable setting. Returns 0, or -1 with *why set. */
 int config_apply_command_line(struct config *config, const char *section, const char *name, const char *value,
 			      struct fail *why);
 struct config *config_ref(struct config *config);
-/* Gives up a reference; the last one frees the config and wipes its secrets. config may be NULL. */
+/* Gives up a reference; the last one frees the config and wipes its passwords. config may be NULL. */
 void config_unref(struct config *config);
 
 /* Returns true if clients may name a tenant in `where` ("user", "options" or "sni"). If `where` is NULL, returns true
@@ -313,24 +313,24 @@ void config_problems_truncate(struct config_problems *problems, size_t count); /
 struct config_row {
 	/* value has "***" in place of a secret */
 	const char *section, *key, *value, *default_value, *unit, *help;
-	/* the value with the secret, never to be shown; NULL if there is no secret in the value */
+	/* the value with the secret, for config_dump(); NULL if there is no secret, except for an upstream */
 	const char *hidden;
-	/* the text as written in the file, for a value that may not fit on a line; NULL if the text is not known or
-	 * holds a secret */
+	/* the text as written in the file, for config_dump() if the value does not fit on a line. May hold a secret.
+	 * NULL if the text is not known, or is an upstream's with a password */
 	const char *raw;
 	const char *origin; /* "default", "pgweir.ini:14", "command line" */
 	const char *pending; /* the file's new value if it needs a restart to take effect; else NULL */
 	bool is_reloadable;
 };
-/* Calls row() for each setting, and then for each setting of each section; `arg` is passed to row(). */
+/* Calls row() for each setting, and then for each setting that a section sets; `arg` is passed to row(). */
 void config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg);
 /* Returns the value in force of a setting of another program, such as PgBouncer. `row` is the setting's row in the
- * table of that program's settings. Returns NULL if the file is in pgweir's own format. */
+ * table of that program's settings. Returns NULL if the value is not known, or the file is in pgweir's own format. */
 const char *config_foreign_value(const struct config *config, size_t row);
 
 /* --- config_dump.c, config_schema.c --- */
 
-void config_dump(const struct config *config, FILE *to); /* prints an ini file that makes the same config */
+void config_dump(const struct config *config, FILE *to); /* prints an ini file of the config, with *** for passwords */
 void config_print_schema(FILE *to); /* prints the table of keys as a JSON Schema */
 
 /* --- config_diff.c --- */

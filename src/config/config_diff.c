@@ -32,8 +32,8 @@ config_keep_fixed(struct config *fresh, const struct config *in_force)
 
 struct entry {
 	char *name, *value, *pending; /* value is NULL if the entry is a whole section */
-	char *hidden; /* the secret that value stands for; NULL if value is complete */
-	size_t place; /* the index before sorting; decides the order of entries of the same name */
+	char *hidden; /* value with its secret in place of ***; may be NULL if value has no *** */
+	size_t place; /* the index before sorting, which orders entries of the same name */
 };
 
 struct list {
@@ -161,7 +161,7 @@ say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 				      or_empty(e->value)));
 }
 
-/* Compares upstreams' passwords, for which config_each() shows only ***. Both lists of scopes are sorted by name. */
+/* Reports changes of upstreams' passwords, for which config_each() shows only ***. Both lists are sorted by name. */
 static void
 say_password_changes(const struct diff *d, const char *word, const struct config_scope *old, size_t old_count,
 		     const struct config_scope *new, size_t new_count)

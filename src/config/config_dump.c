@@ -1,5 +1,5 @@
 /*
- * src/config/config_dump.c - a configuration as an ini file that loads to the same value, passwords excepted.
+ * src/config/config_dump.c - writes a configuration as an ini file that loads to an equal one, except for passwords.
  *
  * A value from ${...} may not fit on a line (because it is too long, or has a newline or " ;" in it). Instead of such a
  * value, the text as written is printed. Sections without any setting are printed, too, because they have an effect.
@@ -15,8 +15,8 @@ struct dump {
 	char section[2 * CONFIG_NAME_MAX + 16]; /* the section of the previous row; has room for any quoted name */
 };
 
-/* Appends value in a form that is read back as value. If value has quotes around it, which reading would remove, adds a
- * pair of the other quotes. Returns NULL if value has both kinds of quotes. */
+/* Appends value in a form that is read back as value. If value is in quotes, which reading would remove, adds a pair of
+ * the other quotes. Returns NULL if value is in quotes and also contains the other kind of quote. */
 static const char *
 put_value_escaped(struct buf *to, const char *value)
 {
@@ -49,7 +49,7 @@ dump_value(FILE *to, const char *name, const char *value, const char *raw, const
 		size_t len;
 
 		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);
-		/* Appends the origin as a comment, if the line has room for the comment. */
+		/* Appends the origin as a comment, if the line can hold the comment. */
 		len = line.len;
 		buf_printf(&line, " ; %s", origin);
 		text = value_put_end(&line);
@@ -64,7 +64,7 @@ dump_value(FILE *to, const char *name, const char *value, const char *raw, const
 	buf_fini(&line);
 }
 
-/* Dumps a row. A secret is written in full; but if it has an LDAP password (bindpasswd), *** is written instead. */
+/* Dumps a row with its secrets in full, except upstreams' passwords and values with an LDAP password (bindpasswd). */
 static void
 dump_row(const struct config_row *row, void *arg)
 {

@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-/* KEY_WORD writes every enum as an unsigned. */
+/* key_store() writes each enum of a KEY_WORD as an unsigned. */
 static_assert(sizeof(enum pool_mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
 		  sizeof(enum tls_mode) == sizeof(unsigned),
 	      "an enum is not as wide as an unsigned");
@@ -61,7 +61,7 @@ store_path(const struct config_key *key, char **field, const char *text, const c
 	return store_text(field, xasprintf("%s/%s", folder, text));
 }
 
-/* Stores a list of paths. Puts the folder before each path that does not begin with a slash. */
+/* Stores a list of paths. Puts the folder before each relative path. */
 static int
 store_paths(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
 {
@@ -254,7 +254,7 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 	case KEY_NAMES:
 		value_put_names(to, *(char **const *)field);
 		break;
-	case KEY_LISTENS: /* config_each.c lists its several values */
+	case KEY_LISTENS: /* config_each.c lists the values of such a setting */
 		break;
 	case KEY_HTTP_LISTEN:
 		buf_printf(to, "%s", config->http_enabled ? config->http_listen.text : "off");

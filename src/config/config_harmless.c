@@ -7,8 +7,8 @@
 
 #include <ctype.h>
 
-/* Reads an SQL identifier (quoted or not) and appends it in hexadecimal. Returns the text after the identifier, or NULL
- * if there is no valid identifier. */
+/* Reads an SQL identifier (quoted or not), and appends a comma and, in single quotes, the name in hexadecimal. Returns
+ * the text after the identifier, or NULL if there is no valid identifier. */
 static const char *
 put_name(struct buf *rows, const char *at)
 {

@@ -1,9 +1,9 @@
 /*
  * src/config/config_keys.c - the one table of settings.
  *
- * A row has the setting's section, its name, its name in [database NAME] and [user NAME] sections, its type, default,
- * bounds and unit, whether a reload changes it, its field, words and help. The help is also a line of conf/pgweir.ini
- * and a sentence of docs/config.md, which scripts/settings writes.
+ * A row has the setting's section, name, name in sections of databases, tenants and users, type, default, bounds, unit,
+ * field, words and help, and says whether a reload changes the setting. scripts/settings copies the help into
+ * conf/pgweir.ini and docs/config.md.
  */
 #include "config/config_keys.h"
 #include "base/counters.h"
@@ -28,7 +28,7 @@ static const char *const tls_modes[] = { "off", "allow", "prefer", "require", "v
 static const char *const forbidden[] = { FORBIDDEN_STATEMENTS(FORBIDDEN_WORD) NULL };
 static const char *const off[] = { "off", NULL };
 
-/* These give the setting's field, and say which sections may have a value of their own. */
+/* These macros give the setting's field, and the kinds of sections that may have a value of their own. */
 #define FIELD(name) offsetof(struct config, name), KEY_FOR_NONE
 #define SHARED(name) offsetof(struct config, defaults.name), KEY_FOR_BOTH
 #define OF_DATABASE(name) offsetof(struct config, defaults.name), KEY_FOR_DATABASES

@@ -47,7 +47,7 @@ struct config_key {
 	uint64_t min, max; /* bounds of counts, times (us) and sizes (bytes) */
 	const char *unit; /* the unit of a count, such as "connections"; else empty */
 	bool is_reloadable; /* false if only a restart changes the setting */
-	size_t offset; /* of the field, in struct scope_settings if there is a scope_name, else in struct config */
+	size_t offset; /* of the field in struct config; with a scope_name, the field is in config.defaults */
 	enum key_scope scope;
 	const char *const *words; /* the words that the setting takes, NULL-terminated; NULL if it takes none */
 	const char *help;

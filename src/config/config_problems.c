@@ -2,8 +2,8 @@
 #include "config/config_state.h"
 #include "base/alloc.h"
 
-/* Returns the text of a problem without pgweir's name for the setting, because the message already shows `name`, the
- * other program's name for the setting: "logfile: destination = /x: ..." becomes "logfile: /x: ...". */
+/* Returns the text of a problem without "upstream: " or pgweir's name for the setting, because the message already
+ * shows `name`, the other program's name: "logfile: destination = /x: ..." becomes "logfile: /x: ...". */
 static const char *
 without_our_name(const struct problem_words *words, const char *body, const char *name)
 {
@@ -52,7 +52,7 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 	snprintf(text, sizeof(text), "%s%s: %.256s%s%s", place, is_error ? "error" : "warning",
 		 name != NULL ? name : "", name != NULL ? ": " : "",
 		 name != NULL ? without_our_name(sink->words, body, name) : body);
-	/* Control characters could draw on the terminal of the person that reads the list. */
+	/* Control characters could manipulate the terminal on which the list is shown. */
 	for (char *c = text; *c != '\0'; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';

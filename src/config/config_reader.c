@@ -11,7 +11,7 @@ struct reader {
 	const struct problem_sink *sink;
 };
 
-/* The kind of line that is passed to inih. */
+/* The kind of a line: a section, a setting, or PASS_NOTHING for a line that inih does not get to see. */
 enum passed { PASS_NOTHING, PASS_SECTION, PASS_SETTING };
 
 /* Returns the length of text without an inline comment (a semicolon after a blank) and without blanks at the end. */
@@ -121,8 +121,8 @@ read_line(struct reader *r, const char *text, size_t len)
 	return *text == '[' ? read_section(r, text, len) : check_setting(r, text, len);
 }
 
-/* The callback by which inih reads a line; returns NULL at the end. inih would ask for the rest of a line that does not
- * fit, so each line must fit, with its newline. A line that is not for inih is replaced by an empty line. */
+/* Gives inih the next line, or NULL at the end. Each line must fit with its newline, because inih would ask for the
+ * rest of a longer line. inih gets "[s]" for each section, and an empty line for other lines that are not settings. */
 static char *
 next_line(char *to, int size, void *stream)
 {
@@ -132,8 +132,8 @@ next_line(char *to, int size, void *stream)
 	enum passed verdict;
 
 	if (r->at == r->end || size < 8) {
-		OPENSSL_cleanse(to,
-				(size_t)size); /* inih frees this buffer, in which the last line may have a password */
+		/* inih frees this buffer, in which the last line may have left a password. */
+		OPENSSL_cleanse(to, (size_t)size);
 		return NULL;
 	}
 	newline = memchr(text, '\n', (size_t)(r->end - text));
@@ -157,7 +157,7 @@ next_line(char *to, int size, void *stream)
 	return to;
 }
 
-/* Ignores `section`, which inih has truncated to 49 bytes; on_section() got the whole name. */
+/* Ignores `section`, which is "s" in all sections (see next_line()); on_section() got the real name. */
 static int
 on_inih_setting(void *user, const char *section, const char *name, const char *value)
 {
@@ -168,7 +168,7 @@ on_inih_setting(void *user, const char *section, const char *name, const char *v
 }
 
 #ifdef HAVE_INI_MAX_LINE
-/* Returns the length of the longest line, with its newline. */
+/* Returns the length of the longest line, including the newline. */
 static size_t
 longest_line(const char *text, size_t len)
 {
@@ -226,8 +226,8 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 	size_t errors_before;
 	int rc;
 
-	/* Some editors put a byte-order mark before the first line. UTF-16 is not read further, because every other
-	 * byte is zero. */
+	/* Some editors put a byte-order mark before the first line. A file in UTF-16 is not read further, because about
+	 * every other byte is zero. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		problem_error(sink, 1, "the file begins with a byte-order mark (BOM); save it as UTF-8 without one");
 		r.at += 3;
@@ -241,7 +241,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 		problem_error(sink, 0, "out of memory");
 		return -1;
 	}
-	/* inih has refused a line that was passed on. This is not expected, but the line must not be lost silently. */
+	/* inih has refused a line that was passed on. No such line is known, but no setting may be lost silently. */
 	if (rc > 0 && sink->problems->error_count == errors_before)
 		problem_error(sink, (unsigned)rc, "this is not a setting; write name = value");
 	return 0;

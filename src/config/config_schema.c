@@ -1,6 +1,7 @@
 /*
  * src/config/config_schema.c - the table of settings as a JSON Schema (draft 2020-12), for editors, charts and programs
- * that write the file. Sections are objects, settings are their properties, and values are strings as in the file.
+ * that write the file. Sections are objects, and settings are properties of these objects. All values may be strings as
+ * in the file; switches may also be booleans, counts and fractions numbers, and listen an array.
  */
 #include "config/config_keys.h"
 #include "base/escape.h"
@@ -45,8 +46,7 @@ put_section_begin(struct buf *to, const char *name)
 	buf_printf(to, ":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
 }
 
-/* Puts the sections that exist for each database, tenant or user. `pattern` matches their names, such as "database
- * app". Settings with the scope not_for are left out. */
+/* Puts the settings of sections whose heads match `pattern` ("database app"), except those with the scope not_for. */
 static void
 put_scope(struct buf *to, const char *pattern, enum key_scope not_for, bool has_upstream)
 {

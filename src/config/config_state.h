@@ -53,8 +53,8 @@ void problems_sort(struct config_problems *problems);
 /*
  * --- config_reader.c: passes the lines of an ini file to inih, one at a time.
  *
- * inih splits a setting at its "=" and cuts comments off. inih would silently misread some lines; this file refuses
- * such lines, or changes them before inih gets them. inih truncates lines (at 200 bytes, in versions without
+ * inih splits a setting at its "=" and cuts comments off. inih would silently misread some lines; config_reader.c
+ * refuses such lines, or changes them before inih gets them. inih truncates lines (at 200 bytes, in versions without
  * ini_max_line) and section names (at 49 bytes). It has no line numbers. It reads a section without "]" as a setting, a
  * ":" as a "=", and an indented line as a continuation of the value above.
  */

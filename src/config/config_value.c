@@ -28,7 +28,7 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* Reads digits. Returns the rest of the text, or NULL if there were none or too many. */
+/* Reads digits. Returns the rest of the text, or NULL if there is no digit or the number is too large. */
 static const char *
 read_digits(const char *text, uint64_t *out)
 {
@@ -65,7 +65,7 @@ unit_factor(const struct unit *units, const char *name)
 }
 
 /* Reads a number and a unit of `units` or more_units, perhaps with blanks in between. kind, unit_names and example are
- * for the error message. */
+ * words for the error message. */
 static int
 read_with_unit(const char *text, const struct unit *units, const char *kind, const char *unit_names,
 	       const char *example, uint64_t *out, struct fail *why)
@@ -215,7 +215,7 @@ value_is_plain(const char *text)
 	return true;
 }
 
-/* Copies the name between the quotes, in which "" stands for one quote. Returns its length, or -1. */
+/* Copies the name between the quotes, in which "" stands for one quote. Returns the length of the name, or -1. */
 static int
 unquote(const char *text, size_t len, char *out)
 {

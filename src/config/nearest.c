@@ -11,8 +11,8 @@ min2(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/* Uses the usual algorithm, but keeps only three rows of its table, in which a cell is the distance between a prefix of
- * a and a prefix of b. */
+/* Uses the usual algorithm, but keeps only three rows of the table of distances between prefixes of a and prefixes of
+ * b. */
 unsigned
 nearest_distance(const char *a, const char *b, unsigned limit)
 {
@@ -46,8 +46,8 @@ part_len(const char *text)
 	return strcspn(text, "_-");
 }
 
-/* Returns true if the first part of `of` begins with `part`, which has len bytes; an s at the end of `part` is
- * optional. */
+/* Returns true if `part`, which has len bytes, is at least ABBREVIATED_PART_MIN letters from the beginning of the first
+ * part of `of`, or is that whole part and an s. */
 static bool
 is_abbreviated_part(const char *part, size_t len, const char *of)
 {
@@ -61,7 +61,7 @@ is_abbreviated_part(const char *part, size_t len, const char *of)
 bool
 nearest_is_abbreviation(const char *word, const char *of)
 {
-	if (strchr(of, ' ') != NULL) /* a command, whose first word says little */
+	if (strchr(of, ' ') != NULL) /* `of` is a command, whose first word says little */
 		return false;
 	while (*word != '\0') {
 		size_t len = part_len(word);
@@ -86,7 +86,7 @@ nearest_to(const char *word)
 	size_t len = strlen(word);
 	struct nearest nearest = { .word = word };
 
-	/* This is the smallest distance that is too large, because nearest_try() keeps only nearer words. */
+	/* The search begins with the smallest distance that is too large; nearest_try() keeps only nearer words. */
 	nearest.distance = len < 2 ? 1 : len < 5 ? 2 : 3;
 	return nearest;
 }

@@ -4,8 +4,8 @@
 
 #define PASSFILE_LEN_MAX ((size_t)1 << 20)
 
-/* If the field at `at` is equal to token, or is *, returns the position after its colon; else NULL. In the field, a
- * backslash quotes the next byte. */
+/* If the field at `at` is equal to token, or is *, returns the position after the field's colon; else NULL. In the
+ * field, a backslash quotes the next byte. */
 static const char *
 match_field(const char *at, const char *end, const char *token)
 {

@@ -145,7 +145,7 @@ upstream_free(struct upstream *up)
 	free(up);
 }
 
-/* Appends name=value, in quotes if needed. A semicolon is escaped, because after a blank it would begin a comment. */
+/* Appends name=value, in quotes if needed. Escapes a semicolon in quotes, because " ;" would begin a comment. */
 static void
 put_pair(struct buf *to, const char *name, const char *value)
 {
@@ -196,5 +196,5 @@ upstream_text(const struct upstream *up, bool hides_connect_query)
 	for (char **pair = up->settings; *pair != NULL; pair += 2)
 		put_pair(&text, pair[0], pair[1]);
 	buf_put_u8(&text, '\0');
-	return alloc_check(buf_ok(&text) ? text.bytes : NULL); /* the caller owns it now */
+	return alloc_check(buf_ok(&text) ? text.bytes : NULL); /* the caller owns the text now */
 }

@@ -1,8 +1,8 @@
 /*
  * src/config/upstream_parse.c - makes an upstream from a connection string.
  *
- * Keywords that libpq takes, but pgweir would not honor, are errors that say where to set the value instead. Otherwise
- * an operator might believe that sslcrl, for example, is in force.
+ * Keywords that libpq takes, but pgweir would not honor, are errors. Otherwise an operator might believe that sslcrl,
+ * for example, is in force. unsupported[] has hints, mostly on where to set the value instead.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -20,8 +20,8 @@
 
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
 
-/* The settings that are sent to PostgreSQL with each connection. Settings of extensions and
- * applications, whose names have a dot, are sent, too. */
+/* The settings that are sent to PostgreSQL with each connection, besides those of extensions and applications, whose
+ * names have a dot. */
 /* clang-format off */
 static const char *const settings[] = {
 	"application_name", "client_encoding", "options", "datestyle", "timezone", "intervalstyle", "search_path", "extra_float_digits",
@@ -61,13 +61,13 @@ static const struct {
 	{ "auth_query", "It is a setting of its own, on a line below upstream." },
 };
 
-/* The upstream that is being read. Lists of hosts and ports stay text until the whole string was scanned. */
+/* The upstream that is being read. Lists of hosts and ports stay text until the whole string has been scanned. */
 struct draft {
 	struct upstream *up;
 	/* oldest is min_protocol_version, newest is max_protocol_version */
 	char *host, *port, *target, *oldest, *newest;
 	size_t setting_count, settings_len;
-	struct unknown { /* unknown words, which one error lists */
+	struct unknown { /* the unknown words, all of which one error lists */
 		unsigned count, near_count;
 		char names[FAIL_TEXT_MAX / 2], near[FAIL_TEXT_MAX / 2];
 		const char *hint; /* the hint of the first word that has one; else NULL */
@@ -248,7 +248,7 @@ upstream_check_host(const char *host, struct fail *why)
 	return 0;
 }
 
-/* Copies element i of a list with commas. Returns 0, or -1 if it does not fit. */
+/* Copies element i of a list with commas. Returns 0, or -1 if the element does not fit. */
 static int
 copy_element(const char *list, size_t i, char *out, size_t out_size)
 {
@@ -335,7 +335,7 @@ build_target(const struct draft *draft, struct upstream *up, struct fail *why)
 	return 0;
 }
 
-/* Reads a value of min_protocol_version or max_protocol_version; text is NULL if it is not set, which means 3.0. */
+/* Reads a value of min_protocol_version or max_protocol_version; a NULL or empty text means 3.0. */
 static int
 read_protocol(const char *word, const char *text, uint16_t *minor, struct fail *why)
 {

@@ -125,7 +125,7 @@ decode(const struct uri_scan *scan, const char *from, size_t len, char *out, str
 	return 0;
 }
 
-/* Decodes a value, and passes it to put(). Ignores empty values, as libpq does. */
+/* Decodes a value, and passes it to put(). Ignores an empty value; libpq does so except for parameters after the ?. */
 static int
 put_decoded(struct uri_scan *scan, const char *name, const char *from, size_t len, struct fail *why)
 {
@@ -151,7 +151,7 @@ scan_user(struct uri_scan *scan, const char **at, struct fail *why)
 	return colon != NULL ? put_decoded(scan, "password", colon + 1, (size_t)(end - colon) - 1, why) : 0;
 }
 
-/* Reads a host, and its port if there is one. Moves *at, *hosts and *ports after what was read and written. */
+/* Reads a host, and its port if any. Moves *at past the text read, and *hosts and *ports past the text written. */
 static int
 scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 {
@@ -179,7 +179,7 @@ scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 	return 0;
 }
 
-/* Splits host:port,host:port into two lists with commas: hosts and ports. */
+/* Splits host:port,host:port into two lists with commas, hosts and ports, and passes them to put(). */
 static int
 scan_hosts(struct uri_scan *scan, const char **at, struct fail *why)
 {
@@ -199,7 +199,7 @@ scan_hosts(struct uri_scan *scan, const char **at, struct fail *why)
 	*ports_end = '\0';
 	if (put_decoded(scan, "host", hosts, (size_t)(hosts_end - hosts), why) < 0)
 		goto done;
-	/* If ports has only commas, no host had a port. */
+	/* If `ports` has only commas, no host had a port. */
 	rc = ports[strspn(ports, ",")] == '\0' ? 0 : put_decoded(scan, "port", ports, (size_t)(ports_end - ports), why);
 done:
 	free(hosts);

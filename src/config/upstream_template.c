@@ -5,7 +5,7 @@
 
 #include <arpa/inet.h>
 
-#define TENANT_ONLY 1u /* values of `allowed`, the number of names, from the first on, that may be used */
+#define TENANT_ONLY 1u /* values of `allowed`: only the first so many names may be used */
 #define TENANT_AND_DATABASE 2u
 #define ALL_NAMES 3u
 #define SETTING_LEN_MAX 8000
@@ -81,7 +81,7 @@ fill_in(const char *text, unsigned allowed, const struct names *names, const cha
 	return 0;
 }
 
-/* Some resolvers take a number for an address, so a host that a tenant's name has turned into an address is refused. */
+/* Refuses a host that a tenant's name has turned into an address; some resolvers take even a plain number for one. */
 static int
 fill_host(const char *text, const struct names *names, char out[static sizeof(((struct upstream_host *)0)->host)],
 	  struct fail *why)
@@ -140,8 +140,8 @@ fill(struct upstream *up, const struct names *names, struct fail *why)
 			return -1;
 		memcpy(up->hosts[i].host, host, sizeof(host));
 	}
-	/* dbname may depend on the user only if servers log in as the client's user: then each user has a pool of its
-	 * own. Otherwise the servers of one pool would be in several databases. */
+	/* dbname may depend on the user only if pgweir logs in as the client's user, because each user then has a pool
+	 * of its own. Otherwise the connections of one pool would be to several databases. */
 	return fill_name(&up->dbname, up->user[0] == '\0' ? ALL_NAMES : TENANT_AND_DATABASE, names, "dbname", why) <
 			   0 ||
 		       fill_name(&up->user, ALL_NAMES, names, "user", why) < 0 ||

@@ -10,8 +10,8 @@ keyword_value_or(const struct upstream *upstream, enum upstream_keyword word, co
 						      : "";
 }
 
-/* Returns the mode that sslmode says; without sslmode, the setting. As in libpq, sslrootcert raises require to
- * verify-ca, and sslrootcert=system without sslmode means verify-full. */
+/* Returns the mode that sslmode names or, without sslmode, the setting's mode. As in libpq, sslrootcert raises require
+ * to verify-ca, and sslrootcert=system without sslmode means verify-full. */
 static enum tls_mode
 mode_of(const struct upstream *upstream, const struct scope_settings *settings)
 {

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 #define QUESTION_MAX_US (1 * US_PER_S)
-/* how long a question waits for a place in max_server_connections; within this time, an idle connection is closed */
+/* how long a question waits for a place in max_server_connections, so that an idle connection can be closed for it */
 #define PLACE_WAIT_US (200 * US_PER_MS)
 #define CHAIN_MAX 8 /* the most processes in a row that are followed */
 #define TEXT_MAX 256 /* bytes for the PIDs in one row */
@@ -28,7 +28,7 @@ struct question {
 	uint64_t asked_us; /* when the question was sent */
 	uint64_t deadline_us; /* 0 once the question is answered */
 	bool is_open; /* true until the question is over, even while it waits for a place */
-	size_t server_count; /* PostgreSQL is asked about this many servers, the first elements of found[] */
+	size_t server_count; /* the number of servers that the question is about: the first elements of found[] */
 	size_t found_count; /* elements of found[]: the servers, then the blocked processes that block them */
 	struct blocked found[BLOCKING_SERVERS_MAX];
 };
@@ -97,7 +97,7 @@ is_busy(const struct server *srv)
 {
 	uint64_t since_us;
 
-	/* A server that has logged in by a client's ticket is left out: this ticket must not serve other clients. */
+	/* A server that has logged in by a client's ticket is left out, because a question must not use that ticket. */
 	return srv->state == SV_LENT && srv->borrower != NULL && srv->target->delegator == NULL &&
 	       ledger_owes_client(&srv->ledger, &since_us);
 }
@@ -173,7 +173,7 @@ blocking_is_asking(const struct blocking *b)
 	return b->open_count > 0;
 }
 
-/* Returns a pool with a busy server on that host, or NULL. */
+/* Returns a pool with a busy server on the host at this address, or NULL. */
 static const struct pool *
 find_busy(const struct blocking *b, const char *address)
 {
@@ -272,7 +272,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	fields_begin_row(body, len, &row);
 	pid = (uint32_t)fields_row_take_number(&row);
 	if (!is_whole || fields_row_take_text(&row, blockers, sizeof(blockers))[0] == '\0')
-		q->found_count = 0; /* nothing is known then */
+		q->found_count = 0; /* a part of the answer is missing, so none of it is used */
 	if (q->found_count == 0)
 		return;
 	while (i < q->found_count && q->found[i].pid != pid)
@@ -305,7 +305,7 @@ note_roots(const struct question *q)
 			    is_busy(srv) && strcmp(srv->address, q->address) == 0 ? find_blocked(q, srv->pid) : NULL;
 
 			srv->loan.blocked_us = next != NULL ? q->asked_us : srv->loan.blocked_us;
-			/* in a deadlock the chain has no end */
+			/* the steps are limited, because in a deadlock the chain has no end */
 			for (unsigned i = 0; i < BLOCKING_SERVERS_MAX && next != NULL; i++) {
 				srv->loan.root_pid = next->blockers[0];
 				next = find_blocked(q, srv->loan.root_pid);
@@ -319,7 +319,7 @@ on_done(struct dedicated *d)
 	struct question *q = (struct question *)d;
 
 	if (d->state == DEDICATED_REFUSED)
-		q->found_count = 0; /* nothing is known then */
+		q->found_count = 0; /* the question has failed */
 	q->deadline_us = 0;
 	note_roots(q);
 }

@@ -10,8 +10,8 @@
 /* the number of the fleet's policy worker; no worker of the process has this number */
 #define FLEET_WORKER_NUMBER 31
 
-/* Writes at most 19 bytes to `name`, because fleet_put_question() has room for so many. The end of the host's name is
- * kept, because the names of Pods of one Deployment differ there. */
+/* Writes the name of this process, of at most 19 bytes, because fleet_put_question() has no room for more. Keeps only
+ * the end of the host's name, because the names of Pods of one Deployment differ at their ends. */
 static void
 name_process(char name[static FLEET_NAME_MAX])
 {
@@ -76,8 +76,8 @@ find_or_add(struct fleet *f, char *hosts)
 	return fleet_conn_new(f, hosts);
 }
 
-/* Takes over target. If the connection has another target, or another value of budget_users (`users`), replaces the
- * connection. */
+/* Takes over the reference to target. If the connection has another target, or another value of budget_users (`users`),
+ * replaces the connection. */
 static void
 aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 {

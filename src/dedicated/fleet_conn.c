@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define GRANTS_AT_ONCE 16u
-/* the interval of reports, and of looks; with 20 n members, the interval of looks is n times as long */
+/* the interval of looks, which are reports, too; among 40 members it is twice as long, among 60 three times */
 #define BEAT_US (1 * US_PER_S)
 /* the interval of looks, in place of BEAT_US, while clients wait and news.share is limited */
 #define SHORT_BEAT_US (100 * US_PER_MS)
@@ -91,8 +91,8 @@ count_lacking(const struct fleet_conn *s, bool up_to_parts)
 /*
  * The share is the largest number of connections that leaves no other process with less than its part. This process
  * gives up one connection for each that a process below its part waits for, plus one for each listed connection beyond
- * the limit (other sessions or fleet connections have come, or the limit has changed). But if this process is in use,
- * it keeps its own part. If no place is free, pools give up a connection for each dedicated connection (asked_for).
+ * the limit minus FLEET_RESERVED (others came, or the limit changed). But if this process is in use, it keeps its own
+ * part. If no place is free while dedicated connections wait (asked_for), it keeps its part less one for each of these.
  */
 static void
 note_share(struct fleet_conn *s, const struct budget_counts *count)
@@ -114,8 +114,8 @@ note_share(struct fleet_conn *s, const struct budget_counts *count)
 	s->news.share = share;
 }
 
-/* The limit is the smallest of all members' limits; 0 if not known. For this process the limit in its file counts,
- * because its report may be older. */
+/* The limit is the smallest limit of this process and the members that are not silent; 0 if this process does not know
+ * its own limit yet. This process's own report does not count, because it may be old. */
 static void
 update_limit(struct fleet_conn *s)
 {
@@ -186,7 +186,7 @@ count_wanted(const struct fleet_conn *s, const struct budget_counts *count)
 		return 0;
 	want = want < GRANTS_AT_ONCE ? want : GRANTS_AT_ONCE;
 	if (left < count->asked_for)
-		left = count->asked_for; /* pools give up as many connections */
+		left = count->asked_for; /* the pools give up connections for these: see note_share() */
 	return want < left ? want : left;
 }
 
@@ -258,7 +258,7 @@ compute_look_due(const struct fleet_conn *s, const struct budget_counts *count)
 	return s->look_us + (is_early ? EARLY_LOOK_US : interval_us * (members > 20 ? members / 20 : 1));
 }
 
-/* Takes back from the pools places that no pool wants any more, or that are beyond the share. */
+/* Takes back from the pools places that no pool has wanted for UNUSED_US, or that are beyond the share. */
 static void
 give_back_unused(struct fleet_conn *s, struct budget_counts *count)
 {
@@ -320,7 +320,7 @@ fleet_conn_run(void *fleet_conn)
 
 /* --- Answers. --- */
 
-/* A member is known by the PID of its backend. */
+/* Returns the member whose fleet connection has this backend PID; NULL if the last look did not find it. */
 static const struct fleet_member *
 find_member(const struct fleet_conn *s, uint32_t pid)
 {
@@ -345,7 +345,7 @@ take_members(struct fleet_conn *s)
 	memcpy(s->members, s->answer.members, s->answer.member_count * sizeof(s->members[0]));
 }
 
-/* Each stranger is logged once. */
+/* Logs the strangers that the previous look did not find. */
 static void
 take_strangers(struct fleet_conn *s)
 {

@@ -4,7 +4,7 @@
  * Two kinds of advisory locks are used, with two numbers each. (LOCK, 0) is held while PostgreSQL's list of backends is
  * read and places are taken. A fleet connection holds (MARK, n), shared, as its mark for n connections that were
  * granted and have not logged in, and (MARK, 0), shared, for itself, so that its end is noticed. Each question is one
- * Query, so it arrives whole, and is one transaction; so (LOCK, 0) is never held while either side waits for bytes.
+ * Query, so it arrives whole, and is one transaction; thus (LOCK, 0) is never held while either side waits for bytes.
  * Marks are read before the list: a connection is listed before its mark is released, and PostgreSQL keeps the list as
  * it was first read until the transaction ends.
  *
@@ -13,8 +13,8 @@
  * previous mark stays (is_marked).
  *
  * A parallel worker is listed, too, but has no client_port, so it is not counted. A client_port shows only with the
- * privileges of the backend's role: if the fleet connection's role lacks these, parallel workers of that role count,
- * too. Every role may see the other columns that are read here.
+ * privileges of the backend's role: without these, parallel workers of that role count, too. Every role may see the
+ * other columns that are read here.
  */
 #include "dedicated/fleet_state.h"
 #include "base/text.h"
@@ -68,8 +68,8 @@ static const char first_sql[] =
     "(SELECT coalesce(sum(n), 0)::int AS listed FROM (SELECT usesysid, coalesce(nullif(count(port), 0), count(*)) AS n "
     "FROM backend GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
 
-/* Appends names as an array of SQL strings that do not depend on standard_conforming_strings and client_encoding. names
- * begins with a name, so it is not empty. */
+/* Appends names as an array of SQL strings that do not depend on standard_conforming_strings and client_encoding.
+ * `names` begins with a name, so the array is not empty. */
 static void
 put_names(struct buf *b, const char *names)
 {
@@ -153,7 +153,7 @@ take_bool(struct value_list *r)
 	return fields_row_take_text(r, text, TEXT_MAX)[0] == 't';
 }
 
-/* Any session of the fleet connections' role can set such an application_name, so its numbers may be wrong. */
+/* Any session of the fleet connections' role can set such an application_name, so the numbers may be wrong. */
 static void
 take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 {
@@ -178,7 +178,7 @@ take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 	a->member_count++;
 }
 
-/* Reads the row of a session that has, or waits for, one of the budget's locks. */
+/* Reads the row of a session that holds, or waits for, one of the budget's locks. */
 static void
 take_locker(struct fleet_answer *a, char kind, struct value_list *r)
 {

@@ -5,9 +5,9 @@
  * Before each ReadyForQuery, PostgreSQL sends all notifications that are due, so the reply to a Sync proves that they
  * have arrived. At most one Sync is under way; clients that begin to wait in the meantime share the next Sync.
  *
- * PostgreSQL signals a NOTIFY to its listening backends one by one. So one backend may have sent a notification when
- * another backend, which was not signaled yet, answers a Sync without this notification. So if a client has got
- * notifications on another connection before, the listener sends a NOTIFY to itself, not a Sync (notify_conn.c).
+ * PostgreSQL signals a NOTIFY to its listening backends one by one. So a backend that was not signaled yet may answer a
+ * Sync without a notification that another backend has sent already. Therefore, if a client has got notifications on
+ * another connection before, the listener sends a NOTIFY to itself in place of the Sync (notify_conn.c).
  */
 #include "dedicated/notify_state.h"
 #include "base/clock.h"

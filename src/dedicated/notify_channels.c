@@ -64,7 +64,7 @@ notify_take_batch(struct notify_listener *listener, struct notify_channels *batc
 	}
 }
 
-/* Cancels the UNLISTEN that is due. */
+/* Cancels the UNLISTEN of the channel if one is due. */
 static void
 stop_leaving(struct notify_listener *listener, struct notify_channel *ch)
 {
@@ -135,7 +135,7 @@ move_subscription(struct notify_listener *listener, struct notify_subscription *
 		TAILQ_INSERT_TAIL(to, m, link);
 }
 
-/* Sends LISTEN even for a channel to which the listener listens already: the reply proves that all earlier
+/* Makes LISTEN due even for a channel to which the listener listens already: the reply proves that all earlier
  * notifications have arrived, so the new subscription receives nothing older than its LISTEN. */
 static void
 wait_for_listen(struct notify_listener *listener, struct notify_subscription *m)
@@ -189,7 +189,7 @@ notify_leave(struct notify_subscription *m)
 
 /* --- Events of the connection. --- */
 
-/* Returns the message, in which the PID of a server with notify_as (listen/sender_pid.c) is replaced by notify_as. */
+/* Returns the message; if it is from a server with notify_as (listen/sender_pid.c), a copy with that PID. */
 static const uint8_t *
 replace_sender_pid(struct notify_listener *listener, const uint8_t *message, size_t len)
 {
@@ -267,8 +267,8 @@ notify_listener_down(struct notify_listener *listener)
 	listener->is_delivery_due = true;
 }
 
-/* Marks the channel's subscriptions as failed. They are called back later, one by one, because each callback may change
- * any list. */
+/* Marks the channel's subscriptions as failed. tell_failed() calls them later, one by one, because each callback may
+ * change any list. */
 static void
 fail_subscriptions(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
 {
@@ -308,7 +308,7 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_
 	if (!is_fatal)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
-		/* a channel with confirmed subscriptions is left out: its LISTEN is retried while a client waits */
+		/* a channel with confirmed subscriptions is left out: its LISTEN is retried on the next connection */
 		if (TAILQ_EMPTY(&ch->confirmed))
 			fail_subscriptions(listener, ch, why);
 }
@@ -399,8 +399,8 @@ notify_listener_deliver(struct notify_listener *listener)
 
 /* --- Timeouts. --- */
 
-/* Returns true if subscriptions wait for outage_hold, as other requests do during an outage. ("Too many connections" is
- * no outage.) */
+/* Returns true if subscriptions may wait as long as outage_hold, as other requests do during an outage. ("Too many
+ * connections" is no outage.) */
 static bool
 is_held(const struct notify_listener *listener)
 {
@@ -421,8 +421,8 @@ has_waited_too_long(const struct notify_listener *listener, const struct notify_
 	return limit_us > 0 && now_us - from_us >= limit_us;
 }
 
-/* This also runs during a PAUSE: a client that waits within a transaction keeps its server, and PAUSE waits for that
- * server. */
+/* Gives up waiting even during a PAUSE: a client that waits within a transaction keeps its server, and PAUSE waits for
+ * that server. */
 void
 notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 {

@@ -117,7 +117,7 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 	return 0;
 }
 
-/* Called when a command could not be sent. Forbids later commands on this connection. */
+/* Called when there was no memory to send a command. Forbids later commands on this connection. */
 static void
 give_up(struct notify_listener *listener)
 {

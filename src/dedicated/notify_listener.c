@@ -184,7 +184,7 @@ notify_detach(struct notify_subscriber *subscriber)
 
 /* --- Timeouts. --- */
 
-/* Breaks a connection that is to an old primary or does not answer. Pings an idle one, to notice a silent loss. */
+/* Ends a connection that is to an old primary, does not answer, or lacked memory. Pings it if it is idle. */
 static void
 check_connection(struct notify_listener *listener, uint64_t now_us)
 {

@@ -15,7 +15,7 @@
 #define NUDGE_US (20 * US_PER_MS)
 #define OTHER_US (10 * US_PER_S) /* the time between two questions to a host that reports no position */
 #define ANSWER_US (5 * US_PER_S)
-#define REFUSALS_MAX 8 /* a host that is being promoted refuses to answer for a moment */
+#define REFUSALS_MAX 8 /* after more failures in a row, REFUSED_US is the wait; a promotion causes a few failures */
 #define REFUSED_US (5 * US_PER_S) /* a host that refuses to report its identity is asked again after this time */
 #define BACKOFF_MIN_US (50 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
@@ -127,7 +127,7 @@ end_life(struct watch_host *h, const char *reason)
 	note_roles(h->list);
 }
 
-/* Called if a standby may replay another log by now. Demands a new proof that the standby replays the primary's log. */
+/* Called if a standby may replay another log now. Demands a new proof that the standby replays the primary's log. */
 static void
 withdraw_proof(struct watch_host *h, const char *reason)
 {

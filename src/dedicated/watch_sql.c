@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 1024 /* bytes, with terminator, of all the text columns of a row */
-#define SNAPSHOT_MAX "900" /* characters; a longer one is cut */
+#define TEXT_MAX 1024 /* bytes, with terminator, that any text column of a row may have */
+#define SNAPSHOT_MAX "900" /* the most characters of a snapshot; a longer one is cut */
 
 /* Settings that change answers, and that are equal on all hosts unless the hosts' configuration files differ. */
 const char *const watch_settings[WATCHED_SETTINGS] = { "search_path",
@@ -28,7 +28,7 @@ const char *const watch_settings[WATCHED_SETTINGS] = { "search_path",
 						       "xmlbinary",
 						       "transform_null_equals" };
 
-/* --- Questions. Each row of the answers begins with a letter, except the row of cluster_question. --- */
+/* --- Questions. Each row that is used begins with a letter, except the row of cluster_question. --- */
 
 void
 watch_put_meet(struct buf *b)

@@ -1,11 +1,11 @@
 #include "exchange/client_state.h"
 
 static const unsigned char next[CL_STATES][CE_EVENTS] = {
-	/* CL_NONE, which is 0, means that the event must not happen in this state. */
+	/* An event that is not listed (0, CL_NONE) must not happen in this state. */
 	[CL_NONE] = { [CE_ACCEPT] = CL_STARTUP },
 	[CL_STARTUP] = { [CE_ASK_PROOF] = CL_AUTHENTICATION,
 			 [CE_WRONG_PROOF] = CL_DELAYED, /* the client's certificate was wrong */
-			 [CE_PROVED] = CL_WELCOME, /* trust or a certificate needs no messages */
+			 [CE_PROVED] = CL_WELCOME, /* the methods trust and cert need no more messages */
 			 [CE_ENTER_CONSOLE] = CL_CONSOLE,
 			 [CE_CANCEL] = CL_CANCEL,
 			 [CE_CLOSE] = CL_CLOSED },
@@ -41,8 +41,8 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 	[CL_RETRYING] = { [CE_HOLD] = CL_RETRYING, [CE_ANSWERED] = CL_READY, [CE_CLOSE] = CL_CLOSED },
 	[CL_IN_DOUBT] = { [CE_ANSWERED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
 	[CL_CATCHING_UP] = { [CE_CAUGHT_UP] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
-	/* A request may name several channels. After an error of an earlier request, the whole request is handled
-	 * again. */
+	/* A request may LISTEN to several channels, so this event may come again. After a retry of an earlier request,
+	 * the waiting message is handled again. */
 	[CL_AWAITING_LISTENER] = { [CE_AWAIT_LISTENER] = CL_AWAITING_LISTENER,
 				   [CE_LISTENER_ANSWERED] = CL_READY,
 				   [CE_RETRY] = CL_RETRYING,

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* how long PostgreSQL's answer that a process blocks others is used, if no server of this worker has this process */
+/* how long an answer that a process blocks others is used, if that process is no server of this worker's */
 #define OUTSIDE_ANSWER_US (10 * US_PER_S)
 
 const char *
@@ -118,7 +118,7 @@ holder_write_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL
 	uint64_t since_us;
 	uint32_t lead = 0;
 
-	/* This is a majority vote: if more than half of the servers wait for one root, `blocked` does, too. */
+	/* This is a majority vote: if more than half of the blocked servers wait for one root, so does `blocked`. */
 	while ((srv = holder_next(pool, srv)) != NULL) {
 		if (!is_blocked(srv))
 			continue;

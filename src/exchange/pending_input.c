@@ -38,7 +38,7 @@ input_grow(struct exchange *x, size_t cap)
 }
 
 /* If `bytes` is the end of the input that is being handled, keeps the buffer of that input, and returns true. So a
- * message that comes in small pieces is not copied for each piece. */
+ * message that comes in small pieces is not copied again for each piece. */
 static bool
 take_back(struct exchange *x, const uint8_t *bytes, size_t len)
 {

@@ -1,5 +1,6 @@
 /*
- * src/exchange/report.c - what requests cost: counted per database, and passed to on_report() if slow, refused or lost.
+ * src/exchange/report.c - counts per database what requests cost, and passes slow, sampled, canceled, refused and lost
+ * requests to on_report().
  *
  * At each moment of a request, one party owes the next byte; the request's phase names this party. The code calls the
  * clock (struct phase_clock) whenever the phase changes; the clock charges the time since the previous change to the
@@ -27,8 +28,8 @@
 #include <string.h>
 
 #define PAUSE_US 10000u /* a longer silence within an answer counts as PostgreSQL's work, not as transfer */
-#define LONG_LEN 8192u /* reading a message of this many bytes takes a while, so the clock is read again */
-#define TIMED_ONE_IN 16u /* for one request in this many, the clock is read again after each message, too */
+#define LONG_LEN 8192u /* reading this many bytes at once takes a while, so the clock is read again */
+#define TIMED_ONE_IN 16u /* for one request in this many, the clock is read again after each batch */
 
 /* --- the clock --- */
 
@@ -42,8 +43,8 @@ charge(struct phase_clock *c, uint64_t now_us)
 	c->since_us += us;
 }
 
-/* Starts the clock of a request. c->us is zero already: count_answered() and take_phases() clear the sums that they
- * have used. */
+/* Starts the clock of a request. c->us is zero already, because count_answered() and take_phases() clear the sums after
+ * using them. */
 static void
 start_clock(struct exchange_env *env, struct phase_clock *c)
 {
@@ -79,8 +80,8 @@ report_idle_since(const struct exchange *x)
 	return c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us;
 }
 
-/* Counts the idle time of a transaction up to now, and restarts the idle time. Called when a byte comes from the
- * client, or is sent to the client, after an idle time. */
+/* Counts the idle time of a transaction up to now, and restarts the idle time. Called when, after an idle time, a byte
+ * comes from the client or is sent to it. */
 static inline void
 count_idle_so_far(struct exchange *x, struct server *srv)
 {
@@ -99,7 +100,7 @@ report_sent_to_server(struct exchange *x, struct server *srv, size_t len)
 		count_idle_so_far(x, srv);
 		return;
 	}
-	if (c->since_us != *x->env->now_us) /* otherwise the clock began in this turn of the loop */
+	if (c->since_us != *x->env->now_us) /* otherwise the clock was started in this turn of the loop */
 		charge(c, *x->env->now_us);
 	if (len >= LONG_LEN || c->is_timed) {
 		c->debtor = PHASE_PROXY;
@@ -262,7 +263,7 @@ report_transaction_lost(struct exchange *x, struct server *srv)
 	if (srv != NULL && srv->tx != 'I' && srv->loan.clock.since_us == 0)
 		x->pool->database->counters.transaction_idle_us += *x->env->now_us - loan_rests_since(&srv->loan);
 	report_transaction(x, TE_LOST);
-	x->tx_started_us = started_us; /* the client's block goes on, failed, until the client ends it */
+	x->tx_started_us = started_us; /* for the client, the block goes on, failed, until the client ends it */
 }
 
 static void
@@ -447,8 +448,7 @@ report_answered(struct exchange *x, struct server *srv, const struct done_reques
 
 /*
  * Returns a request's name in the slow-query log, or NULL if the request is not for that log. If PostgreSQL worked on
- * the request for long, a statement_timeout may fire just after it; for that case WASH_LATE is added to the loan's
- * risk.
+ * the request for long, adds WASH_LATE to the loan's risk, because a statement_timeout may fire just after the request.
  */
 __attribute__((noinline)) static const char *
 decide_event(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
@@ -463,7 +463,7 @@ decide_event(struct exchange *x, struct server *srv, const struct done_request *
 		return "slow_query";
 	return duration_us >= x->env->config->slow_sample_threshold_us &&
 		       (double)(random_next(&x->env->sample_state) >> 11) / 9007199254740992.0 <
-			   x->env->config->slow_sample_rate /* the fraction of requests that is logged */
+			   x->env->config->slow_sample_rate /* the fraction of these requests that is logged */
 		   ? "sampled_query"
 		   : NULL;
 }
@@ -541,7 +541,7 @@ report_flushed(struct exchange *x, struct server *srv)
 
 /* --- requests that end without PostgreSQL's answer --- */
 
-/* Skips the name at the beginning of a body: the SQL of a Parse comes after that name. */
+/* Returns the end of the name at the beginning of a body: a Parse's SQL, or a Bind's statement name, comes next. */
 static const uint8_t *
 skip_name(const uint8_t *body, const uint8_t *end)
 {
@@ -629,7 +629,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	if (is_request && x->env->queries_one_in > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
 		query_table_add(x->env->queries, &r, 1);
 	if (x->srv != NULL)
-		x->srv->loan.clock.since_us = 0; /* report_flushed() will not stop the clock of this request */
+		x->srv->loan.clock.since_us = 0; /* because report_flushed() will not stop this request's clock */
 	if (event == NULL)
 		event = cancel_events[by] != NULL ? cancel_events[by] : request_failure_names[kind];
 	report_send(x, x->srv, &r, r.threshold_us != CONFIG_TIME_OFF ? event : NULL);

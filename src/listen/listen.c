@@ -83,7 +83,7 @@ handle_unlisten_tag(struct exchange *x)
 	bool is_listen;
 
 	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
-		return false; /* the UNLISTEN is from SQL that was not examined */
+		return false; /* no effect was recorded: the SQL was not examined, or could change nothing */
 	is_listen = e->kind == KNOWN_LISTEN;
 	sub = e->kind == KNOWN_LISTEN ? e->sub : subscription_find(l, e->name);
 	if (e->kind == KNOWN_UNLISTEN_ALL)
@@ -164,7 +164,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 	return true;
 }
 
-/* This is not inline, so that its caller, which then is only a check, is inlined. */
+/* Not inlined, so that listen_request_done() stays a mere check, which is inlined. */
 __attribute__((noinline)) static bool
 end_request(struct exchange *x)
 {
@@ -216,7 +216,7 @@ listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 		return true; /* the listener delivers the notification */
 	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;
-	/* This is the client's own notification, so it gets the PID that the client knows as its own. */
+	/* The client's own notification gets the PID that the client knows as its own. */
 	buf_put(&b, message, len);
 	if (buf_ok(&b))
 		wire_set_u32(b.bytes + FRAME_HEAD_LEN, x->client_pid);

@@ -90,7 +90,7 @@ listen_queued(const struct exchange *x, size_t *len)
 	return *len == 0 ? NULL : l->queue.bytes + l->queue_at;
 }
 
-/* Returns the position after the message at `at`, or SIZE_MAX if these are not whole messages. */
+/* Returns the position after the message at `at`, or SIZE_MAX if no whole message is there. */
 static size_t
 next_message(const uint8_t *bytes, size_t len, size_t at)
 {
@@ -101,7 +101,7 @@ next_message(const uint8_t *bytes, size_t len, size_t at)
 
 #define SENDER_AT FRAME_HEAD_LEN /* the position of the sender's PID in a notification */
 
-/* Compares notifications without their senders' PIDs, which differ between pgweir's processes (sender_pid.c). */
+/* Compares messages, but not senders' PIDs, which differ between pgweir's processes (sender_pid.c). */
 static bool
 are_same(const uint8_t *a, const uint8_t *b, size_t len)
 {

@@ -2,9 +2,9 @@
  * src/listen/queries.c - finds messages that are a LISTEN or UNLISTEN, and makes the messages that are sent in their
  * place; see listen.h.
  *
- * A LISTEN is sent as an UNLISTEN, so the tag of the server's reply does not show which it was. So for each statement
- * sent, a struct listen_effect records what the statement really was; when the server replies with the tag UNLISTEN or
- * ROLLBACK, the first effect of the present request tells which statement the tag is for.
+ * A LISTEN is sent as an UNLISTEN, so the tag of the server's reply does not show which of the two it answers; nor does
+ * the tag ROLLBACK show a ROLLBACK TO. So for each statement that matters to x->listen, a struct listen_effect records
+ * what the client has sent. The first effect of the present request tells which statement such a tag is for.
  *
  * A LISTEN within a savepoint is sent unchanged to the borrowed server, and the client keeps that server. So PostgreSQL
  * itself undoes the LISTEN when the savepoint is rolled back.
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* bytes of a LISTEN. A longer LISTEN is sent unchanged; the seal finds it when the server is returned (seal/probe.c) */
+/* bytes of a LISTEN. A longer LISTEN is sent unchanged; the probe finds it (seal/probe.c), and pins the client */
 #define LISTEN_SQL_MAX 4096u
 
 /* Unless the intake is INTAKE_ALL, the server ignores a message or takes it for COPY data, so no LISTEN is run. */
@@ -42,7 +42,7 @@ may_be_listen(const struct request *m)
 }
 
 /* If the SQL consists of LISTEN and UNLISTEN statements only, with at least one LISTEN, returns their number;
- * known_next_statement() then gives them one by one. Otherwise returns 0. */
+ * known_next_statement() then gives them one by one. Otherwise, or if the SQL must be sent unchanged, returns 0. */
 static unsigned
 read_listens(const struct exchange *x, const struct request *m, struct known_reader *r)
 {
@@ -83,8 +83,8 @@ effect_kind_of(const struct known_statement *k)
 	return k->kind >= KNOWN_COMMIT && k->kind <= KNOWN_END ? KNOWN_END : KNOWN_NOT;
 }
 
-/* Returns the kind of the statement that m binds, with *name set to its channel. The SQL of the statement is that
- * of the Parse that was sent to the server, in which an UNLISTEN has replaced a LISTEN. */
+/* Returns the kind of the statement that m binds, with *name set to its channel. The statement has the SQL of the Parse
+ * that was sent to the server, in which an UNLISTEN may have replaced a LISTEN. */
 static enum known_kind
 kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 {
@@ -186,13 +186,13 @@ listen_gate_message(struct exchange *x, struct request *m)
 		p = find_executed_portal(x, m);
 		return p != NULL && p->kind == KNOWN_LISTEN ? await_channel(x, p->channel) : LISTEN_GO;
 	}
-	/* A Parse could be sent at once. It waits for the listener so that the later Execute need not wait, which would
-	 * keep a server lent meanwhile. */
+	/* Even a Parse waits for the listener, although it could be sent at once, because an Execute that waited later
+	 * would keep a server lent meanwhile. */
 	count = read_listens(x, m, &r);
 	return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
 }
 
-/* Adds an effect of the message that is about to be sent. Returns NULL if there is no memory. */
+/* Adds an effect of the message that is about to be sent. Returns NULL without memory or a subscription. */
 static struct listen_effect *
 queue_effect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
@@ -226,7 +226,7 @@ listen_end_effect(struct client_listen *l, struct listen_effect *e)
 	free(e);
 }
 
-/* Adds effects for statements that are sent unchanged; their tags will come in this order. A client without
+/* Adds an effect for each statement that is sent unchanged; the tags will come in the same order. A client without
  * subscriptions needs no effects. */
 static enum feature_step
 queue_effects(struct exchange *x, const struct request *m)

@@ -7,7 +7,7 @@
  * meanwhile.
  *
  * If more bytes than LISTEN_QUEUE_MAX wait for a client, they are discarded, and the client is sent an error and
- * closed. Its socket stays open for a moment, so that the client can read the error.
+ * closed. If possible (close_after_flush()), its socket stays open for a moment, so that it can read the error.
  */
 #include "listen/listen_state.h"
 #include "exchange/report.h"
@@ -18,7 +18,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define CHUNK ((size_t)64 << 10) /* bytes sent at once */
+#define CHUNK ((size_t)64 << 10) /* about how many bytes are sent at once */
 #define FLUSH_US (10 * US_PER_S) /* the time that a client has to read the error before it is closed */
 
 static struct client_listen *
@@ -199,7 +199,7 @@ push_out(struct exchange *x)
 		struct buf chunk = { .bytes = l->queue.bytes + l->queue_at };
 		size_t n;
 
-		/* Whole messages up to the size of a chunk, or one message. */
+		/* Takes whole messages until they have CHUNK bytes or more. */
 		for (; l->queue_at < l->queue.len && chunk.len < CHUNK; l->queue_at += n, chunk.len += n)
 			n = 1 + (size_t)wire_u32(l->queue.bytes + l->queue_at + 1);
 		x->has_seen_primary = true;
@@ -221,8 +221,8 @@ on_flush_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Sends the error, and closes the client only after FLUSH_US, so that the client has time to read it. Returns false if
- * the caller must close the client at once, because a request is under way or waits, nothing is queued in the client's
- * socket, or there is no memory. */
+ * the caller must close the client at once, because a request is under way or waits, no bytes are queued for the
+ * client's socket, or there is no memory. */
 static bool
 close_after_flush(struct exchange *x, const struct fail *why)
 {
@@ -276,7 +276,7 @@ listen_flush(struct exchange *x)
 
 	if (l == NULL || x->is_closing || x->reading == EXCHANGE_IN_TRANSFER)
 		return !x->is_closing;
-	/* frees subscriptions that only the rejected request wanted; a later request that wants them makes new ones */
+	/* frees subscriptions that only the rejected request wanted; a later request makes them anew if needed */
 	if (x->state == CL_REJECTING)
 		listen_sweep(l);
 	if (l->is_overrun)

@@ -58,7 +58,7 @@ hold_until_caught_up(struct exchange *x)
 		return true;
 	}
 	if (l->subscriber.waiting_in != NULL)
-		return true; /* the listener was asked before the end of the transaction, and must be asked once more */
+		return true; /* the listener was asked before the end of the transaction, so it must be asked again */
 	if (!notify_catch_up(&l->subscriber)) {
 		end_sending(x);
 		return false;

@@ -108,8 +108,8 @@ subscription_get_or_create(struct exchange *x, const char *name)
 		return NULL;
 	if ((sub = subscription_find(l, name)) != NULL)
 		return sub;
-	/* Each subscription beyond the limit is refused, but stays until the end of the transaction. Without a second
-	 * limit, a client could add subscriptions forever in a failed transaction. */
+	/* Each subscription beyond LISTEN_CHANNELS_MAX is refused, but stays until the end of the transaction. Without
+	 * this second limit, a client could add subscriptions forever in a failed transaction. */
 	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (sub = calloc(1, sizeof(*sub))) == NULL)
 		return NULL;
 	sub->x = x;
@@ -216,7 +216,7 @@ listen_commit(struct exchange *x)
 	if (!l->has_pending_change)
 		return true;
 	l->has_pending_change = false;
-	l->is_swept = false; /* listen_sweep() then takes the settled subscriptions off the list */
+	l->is_swept = false; /* so that listen_sweep() takes the settled subscriptions off the list */
 	TAILQ_FOREACH(sub, &l->unsettled, unsettled) {
 		uint8_t pending_change = sub->pending_change;
 

@@ -18,10 +18,10 @@ enum place { IN_NOTHING, IN_UNKNOWN, IN_SECTION, IN_DATABASE, IN_TENANT, IN_USER
 struct loader {
 	struct config *config;
 	struct problem_sink sink;
-	char *folder; /* the folder of the file, at which relative paths begin */
+	char *folder; /* the folder of the file, in which relative paths begin */
 	enum place place;
 	char section[READER_HEAD_MAX + 1]; /* the text between the brackets */
-	/* the line on which each section begins, at the row of the section's first key; 0 if it has not begun */
+	/* the line of each section's head, indexed by the row of the section's first key; 0 if there was no head yet */
 	unsigned section_lines[CONFIG_KEYS_MAX];
 	const struct file_format *format; /* NULL for pgweir's own file */
 };
@@ -52,7 +52,7 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 	return 0;
 }
 
-/* Returns the list of scopes of a place, and its count. Until check_scopes(), they are in the order of the file. */
+/* Returns a place's list of scopes, and sets *count. Until check_scopes(), the list is in the order of the file. */
 static struct config_scope **
 scopes_of(struct config *config, enum place place, size_t **count)
 {
@@ -62,8 +62,8 @@ scopes_of(struct config *config, enum place place, size_t **count)
 	return place == IN_DATABASE ? &config->databases : place == IN_TENANT ? &config->tenant_scopes : &config->users;
 }
 
-/* Adds a scope. name is the text after the word database, tenant or user. If name is refused, the scope gets no name,
- * but its settings are checked all the same. */
+/* Adds a scope; `name` is the text after the word database, tenant or user. If `name` is refused, the scope gets no
+ * name, but the settings of the scope are checked all the same. */
 static void
 begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 {
@@ -142,7 +142,7 @@ on_unknown(struct loader *l, unsigned line, const char *name)
 	problem_error(&l->sink, line, "%s", text);
 }
 
-/* Returns false, with an error reported, if the setting already has a value on another line. */
+/* Sets *set_line. Returns false, with an error reported, if the setting already has a value on another line. */
 static bool
 claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name)
 {
@@ -154,8 +154,8 @@ claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name
 	return true;
 }
 
-/* Takes the quotes around the whole of raw off, and expands its references. In a list of names, double quotes belong to
- * a name. */
+/* Expands the references in raw, without quotes that enclose the whole of raw. In a list of names, double quotes belong
+ * to a name, and stay. */
 static char *
 expand_unquoted(const char *raw, bool is_names, struct fail *why)
 {
@@ -169,9 +169,9 @@ expand_unquoted(const char *raw, bool is_names, struct fail *why)
 	return value;
 }
 
-/* Returns raw without a comment (#) after the value, if values of the key can't contain a # (numbers, words,
- * addresses). A password, a path or SQL may contain a #, so there the # stays, with a warning unless the value is
- * quoted. The caller frees the result. */
+/* Returns raw without a comment (# after a blank), if values of the key can't contain a # (numbers, words, addresses).
+ * A name, a password, a path or SQL may contain a #, so the # then stays, with a warning unless the value is quoted.
+ * The caller frees the result. */
 static char *
 strip_comment(struct loader *l, unsigned line, const struct config_key *key, const char *raw)
 {
@@ -192,7 +192,7 @@ strip_comment(struct loader *l, unsigned line, const struct config_key *key, con
 	return xstrndup(raw, len);
 }
 
-/* An error shows the value as written, not as expanded, because a variable or file may hold a secret. */
+/* Errors show the value as written, not as expanded, because a variable or file may hold a secret. */
 static int
 store(struct loader *l, unsigned line, const struct config_key *key, void *base, const char *name, const char *raw)
 {
@@ -361,7 +361,7 @@ load_finish(struct loader *l)
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
 		check_scopes(l, place);
 	may_be_none = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
-	/* With compat, missing databases are only a warning. After an error, which may be the reason, there is none. */
+	/* With compat, missing databases cause only a warning, or none after an error, which may be the reason. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
 		problem_add(
 		    &l->sink, !may_be_none, 0, "%s",
@@ -372,7 +372,7 @@ load_finish(struct loader *l)
 	load_check(config, &l->sink);
 }
 
-/* Returns the folder of path as an absolute path. */
+/* Returns the folder of path as an absolute path, or "/" if the folder can't be found. */
 static char *
 folder_of(const char *path)
 {
@@ -418,8 +418,8 @@ override_one(struct loader *l, const struct config_override *o)
 	buf_fini(&value);
 }
 
-/* Reads variables like PGWEIR_POOL_POOL_SIZE, which take precedence over the file, whatever its format; a SET takes
- * precedence over the variables. */
+/* Reads variables like PGWEIR_POOL_POOL_SIZE. They take precedence over a file of any format, and the console's SET
+ * takes precedence over them. */
 static void
 read_environment(struct loader *l)
 {

@@ -18,7 +18,7 @@ struct check {
 	const struct problem_sink *sink;
 };
 
-/* Report a problem at the line of the setting `name`. */
+/* These macros report a problem at the line of the setting `name`. */
 #define error_at(check, section, name, ...)                                                                            \
 	problem_error((check)->sink, config_line_of((check)->config, section, name), __VA_ARGS__)
 #define warn_at(check, section, name, ...)                                                                             \
@@ -62,13 +62,13 @@ check_users_file(const struct check *check)
 		problem_warning(check->sink, line, "users_file = %.256s: %s", path, strerror(error));
 }
 
-/* Checks a file that pgweir will create or append to: its folder must exist. */
+/* Checks that pgweir will be able to create a file, or to append to it. */
 static void
 check_output_file(const struct check *check, const struct config_key *key)
 {
 	const char *name = key->name, *path = key_path(key, check->config);
 	unsigned line = config_line_of(check->config, key->section, name);
-	bool is_in_run = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when it starts pgweir */
+	bool is_in_run = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when pgweir starts */
 	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
 	struct stat st;
 
@@ -87,7 +87,7 @@ check_output_file(const struct check *check, const struct config_key *key)
 	free(folder);
 }
 
-/* Checks which files are set, but does not open them; setup/ reports further errors when it loads them. */
+/* Checks which files are set, but does not open the files; setup/ reports further errors when it loads them. */
 static void
 check_tls(const struct check *check)
 {
@@ -114,7 +114,7 @@ check_tls(const struct check *check)
 		error_at(check, "tls_client", "crl_file", "crl_file needs ca_file");
 }
 
-/* Checks the settings that a method needs. setup/rules.c checks the contents of the files that they name. */
+/* Checks that the settings that a method needs are set. setup/rules.c checks the content of hba_file. */
 static void
 check_method(const struct check *check)
 {
@@ -218,7 +218,7 @@ warn_min_idle(const struct check *check, const struct scope_settings *settings, 
 				settings->min_idle, settings->pool_size);
 }
 
-/* With prepared_statements = 0, statements keep the clients' names on servers that other clients have used before. */
+/* With prepared_statements = 0, a server connection keeps a client's statements, by name, for later clients. */
 static void
 warn_passed_through(const struct check *check, const struct scope_settings *settings, unsigned line)
 {
@@ -246,7 +246,7 @@ check_delegation(const struct check *check)
 	}
 }
 
-/* Calls warn() for the defaults, and for the settings of each section that sets the key called name. */
+/* Calls warn() for the defaults, and for the settings of each section that sets the key `name`. */
 static void
 check_scopes(const struct check *check, const char *name,
 	     void (*warn)(const struct check *check, const struct scope_settings *settings, unsigned line))
@@ -294,7 +294,7 @@ check_auth_query(const struct check *check)
 	config_scope_key_find("auth_user", &user_bit);
 	check_query_text(check, config->defaults.auth_query, line_of_all);
 	for (struct config_section s = { 0 }; config_next_section(config, &s) && strcmp(s.word, "user") != 0;) {
-		/* The line where auth_query was set: in this section, or in [auth]. */
+		/* `line` is where auth_query was set: in this section, or in [auth]. */
 		bool is_own = (s.scope->set & UINT64_C(1) << bit) != 0;
 		unsigned line = is_own ? s.origin->lines[bit] : line_of_all;
 
@@ -396,7 +396,7 @@ check_no_effect(const struct check *check)
 		       "unless it is below threshold");
 }
 
-/* Checks `tenants`, and sections of databases whose names would be those of tenants. */
+/* Checks `tenants`. Also refuses sections of databases whose names look like "tenant/database". */
 static void
 check_tenants(const struct check *check)
 {

@@ -21,8 +21,8 @@ leads_to_one_host(const struct upstream *up)
 	return up->host_count == 1 || up->target == TARGET_PRIMARY || up->target == TARGET_READ_WRITE;
 }
 
-/* Reports the first section whose pools log in as cluster_user: their clients could change the budget of all processes
- * by setting application_name. */
+/* Reports the first section of the cluster whose pools log in as cluster_user, because clients of these pools could
+ * change the budget of all processes by setting application_name. */
 static void
 check_user(const struct config *config, const struct config_section *budget, const struct scope_settings *settings,
 	   const char *user, const struct problem_sink *sink)
@@ -43,7 +43,7 @@ check_user(const struct config *config, const struct config_section *budget, con
 	}
 }
 
-/* Returns the sum of min_idle of this section and of later sections with the same hosts. Stops adding when the sum is
+/* Returns the sum of min_idle of this section and of later sections of the same cluster. Stops adding when the sum is
  * above limit. */
 static uint64_t
 sum_min_idle(const struct config *config, struct config_section s, uint32_t limit)

@@ -1,7 +1,7 @@
 /* src/load/load_check_reads.c - checks of reads on standbys. */
 #include "load/load_state.h"
 
-/* Returns the highest reads mode of the database and of any user there. Sets *out to the database's settings. */
+/* Returns the highest reads mode of the database and of any user there. Sets *out to the database's own settings. */
 static enum reads_mode
 reads_of(const struct config *config, const struct config_scope *db, struct scope_settings *out)
 {
@@ -29,7 +29,7 @@ check_section(const struct config *config, const struct config_section *s, const
 	bool is_fixed = upstream_has_fixed_hosts(up);
 	unsigned line = s->origin->upstream_line;
 
-	/* A user's settings alone cause no warning, because they may be meant for other databases. */
+	/* A user's settings alone cause none of these two warnings, because they may be meant for other databases. */
 	if (own.reads != READS_PRIMARY && !is_fixed)
 		problem_warning(sink, line, "reads = %s has no effect where hosts depend on the tenant", words[reads]);
 	else if (own.reads != READS_PRIMARY && up->host_count == 1)

@@ -6,7 +6,7 @@
 
 #define NAME_MAX_LEN 128
 
-/* The value while it is built. text has room for the longest value from the beginning, because a buffer that grows may
+/* A value that is being built. text has room for the longest value from the beginning, because a buffer that grows may
  * leave a copy of a secret in freed memory. */
 struct value {
 	char *text;

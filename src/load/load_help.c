@@ -1,4 +1,4 @@
-/* src/load/load_help.c - prints the table of settings as Markdown, for --help-config and docs/config.md. */
+/* src/load/load_help.c - prints the table of settings as Markdown, and single settings as text, for --help-config. */
 #include "config/config_keys.h"
 #include "load/file_format.h"
 
@@ -9,7 +9,7 @@
 static void
 put_kind(struct buf *to, const struct config_key *key)
 {
-	/* For types that have neither bounds nor words. */
+	/* For types without bounds. If the setting has words, only the text of KEY_HTTP_LISTEN is used. */
 	static const char *const texts[] = {
 		[KEY_FRACTION] = "0 to 1", [KEY_SWITCH] = "on or off",
 		[KEY_TEXT] = "text",	   [KEY_CODE] = "code",
@@ -47,7 +47,7 @@ put_kind(struct buf *to, const struct config_key *key)
 	}
 }
 
-/* Writes the other places where the setting can be set, and the effect of a reload on it. */
+/* Writes the other places where the setting can be set, and whether a change needs a restart. */
 static void
 put_notes(struct buf *to, const struct config_key *key)
 {

@@ -1,9 +1,8 @@
 /*
  * src/load/load_secrets.c - finds the files that contain a configuration's passwords.
  *
- * Quotes, escapes and URIs can write a password in many ways. So the source of a password is found by parsing the
- * upstream again, with placeholders in place of its references: if this changes the password, the password came from a
- * reference.
+ * A password can be written in many ways: with quotes, with escapes, in a URI. So the upstream is parsed again, with
+ * placeholders in place of its references. If this changes the password, the password came from a reference.
  */
 #include "load/load_state.h"
 #include "base/alloc.h"
@@ -12,8 +11,8 @@
 #define PLACEHOLDER "1" /* valid as a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 
-/* Returns the password that the upstream has if `which` references are expanded and the others are replaced by
- * placeholders; NULL if raw has no references, or can't be parsed then. */
+/* Returns the password that the upstream has if `which` references are expanded, and the others replaced by their
+ * defaults or placeholders. Returns NULL if raw has no references, or if the result can't be parsed. */
 static char *
 password_with_placeholders(const char *raw, enum expand_references which, bool is_of_tenant)
 {
@@ -27,8 +26,8 @@ password_with_placeholders(const char *raw, enum expand_references which, bool i
 	return password;
 }
 
-/* Adds a file, unless it was the last one added. Sections with the same file are mostly adjacent, so it is listed
- * once. */
+/* Adds a file, unless it is the file that was added last. Sections that share a file are mostly adjacent, so the list
+ * seldom has a file twice. */
 static void
 secret_file_add(struct config *config, const char *path, size_t len)
 {
@@ -51,10 +50,10 @@ load_note_password(struct config *config, const char *raw, const struct upstream
 		return;
 	bare = password_with_placeholders(raw, EXPAND_NONE, up->is_of_tenant);
 	other = password_with_placeholders(raw, EXPAND_VARIABLES, up->is_of_tenant);
-	/* The configuration itself contains the password or a part of it. */
+	/* If more than placeholders is left, the configuration contains the password or a part of the password. */
 	if (strchr(raw, '$') == NULL || (bare != NULL && bare[strspn(bare, PLACEHOLDER)] != '\0'))
 		config->has_password = true;
-	/* Without the files, the password would be another one, so a part of it comes from a file. */
+	/* If placeholders for the files change the password, at least a part of the password comes from a file. */
 	if (other != NULL && strcmp(other, up->password) != 0) {
 		const char *at = raw, *end;
 

@@ -41,7 +41,7 @@ load_key_has_name(const struct config_key *key, const char *name)
 	       (strncmp(name, key->section, len) == 0 && name[len] == '.' && strcmp(name + len + 1, key->name) == 0);
 }
 
-/* Returns the only setting that has this name; NULL if no setting has it, or several have. */
+/* Returns the only setting that has this name; NULL if no setting or several settings have the name. */
 static const struct config_key *
 find_ours(const char *name)
 {

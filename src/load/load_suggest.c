@@ -1,7 +1,7 @@
 /*
- * src/load/load_suggest.c - messages about a name that is not known. They name a similar setting, the section that has
- * it, or pgweir's name for a setting of another program's file (file_format.h). docs/migrating.md has the names of
- * other poolers.
+ * src/load/load_suggest.c - messages about an unknown name. A message suggests a similar setting, the section that has
+ * the setting, or pgweir's name for a setting of another program's file (file_format.h). docs/migrating.md lists other
+ * poolers' names.
  */
 #include "load/file_format.h"
 #include "base/buf.h"
@@ -20,7 +20,7 @@ name_here(const struct config_key *key, const char *section, bool is_scoped_sect
 	return strcmp(key->section, section) == 0 ? key->name : NULL;
 }
 
-/* Writes a message if the setting is known under another name in sections of databases and users. */
+/* Writes a message if `name` is right in [SECTION], but not in sections of databases and users, or the reverse. */
 static bool
 say_renamed(const char *section, bool is_scoped_section, const char *name, char *out, size_t out_size)
 {
@@ -43,7 +43,7 @@ say_renamed(const char *section, bool is_scoped_section, const char *name, char 
 	return false;
 }
 
-/* Returns true if name is first, "_" and second: level in [log] is called log_level elsewhere. */
+/* Returns true if name is first, "_" and second, as log_level is for level in [log]. */
 static bool
 is_joined(const char *name, const char *first, const char *second)
 {
@@ -65,7 +65,7 @@ is_abbreviation_here(const char *section, const char *name)
 
 /*
  * Writes a message if `name` is SECTION_KEY for a setting KEY of [SECTION], or if `section`_`name` is a setting of some
- * section. Ignores a setting of the second kind, of another section, if `name` may be short for a setting of `section`.
+ * section. In the second case, skips other sections if `name` may be an abbreviation of a setting of `section`.
  */
 static bool
 say_joined(const char *section, const char *name, char *out, size_t out_size)
@@ -85,7 +85,7 @@ say_joined(const char *section, const char *name, char *out, size_t out_size)
 	return false;
 }
 
-/* Adds settings of this section that may have been meant. */
+/* Appends the settings of this section that may have been meant. */
 static void
 put_near(const char *section, const char *name, const struct config_key *elsewhere, struct buf *to)
 {
@@ -106,7 +106,7 @@ put_near(const char *section, const char *name, const struct config_key *elsewhe
 	}
 }
 
-/* Writes a message if another section has the setting: the section, and settings of this section that may be meant. */
+/* If other sections have the setting, writes a message with these, and with settings here that may have been meant. */
 static bool
 say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 {
@@ -136,7 +136,7 @@ say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 }
 
 /* Returns the file format that has a setting of this name, and sets *out to the name's meaning in pgweir. Returns NULL
- * if no format has it. */
+ * if no format has the setting. */
 static const struct file_format *
 find_foreign(const char *name, bool is_scoped_section, struct foreign_name *out)
 {

@@ -1,8 +1,8 @@
 /*
  * src/load/load_upstream.c - pgweir --upstream: a configuration for one upstream, without a file.
  *
- * The user and password for the upstream, wherever they are found, are also those with which clients log in. Without a
- * password there is nothing to check, so clients are trusted; they can come over loopback only.
+ * Clients log in with the same user and password as pgweir does, wherever these are found. Without a password there is
+ * nothing to check, so clients are trusted; they can connect over loopback only.
  */
 #include "base/alloc.h"
 #include "base/text.h"
@@ -29,7 +29,7 @@ passfile_path(void)
 }
 
 /* Returns the password of the first host for which the passfile has one. libpq would look up each host separately, but
- * here all hosts share one user and password. */
+ * pgweir uses one user and password for all hosts. */
 static char *
 password_from_passfile(const struct upstream *up, const char *user, const struct problem_sink *sink)
 {
@@ -38,7 +38,7 @@ password_from_passfile(const struct upstream *up, const char *user, const struct
 
 	for (size_t i = 0; path != NULL && password == NULL && why.text[0] == '\0' && i < up->host_count; i++) {
 		const struct passfile_query query = {
-			/* For the default directory of Unix sockets, libpq uses a passfile's entries for localhost. */
+			/* For its default directory of Unix sockets (one of these two), libpq looks up localhost. */
 			.host = strcmp(up->hosts[i].host, "/var/run/postgresql") == 0 ||
 					strcmp(up->hosts[i].host, "/tmp") == 0
 				    ? "localhost"
@@ -57,7 +57,7 @@ password_from_passfile(const struct upstream *up, const char *user, const struct
 	return password;
 }
 
-/* Completes user and password. Without a password, the user is that of the URI or PGUSER, or empty. */
+/* Completes user and password. If there is no password, takes the user only from the URI or PGUSER. */
 static void
 find_credentials(struct upstream *up, const struct problem_sink *sink)
 {
@@ -95,7 +95,7 @@ set_key(struct config *config, const char *section, const char *name, const char
 	const struct config_key *key = config_key_find(section, name);
 
 	if (key_store(key, key_base(key, config), value, "/", NULL) < 0)
-		abort(); /* can't fail: keys and values are valid */
+		abort(); /* all values are valid, but for a PGUSER with control characters */
 	config->origins->lines[config_key_row(key)] = LINE_COMMAND;
 }
 
@@ -106,7 +106,7 @@ replace_text(char **text, const char *with)
 	*text = xstrdup(with);
 }
 
-/* Sets which clients may log in, and by which method. */
+/* Sets how clients log in: with the upstream's user and password or, if there is no password, as any user. */
 static void
 set_login(struct config *config, const struct upstream *up)
 {

@@ -1,8 +1,8 @@
 /*
  * src/login/login.c - a client's login, from its first byte to its first ReadyForQuery (protocol chapter, "Start-up").
  *
- * The client's bytes go to login_startup.c, then to login_steps.c. While a thread or a lookup works for the login, the
- * bytes are kept (login_wait.c).
+ * The client's bytes go to login_startup.c, then to login_steps.c, or login_external.c if they are tokens. While a
+ * thread or a lookup works for the login, the bytes are kept (login_wait.c).
  *
  * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes that are sent too early, login_timeout.
  */
@@ -15,7 +15,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
-#define AHEAD_MAX (128u << 10) /* bytes sent before the end of a login */
+#define AHEAD_MAX (128u << 10) /* for bytes that are sent before the end of a login; the last read may exceed this */
 
 static bool
 login_begin_client(struct client *c)
@@ -88,7 +88,8 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (c->x.is_closing || at >= len || c->x.state == CL_DELAYED)
 		return;
-	/* Requests that the client sends before the end of the login are kept, up to AHEAD_MAX bytes. */
+	/* Requests that the client sends before the end of the login are kept. If more than AHEAD_MAX bytes are kept
+	 * already, the client is closed. */
 	if (exchange_is_relayed(&c->x) || c->x.state == CL_CONSOLE)
 		relay_bytes(&c->x, bytes + at, len - at);
 	else if (c->x.state != CL_CANCEL &&
@@ -100,8 +101,7 @@ static void
 handle_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	take_bytes(c, bytes, len);
-	/* `bytes` may contain a password or a part of one, which would stay in the loop's buffer until other bytes
-	 * overwrite it. */
+	/* `bytes` may contain a password, which would stay in the loop's buffer until it is overwritten. */
 	if (bytes != c->x.pending)
 		OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }

@@ -11,7 +11,7 @@ enum host_lookup { HOST_NOT_ASKED, HOST_NAMED, HOST_CONFIRMED, HOST_NONE };
 
 struct role {
 	SLIST_ENTRY(role) next;
-	enum hba_fit fit; /* HBA_LATER while a lookup is under way, or if none is possible */
+	enum hba_fit fit; /* HBA_LATER while the lookup is under way, or if the role can't be looked up */
 	char name[];
 };
 
@@ -19,9 +19,9 @@ struct login_asked {
 	enum host_lookup host_lookup;
 	char *name; /* the host name of the address; NULL unless host_lookup is HOST_NAMED or HOST_CONFIRMED */
 	struct lookup *lookup; /* the lookup of a name or of addresses that is under way, or NULL */
-	uint64_t names_until_us; /* the deadline of both lookups of names; 0 if neither was begun */
+	uint64_t names_until_us; /* the deadline for both lookups of names; 0 before the first one */
 	SLIST_HEAD(, role) roles; /* the role that was asked about last comes first */
-	struct fail why; /* why a role can't be looked up; without an SQLSTATE if there was no such failure */
+	struct fail why; /* why a role can't be looked up; the SQLSTATE is empty if there was no failure */
 	void (*again)(struct client *c, void *unused);
 };
 
@@ -62,8 +62,8 @@ get_or_create_asked(struct client *c)
 	return c->login->asked;
 }
 
-/* Continues the login after an answer. Does nothing if the answer came at once, before the login began to wait: the
- * function that asked then returns the answer. */
+/* Continues the login after an answer. If the answer came at once, before the login began to wait, does nothing: the
+ * function that has asked then returns the answer. */
 static void
 continue_login(struct client *c)
 {

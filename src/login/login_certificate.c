@@ -4,8 +4,8 @@
  * A certificate is demanded by an HBA rule (cert, clientcert=), by method = cert, or by mode = verify-ca or verify-full
  * in [tls_client]. The mode in [tls_client] concerns only network clients, because a Unix socket has no TLS.
  *
- * A certificate names its user by its common name or one of its alternative names (DNS, e-mail); with clientname=CN by
- * the common name alone, with clientname=DN by its whole subject. If the rule has a map, the map translates that name
+ * A certificate names its user by its common name or one of its alternative names (DNS, e-mail); with clientname=CN, by
+ * the common name alone; with clientname=DN, by its whole subject. If the rule has a map, the map translates that name
  * (hba.h).
  */
 #include "login/login_asked.h"
@@ -30,7 +30,7 @@ demanded_clientcert(const struct client *c)
 
 struct search {
 	struct client *client;
-	char first[128]; /* the first name that was found, for the log */
+	char first[128]; /* the certificate's first name, for the log */
 	enum hba_fit fit;
 };
 

@@ -2,9 +2,9 @@
  * src/login/login_external.c - a password or tokens that a module judges (auth/auth_module.h), e.g. with an LDAP
  * server.
  *
- * The module is called on a thread of net/jobs.h, and the login waits for external_timeout at most. After that the
- * login is refused, and the result of the call is thrown away. A password that was right also serves to log in to
- * PostgreSQL, unless another password is configured for that (as PgBouncer does).
+ * The module is called on a thread of net/jobs.h, and the login waits for each call's result, at most for
+ * external_timeout. Then the login is refused, and the late result is thrown away. As with PgBouncer, a right password
+ * also serves to log in to PostgreSQL, unless another password is configured for that.
  *
  * A login by tokens waits (login_wait()) from its beginning to its end, in turn for the client and for a call.
  * Bytes that the client sends during a call are kept, as for any login that waits, and read after the call.
@@ -21,23 +21,23 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-/* the type of the AuthenticationRequest that has a reply to a token; the same for all mechanisms */
+/* the code of the Authentication message with a reply to a token; the same for all modules */
 #define TOKEN_REPLY 8
 #define TOKEN_MAX 65535u /* bytes, as PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH */
 
 struct external {
 	struct job job; /* must be first */
 	struct jobs *jobs;
-	struct client *client; /* NULL if the client has left or no longer waits */
+	struct client *client; /* NULL if the client has left, or if its login was refused */
 	enum proof_verdict proof;
 	struct fail why; /* set if proof is PROOF_WRONG or PROOF_FAILED */
-	struct hba *hba; /* keeps alive the rule's strings, to which question points */
+	struct hba *hba; /* keeps the rule's options alive, to which question points */
 	const struct auth_module *module;
-	struct auth_question question; /* points to the texts below */
+	struct auth_question question; /* points to the texts and tokens below */
 	char *setting;
 	char address[INET6_ADDRSTRLEN];
 	char user[CONFIG_DATABASE_MAX + 1];
-	char *sent; /* the terminated password, or the token; wiped. NULL if it is the client's turn to send a token */
+	char *sent; /* the terminated password, or the token; wiped. NULL while the client must send a token next */
 	size_t sent_len;
 	struct auth_tokens tokens; /* used if the client proves itself by tokens, not by a password */
 	struct delegated *delegated; /* the credentials that the tokens have delegated; NULL if there are none yet */
@@ -154,8 +154,8 @@ external_abandon(void *arg)
 		external_free(e);
 }
 
-/* Makes the login wait, for a call or for the client. pgweir goes on reading in both cases, to notice clients that
- * leave: many may be waiting for a dead server. */
+/* Makes the login wait, for a call or for the client. In both cases pgweir goes on reading, to notice clients that
+ * leave: many clients may be waiting for a dead server. */
 static void
 external_wait(struct client *c, struct external *e)
 {
@@ -178,7 +178,7 @@ take_password(struct client *c, const char *password)
 	login_on_authenticated(c);
 }
 
-/* Checks whether the name that the tokens have proved may log in as the user that the client asked for. */
+/* Lets the client in if the name that the tokens have proved may log in as the user that the client asked for. */
 static void
 check_system_user(struct client *c, void *unused)
 {
@@ -197,8 +197,8 @@ check_system_user(struct client *c, void *unused)
 		login_refuse(c, &why, LR_ERROR);
 }
 
-/* Puts the module's reply into l->out. If tokens are right, keeps the name that they prove. Returns false if the client
- * was refused for lack of memory. */
+/* Puts the module's reply into l->out. If tokens are right, keeps their name and credentials in the login. Returns
+ * false if the client was refused for lack of memory. */
 static bool
 put_reply(struct client *c, struct external *e)
 {
@@ -299,7 +299,7 @@ external_ask(struct client *c, struct external *e)
 	struct fail why;
 
 	l->external_until_us = *c->env->x.now_us + c->env->x.config->external_timeout_us;
-	/* The module's deadline is earlier than the login's, so that the log gets the module's reason. */
+	/* The module's deadline is earlier than the login's, so the log gets the module's own reason. */
 	e->question.deadline_us = l->external_until_us - c->env->x.config->external_timeout_us / 16;
 	snprintf(service, sizeof(service), "%s %s", external_name(l),
 		 e->module->service_name(l->rule.options, e->setting));

@@ -2,9 +2,9 @@
  * src/login/login_password.c - a password in clear text, or hashed with MD5 (protocol chapter,
  * "AuthenticationCleartextPassword" and "AuthenticationMD5Password").
  *
- * A password in clear text is compared with whatever kind of secret is known. SCRAM keys are derived from the password
- * for every user, also for unknown users, so that the time of the answer reveals nothing. Deriving takes milliseconds,
- * so a helper thread does it. If the keys fit the user's own SCRAM secret, they also serve to log in to PostgreSQL.
+ * A password in clear text is compared with the user's secret, of whatever kind. SCRAM keys are derived from the
+ * password even for unknown users, so that the time of the answer reveals nothing. Deriving takes milliseconds, so a
+ * helper thread does it. If the keys fit the user's own SCRAM secret, they also serve to log in to PostgreSQL.
  */
 #include "auth/encoding.h"
 #include "base/clock.h"

@@ -19,7 +19,7 @@ struct peer {
 	struct work work;
 	struct client *client; /* NULL if the client has left */
 	uid_t uid;
-	char *name; /* NULL if the system has no name for the user */
+	char *name; /* NULL if the system has no name for the user, or out of memory */
 };
 
 /* On a thread. */

@@ -1,6 +1,6 @@
 /*
  * src/login/login_proof.c - the step after a client's proof. After a right proof, the client enters the console, or its
- * pool if the limit on clients allows that. After a wrong proof, the client is refused late.
+ * pool if the limits on clients allow that. After a wrong proof, the client is refused late.
  */
 #include "login/login_steps.h"
 #include "client/clients.h"
@@ -72,7 +72,7 @@ enter_console(struct client *c)
 	login_free(l);
 }
 
-/* Not called for users of the console. They are let in even above the limit, because the console is needed then. */
+/* Not called for the console: its users are let in even above this limit, because the console is needed then. */
 static bool
 refuse_if_over_limit(struct client *c)
 {

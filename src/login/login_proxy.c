@@ -74,8 +74,8 @@ login_refuse_if_proxy(struct client *c, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/* The result looks like "app - 10.0.0.7:51514", as with PgBouncer. If it would be too long, the name is cut, because
- * the address matters more. */
+/* The result looks like "app - 10.0.0.7:51514", as with PgBouncer. If the result would be too long, the name is cut,
+ * because the address matters more. */
 void
 login_write_application_name(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1])
 {

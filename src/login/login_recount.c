@@ -3,8 +3,8 @@
  * has heard of all clients that had left before this client came. With one worker, a client that leaves always makes
  * room for the next one. The wait keeps this true with several workers.
  *
- * A note (net/inbox.h) visits each worker in turn. When it comes back, the main worker has already got the notes about
- * clients that had ended on those workers.
+ * A note (net/inbox.h) visits each of the other workers in turn. When the note comes back, the main worker has already
+ * got the notes about clients that had ended on those workers.
  */
 #include "login/login_steps.h"
 #include "net/loop.h"
@@ -14,7 +14,7 @@
 
 struct recount {
 	struct note note;
-	struct client_env *const *at; /* the worker that the note visits; *at is NULL once all were visited */
+	struct client_env *const *at; /* points to the worker that the note visits; *at is NULL after the last one */
 	struct client *client; /* used by the main worker alone; NULL if the client has left */
 	void (*again)(struct client *c);
 	/* the worker's loop has run once since the note came, and so has noticed the clients that had left by then */

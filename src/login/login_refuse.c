@@ -1,6 +1,6 @@
 /*
- * src/login/login_refuse.c - a login that fails: it is counted and logged, and the client gets an error. After a wrong
- * proof the error is delayed (login_failure_delay).
+ * src/login/login_refuse.c - counts and logs a login that fails, and sends the client an error; after a wrong proof,
+ * the error is delayed (login_failure_delay).
  */
 #include "auth/auth_module.h"
 #include "login/login_state.h"
@@ -13,8 +13,8 @@ login_flush(struct client *c)
 		c->login->out.len = 0;
 }
 
-/* Logs the user and database that the client claims, though neither is proved. `in_text` is the reason to write into
- * the line's text, or NULL. */
+/* Logs the user and database that the client claims, though they may not be proved. `in_text` is the reason to write
+ * into the line's text, or NULL. */
 static void
 log_refusal(const struct client *c, enum log_level level, const struct fail *why, const char *reason,
 	    const char *in_text)
@@ -37,7 +37,7 @@ void
 login_log_refusal(struct client *c, const struct fail *why, const char *reason)
 {
 	client_note_end_logged(c);
-	/* PgBouncer logs just one line, when it closes the connection. */
+	/* In PgBouncer's format, the only line is the one that is logged when the connection is closed. */
 	if (admission_take_log_line(c->env->admission, &c->admission) && !log_has_pgbouncer_format(c->env->x.log))
 		log_refusal(c, LOG_LEVEL_INFO, why, reason, reason);
 }

@@ -1,6 +1,6 @@
 /*
- * src/login/login_replication.c - replication clients (protocol chapter, "Streaming Replication Protocol"). Each client
- * is passed through to a dedicated server connection (dedicated.h), which ends when the client leaves.
+ * src/login/login_replication.c - replication clients (protocol chapter, "Streaming Replication Protocol"). Each of
+ * them has a dedicated server connection (dedicated.h), which ends when the client leaves.
  *
  * The startup packet's settings go to PostgreSQL in that server's own startup packet; pgweir sets, replays or prepares
  * nothing for the client. No time limit of pgweir's ends the connection: PostgreSQL has wal_sender_timeout for that.
@@ -53,8 +53,8 @@ on_failed(const struct fail *why, void *borrower)
 
 static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 
-/* Returns true if *why is a limit on connections (53300), and pool_timeout is not over: until then, a connection may
- * become free. If *why is such a limit, adds a detail about the wait to *why. */
+/* Returns true if the client may wait on: *why is a limit on connections (53300), and pool_timeout is not over. If *why
+ * is such a limit, adds a detail about the wait to *why. */
 static bool
 check_wait(const struct client *c, uint64_t now_us, struct fail *why)
 {
@@ -66,8 +66,8 @@ check_wait(const struct client *c, uint64_t now_us, struct fail *why)
 	return limit_us == 0 || now_us - c->login->place_since_us < limit_us;
 }
 
-/* Returns true if the pool's limits, which count only with COMPAT_COUNTS_REPLICATION, allow one more connection. Else
- * sets *why and, unless a connection is closing already, closes an idle one. replication_tick() tries again. */
+/* Returns true if the pool's limits, which apply only with COMPAT_COUNTS_REPLICATION, allow one more connection. Else
+ * sets *why and, unless a connection is closing already, gives up an idle one; replication_tick() tries again. */
 static bool
 check_place(const struct client *c, uint64_t now_us, struct fail *why)
 {

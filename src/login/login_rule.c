@@ -38,7 +38,7 @@ fail_by_rule(struct client *c, unsigned line, struct fail *why)
 			l->database, how);
 }
 
-/* Returns true if the client's password is passed to a module. */
+/* Returns true if the method passes the client's password to a module. */
 static bool
 is_for_module(enum auth_method method)
 {
@@ -105,7 +105,7 @@ apply_hba(struct client *c, void (*again)(struct client *c, void *unused), struc
 		break;
 	}
 	if (l->rule_method != AUTH_HBA)
-		/* The rule is from the setting auth.method (setup/rules.c), so rule_method is set already. */
+		/* The rule was made from settings of [auth] (setup/rules.c), so rule_method is set already. */
 		return check_password_is_safe(c, why);
 	if (l->rule.method == HBA_REJECT ? admission_take_log_line(env->admission, &c->admission)
 					 : env->x.config->log_connections)

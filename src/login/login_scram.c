@@ -72,7 +72,7 @@ login_scram_begin(struct client *c, struct fail *why)
 	if (l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &v, why);
 	else {
-		l->found = USER_UNKNOWN; /* an unknown user, or an MD5 secret, which SCRAM can't use */
+		l->found = USER_UNKNOWN; /* the user is unknown, or has no secret that SCRAM can use */
 		r = scram_verifier_mock(l->user, c->env->mock_secret, iterations, &v, why);
 	}
 	if (r == 0)

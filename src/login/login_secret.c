@@ -1,7 +1,7 @@
 /*
  * src/login/login_secret.c - finds the secret of the user that logs in: in users_file or, where auth_query is on for
  * the database, in PostgreSQL. An unknown user goes through the same exchange as a known user. So does a user whose
- * lookup failed, except with COMPAT_ANSWERS_FAILED_LOOKUPS.
+ * lookup has failed, except with COMPAT_ANSWERS_FAILED_LOOKUPS.
  */
 #include "login/login_steps.h"
 #include "config/compat.h"

@@ -2,9 +2,8 @@
  * src/login/login_startup.c - the first packets of a client: SSLRequest and GSSENCRequest (each at most once), or TLS
  * without asking; then a CancelRequest or a StartupMessage.
  *
- * Bounded: at any time, at most one packet of at most STARTUP_MAX bytes is kept. Before the client is authenticated,
- * the values of settings are not checked: take_settings() stores them, but drops some settings, refuses too long names,
- * and may add the client's host to application_name.
+ * Bounded: keeps one packet of at most STARTUP_MAX bytes. Settings are not checked before the client is authenticated.
+ * But take_settings() drops some, refuses long names, and may add the client's address to application_name.
  */
 #include "login/login_steps.h"
 #include "base/text.h"
@@ -28,7 +27,8 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 					 "log_connections log_disconnections post_auth_delay";
 	char with_host[APPLICATION_NAME_MAX + 1];
 	const char *application_name = NULL;
-	size_t option_count = s->replication == REPLICATION_NONE ? s->option_count : 0; /* as with PgBouncer */
+	/* As with PgBouncer, a replication client's "options" are never ignored. */
+	size_t option_count = s->replication == REPLICATION_NONE ? s->option_count : 0;
 
 	for (size_t i = 0; i < s->setting_count; i++) {
 		if (text_is_one_of(s->settings[i].name, start_only) ||
@@ -75,7 +75,7 @@ handle_startup_message(struct client *c, const struct startup *s)
 	login_authenticate(c);
 }
 
-/* Refuses the login and returns false if this request came before, or comes within TLS. Sets *has_asked. */
+/* If this request has come before, or comes within TLS, refuses the login and returns false. Sets *has_asked. */
 static bool
 accept_request(struct client *c, bool *has_asked)
 {
@@ -136,7 +136,7 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 			answer_request(c, 'N');
 		break;
 	case STARTUP_CANCEL:
-		/* A CancelRequest does not count towards the limits, so clients can cancel when a limit is reached. */
+		/* A CancelRequest no longer counts towards the limits, so clients can cancel at a limit. */
 		admission_leave(c->env->admission, &c->admission);
 		login_free(c->login);
 		c->login = NULL;

@@ -1,7 +1,7 @@
 /*
- * src/login/login_steps.c - the order of a login's steps: the rule (login_rule.c), the user's secret (login_secret.c),
- * the exchange (login_scram.c, login_password.c, ...), the proof (login_proof.c). Unknown users get the same exchange
- * as known ones.
+ * src/login/login_steps.c - the order of a login's steps: the rule (login_rule.c), the certificate, the user's secret
+ * (login_secret.c), the exchange (login_scram.c, login_password.c, ...), the proof (login_proof.c). Unknown users get
+ * the same exchange as known users.
  */
 #include "login/login_steps.h"
 #include "wire/frame.h"
@@ -13,7 +13,7 @@
 
 #define PASSWORD_MAX 65536u /* bytes of a password message's body */
 
-/* Lets a client in without an exchange: the transport has proved who it is, or no proof is asked for. */
+/* Lets a client in without an exchange: the transport has proved the client's identity, or no proof is asked for. */
 static void
 admit(struct client *c, enum login_method method)
 {
@@ -154,7 +154,7 @@ login_begin_proof(struct client *c)
 		login_flush(c);
 }
 
-/* Handles one password message. Returns the bytes used, or 0 if more are needed. */
+/* Handles one message with a password or of SCRAM. Returns the number of bytes used, or 0 if more are needed. */
 size_t
 login_take_proof(struct client *c, const uint8_t *bytes, size_t len)
 {

@@ -1,7 +1,7 @@
 /*
- * src/login/login_tenant.c - the names of a client's user and database within pgweir. For a tenant these are
- * "user.tenant" and "tenant/database", in whichever way the client named the tenant (tenant.c). So names of two tenants
- * never collide, be it in secrets, limits, pools, metrics or commands.
+ * src/login/login_tenant.c - the names of a client's user and database within pgweir. If the client names a tenant, in
+ * whichever way (tenant.c), these are "user.tenant" and "tenant/database". So names of two tenants never collide in
+ * secrets, limits, pools, metrics or commands.
  */
 #include "login/login_steps.h"
 #include "net/tls.h"
@@ -29,8 +29,8 @@ login_is_tenant_setting(const struct client *c, const char *name)
 	return strcasecmp(name, "reference") == 0 && config_may_name_tenant_in(c->env->x.config, "options");
 }
 
-/* Finds the tenant in the option reference=. Refuses a login with reference= if options can't name tenants, as
- * PostgreSQL would. */
+/* Sets *reference to the tenant in the option reference=, or to NULL. Refuses two different tenants; and refuses
+ * reference=, as PostgreSQL would, if options can't name tenants. */
 static int
 find_reference(const struct client *c, const struct startup *s, const char **reference, struct fail *why)
 {
@@ -82,7 +82,7 @@ int
 login_take_names(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
-	/* the client sent no database; the database's name is then the user's, without the tenant */
+	/* the client has sent no database, so the user's name without the tenant is taken */
 	bool is_default = s->database == s->user;
 	struct tenant_answer a;
 	size_t tenant_len;

@@ -1,4 +1,4 @@
-/* src/login/login_tls.c - TLS with a client: whether it is offered or demanded, and the handshake. */
+/* src/login/login_tls.c - TLS with a client: whether pgweir offers it, and the handshake. */
 #include "base/clock.h"
 #include "login/login_steps.h"
 #include "net/stream.h"

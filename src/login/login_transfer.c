@@ -1,8 +1,7 @@
 /*
- * src/login/login_transfer.c - an authenticated client goes from the main worker to the worker of its pool. The worker
- * is looked up once more when the client leaves, because a reload may have given the client another pool, on another
- * worker.
- * Notes about the client that are posted to an inbox after the transfer find the client on its new worker.
+ * src/login/login_transfer.c - moves an authenticated client from the main worker to the worker of its pool. The pool's
+ * worker is looked up again when the client leaves, because a reload may have given the client another pool, on another
+ * worker. Notes about the client that are posted to an inbox after the transfer find the client on its new worker.
  *
  * The login waits for the transfer as it does for a lookup: the client's bytes are kept. Callers up the stack may still
  * use the client, so it leaves when the deferred frees run. Until then the client belongs to the main worker, and may
@@ -67,8 +66,8 @@ depart(struct deferred_entry *g)
 		return;
 	}
 	c->env->x.counters->transfers[TRANSFER_CLIENT]++;
-	/* Drops data that only the authentication needed. The secret stays if the pool's servers log in with it; see
-	 * pool_learn_secret(). */
+	/* Drops data that only the authentication needed. secret_text stays, because the pool's servers may log in with
+	 * it; see pool_learn_secret(). */
 	users_unref(l->users);
 	login_asked_free(l);
 	hba_unref(l->hba);

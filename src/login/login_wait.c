@@ -1,4 +1,4 @@
-/* src/login/login_wait.c - a login that waits for a thread or a lookup, and what a login owns. */
+/* src/login/login_wait.c - makes a login wait for a thread or a lookup; frees all that a login owns. */
 #include "auth/delegation.h"
 #include "login/login_asked.h"
 #include "dedicated/dedicated.h"
@@ -59,18 +59,18 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 	size_t len = c->x.pending_len;
 
 	if (c->x.state == CL_DELAYED)
-		return; /* a thread found the proof wrong: the client waits for the delayed answer */
+		return; /* the client waits for the delayed answer to a wrong proof */
 	if (c->login->verifier.waits_for != NULL)
-		return; /* the lookup is over, and the login now waits for keys that are derived from the secret */
+		return; /* the login waits for a verifier, which a thread derives from the secret */
 	c->login->abandon = NULL;
 	stream_set_reading(&c->x.stream, true);
 	c->x.pending = NULL;
 	c->x.pending_len = c->x.pending_cap = 0;
 	if (verdict != NULL)
-		verdict(c, arg); /* may end the login, and c */
+		verdict(c, arg); /* may end the login, and close c */
 	if (len > 0 && !c->x.is_closing)
 		c->env->login_ops->bytes(c, whole, len);
 	if (whole != NULL)
-		OPENSSL_cleanse(whole, len); /* a password may be in it */
+		OPENSSL_cleanse(whole, len); /* the bytes may contain a password */
 	free(whole);
 }

@@ -1,10 +1,10 @@
 /*
  * src/login/login_welcome.c - a client's startup settings, and its first ReadyForQuery.
  *
- * The client must be sent PostgreSQL's own spelling of the settings that it asked for. Mostly the spelling is known
- * from earlier clients, or obvious; otherwise the settings are applied to a borrowed server, which reports the
- * spelling. A session (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that
- * server's PID.
+ * The client must be sent PostgreSQL's own spelling of the values that it asked for. Mostly the spelling is known from
+ * earlier clients, or obvious; otherwise the settings are applied to a borrowed server, which reports the spelling.
+ * With pool_mode = session, the client borrows its server here in any case, keeps the server, and is sent the server's
+ * PID.
  */
 #include "login/login_state.h"
 #include "relay/relay.h"
@@ -26,7 +26,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Reports the settings in `gucs` to the client, with the value from `own` if `own`, which may be NULL, has one. */
+/* Puts ParameterStatus for each reported setting in `gucs`, with own's value if `own` (may be NULL) has one. */
 static void
 put_reports(struct buf *b, const struct gucs *gucs, const struct gucs *own)
 {
@@ -118,8 +118,8 @@ put_unknown_setting_notice(struct client *c, struct fail *why)
 	message_notice(&c->login->out, "WARNING", why);
 }
 
-/* Called if an earlier client has sent the same settings. `known` has the settings that PostgreSQL knew. Puts a notice
- * about each of the others. */
+/* Called if an earlier client has sent the same settings. `known` has the settings that PostgreSQL knows. Puts a notice
+ * about each other setting, except for settings of the transaction. */
 static void
 put_unknown_setting_notices(struct client *c, const struct gucs *known)
 {
@@ -173,8 +173,8 @@ is_printable(const char *s)
 	return *s == '\0';
 }
 
-/* Returns PostgreSQL's own spelling of a reported setting if no server need be asked: the value is that of a fresh
- * server, or the setting is application_name. Returns NULL if a server must be asked. */
+/* Returns PostgreSQL's own spelling of a reported setting's value: the value is that of a fresh server, or it is a
+ * short and printable application_name. Returns NULL if a server must be asked. */
 static const char *
 known_spelling(const struct client *c, const struct guc *s)
 {
@@ -191,11 +191,11 @@ known_spelling(const struct client *c, const struct guc *s)
 /* How certain guess_gucs() is of its result. */
 enum certainty {
 	GUESS_UNSURE, /* a server may refuse it */
-	GUESS_CUSTOM, /* certain except for custom settings, which take any value unless a library defines them */
+	GUESS_CUSTOM, /* certain but for custom settings, which take any value unless a library defines them */
 	GUESS_CERTAIN /* no server can refuse it */
 };
 
-/* Returns the client's GUC set without asking a server, or NULL if a server must be asked. */
+/* Guesses the client's GUC set. Returns NULL if a value's spelling is not known, or if out of memory. */
 static struct gucs *
 guess_gucs(const struct client *c, enum certainty *certainty)
 {
@@ -228,10 +228,10 @@ finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 	login_finish(c, gucs, c->x.pool->login_parameters);
 }
 
-/* Ends the login at once if the result of the client's settings is certain. Otherwise tries them on a server, so
- * PostgreSQL itself refuses bad ones. The client waits for that server, however busy the pool is; but if only custom
- * settings are uncertain and no server is free, the login ends now, and the settings are applied before the client's
- * first query. */
+/* Ends the login at once if the result of the client's settings is certain. Otherwise tries the settings on a server,
+ * so that PostgreSQL itself refuses bad settings. The client waits for that server, however busy the pool is. But if
+ * only custom settings are uncertain and no server is free, the login ends now, and the settings are applied before the
+ * client's first query. */
 static void
 finish_or_ask_server(struct client *c)
 {
@@ -299,8 +299,8 @@ wanted_gucs(const struct client *c)
 	return gucs;
 }
 
-/* If the client keeps its server, also seeds the server's random() anew, because later nothing is sent ahead of the
- * client's requests. */
+/* Sends the settings. If the client keeps the server, also seeds random() anew, because later nothing is sent ahead of
+ * the client's requests. */
 static int
 apply_settings(const struct client *c, struct server *srv, const struct gucs *wanted, const struct gucs *always)
 {
@@ -312,8 +312,8 @@ apply_settings(const struct client *c, struct server *srv, const struct gucs *wa
 	return server_send(srv, &b);
 }
 
-/* Applies the client's settings to the server. If their result is known from another client, sends only settings that
- * differ from those that the server has, as is done whenever a server is lent. */
+/* Applies the client's settings to the server. If another client has sent the same settings, their result is known;
+ * then only settings that the server does not have are sent, as whenever a server is lent. */
 static void
 try_settings(struct client *c, struct server *srv)
 {
@@ -336,7 +336,7 @@ login_granted(struct exchange *x, struct server *srv)
 
 	c->x.srv = srv;
 	if (!c->x.is_session && pool_find_startup(c->x.pool, c->login->raw) != NULL) {
-		give_server_back(c); /* meanwhile another client has found out the result */
+		give_server_back(c); /* meanwhile the result has become known from another client */
 		finish_if_known(c);
 	} else
 		try_settings(c, srv);
@@ -353,8 +353,8 @@ ignores_transaction_settings_at_start(const struct gucs *login_parameters)
 	return gucs_major_version(login_parameters) >= 18;
 }
 
-/* Returns the name of the setting that caused the error and is to be left out, or NULL. The text of PostgreSQL's 42704
- * has the name in quotes. */
+/* Returns the name of the setting to leave out because of the error, or NULL. is_unknown: the error is 42704, and its
+ * text has the name in quotes. */
 static const char *
 name_to_leave_out(const struct client *c, bool is_unknown)
 {
@@ -373,9 +373,9 @@ name_to_leave_out(const struct client *c, bool is_unknown)
 	return NULL;
 }
 
-/* Returns true if a setting was left out, so that the others can be tried. A client is not refused for a setting that
- * PostgreSQL does not know: it gets a notice. A setting that PostgreSQL ignores in a startup packet is left out without
- * a notice. */
+/* Returns true if a setting was left out, so the others can be tried. A client is not refused for a setting that
+ * PostgreSQL does not know, but gets a notice. A setting that PostgreSQL ignores in a startup packet is left out
+ * without a notice. */
 static bool
 leave_out(struct client *c)
 {
@@ -407,8 +407,8 @@ login_server_error(struct exchange *x, const struct error_fields *e)
 	fail_detail(&l->error, "PostgreSQL refused a parameter of the startup packet or of its \"options\".");
 }
 
-/* Returns the settings that the server has now: those that PostgreSQL reports with the values that it reported, the
- * others with the values that pgweir set. */
+/* Returns the settings that the server has now: reported settings with the values that PostgreSQL has reported, other
+ * settings with the values that pgweir has set. Returns NULL if out of memory. */
 static struct gucs *
 resolved_gucs(const struct client *c, const struct server *srv)
 {
@@ -424,7 +424,7 @@ resolved_gucs(const struct client *c, const struct server *srv)
 			return NULL;
 		}
 	}
-	/* Settings that an earlier borrower had, and this client does not have, were RESET. */
+	/* Settings that only an earlier borrower had were RESET. */
 	for (size_t i = gucs == NULL ? 0 : gucs_count(gucs); i-- > 0;) {
 		const struct guc *s = gucs_at(gucs, i);
 
@@ -498,7 +498,7 @@ login_not_granted(struct exchange *x, const struct fail *why, enum request_failu
 	report_failure(&c->x, &told, kind, NULL);
 	logged = told;
 	if (kind == RF_BACKEND_UNREACHABLE)
-		logged.hint[0] = '\0'; /* pool_log.c has logged it */
+		logged.hint[0] = '\0'; /* pool_log.c has logged the hint */
 	login_refuse_as(c, &told, &logged, LR_ERROR);
 }
 

@@ -5,13 +5,13 @@
 #include <string.h>
 #include <strings.h>
 
-/* The ways to name a tenant, by precedence. */
+/* The ways to name a tenant. All ways that a client uses must name the same tenant. */
 enum { BY_OPTIONS, BY_USER, BY_SERVER_NAME, WAYS };
 
 static const char *const ways[WAYS] = { "options", "the user name", "the server name" };
 
 struct found {
-	char name[CONFIG_NAME_MAX + 1]; /* empty if no tenant was named in this way */
+	char name[CONFIG_NAME_MAX + 1]; /* empty if the client names no tenant in this way */
 };
 
 static int
@@ -26,8 +26,8 @@ found_take(struct found *to, const char *name, size_t len, int way, struct fail 
 	return 0;
 }
 
-/* Returns the length of the user's name without the tenant. A name without a dot, or with no possible tenant's name
- * after its last dot, is taken whole, and names no tenant. */
+/* Returns the length of the user's name without the tenant. If the name has no dot, or if no tenant can have the name
+ * after its last dot, no tenant is named, and the whole name is the user's. */
 static size_t
 find_in_user(const struct tenant_question *q, struct found *to)
 {

@@ -6,7 +6,7 @@
 
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
-#define RESENT_MAX 3u /* so a user who changes roles all the time can't keep others waiting */
+#define RESENT_MAX 3u /* a limit, so that frequent changes of roles do not keep logins waiting */
 
 struct auth_queries *
 auth_queries_new(const struct auth_queries_settings *settings)
@@ -125,14 +125,14 @@ lookup_key(const struct auth_source *source, const char *user, const char *role)
 {
 	struct auth_key key;
 
-	memset(&key, 0, sizeof(key)); /* also the padding, because all bytes are hashed */
+	memset(&key, 0, sizeof(key)); /* including the padding, because all bytes are hashed */
 	key.source = source->id;
 	memcpy(key.user, user, strlen(user));
 	memcpy(key.role, role, strlen(role));
 	return key;
 }
 
-/* Uses an expired answer, because PostgreSQL can't be asked. */
+/* Called if PostgreSQL can't be asked. Uses the cached answer if it is usable, though expired; else sets *why. */
 static enum auth_verdict
 fall_back(struct auth_queries *all, const struct auth_key *key, const char **secret, struct fail *why, uint64_t now_us)
 {
@@ -148,7 +148,7 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 	return AUTH_REFUSED;
 }
 
-/* Answers all logins that asked. secret must not be the cache's copy, which any callback may free. */
+/* Answers all logins that asked. `secret` must not be the cache's copy, which any callback may free. */
 static void
 answer_asks(struct auth_lookup *lookup, enum auth_verdict verdict, const char *secret, const struct fail *why)
 {
@@ -157,7 +157,7 @@ answer_asks(struct auth_lookup *lookup, enum auth_verdict verdict, const char *s
 	while ((ask = TAILQ_FIRST(&lookup->asks)) != NULL) {
 		TAILQ_REMOVE(&lookup->asks, ask, link);
 		ask->lookup = NULL;
-		ask->done(verdict, secret, why, ask->arg); /* last: ask may be gone */
+		ask->done(verdict, secret, why, ask->arg); /* last, because ask may be freed */
 	}
 }
 
@@ -197,7 +197,7 @@ answer_unreachable(struct auth_lookup *lookup)
 	explicit_bzero(kept, sizeof(kept));
 }
 
-/* Returns true if the lookup must be sent again, because roles have changed since it was sent; and counts that. */
+/* Counts, and returns true, if the lookup must be resent: roles have changed since it was sent, and a login waits. */
 static bool
 count_resend_if_outdated(struct auth_lookup *lookup)
 {
@@ -311,7 +311,7 @@ find_answer(struct auth_queries *all, const char *database, const struct auth_ke
 		all->counters->auth_queries[AQ_HIT]++;
 		return kept_verdict(kept, secret);
 	}
-	/* If the source could not be reached, nothing is asked until the next attempt is due. */
+	/* After a failed attempt to connect, nothing is asked until the next attempt is due. */
 	if (source->conn_count == 0 && source->retry_us > now_us) {
 		source->all->counters->auth_queries[AQ_FAILED]++;
 		auth_log(source, &source->why_down, now_us);
@@ -332,7 +332,7 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 	return find_answer(all, database, &what, ask, secret, why, now_us);
 }
 
-/* Returns the first database at which users can be looked up, or NULL. */
+/* Returns the first database for which auth_query is on, or NULL. */
 static const char *
 any_database(const struct auth_queries *all)
 {
@@ -361,8 +361,8 @@ auth_query_ask_member(struct auth_queries *all, const char *database, const char
 	return find_answer(all, database, &what, ask, &secret, why, now_us);
 }
 
-/* A lookup that was sent goes on, because its answer will be cached. A lookup that waits for a connection is dropped if
- * no other login needs it. */
+/* A lookup that was sent goes on, because its answer can be cached. A lookup that waits for a connection is dropped if
+ * no other login waits for its answer. */
 void
 auth_query_abandon(void *arg)
 {
@@ -419,7 +419,7 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 	struct auth_lookup *lookup, *next;
 	struct fail why;
 
-	/* The end of a lookup runs callbacks only of clients that wait for this lookup, so they can't free `next`. */
+	/* The callbacks that the end of a lookup runs are those of logins that wait for it. They can't free `next`. */
 	HASH_ITER(hh, all->lookups, lookup, next) {
 		struct auth_conn *conn = lookup->conn;
 

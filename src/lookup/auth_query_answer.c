@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define COLUMNS_MAX 3
-#define SECONDS_MAX 9000000000000 /* a later time counts as forever, so that microseconds fit into 64 bits */
+#define SECONDS_MAX 9000000000000 /* later times count as infinity, so that microseconds fit into 64 bits */
 
 struct column {
 	const uint8_t *text; /* NULL for SQL's NULL */

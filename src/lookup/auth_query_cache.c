@@ -5,7 +5,7 @@
 #include <openssl/crypto.h>
 
 struct entry {
-	UT_hash_handle hh; /* the table is in order of use */
+	UT_hash_handle hh; /* the table is in order of use, the least recently used entry first */
 	struct auth_key key;
 	struct auth_cached kept; /* kept.secret points to the text after this struct */
 	size_t text_len;

@@ -1,11 +1,11 @@
 /*
- * src/lookup/auth_query_conn.c - the connections on which auth_query runs. One is opened when a lookup waits, takes one
- * question at a time, and is closed when idle. See auth_query.h.
+ * src/lookup/auth_query_conn.c - the connections on which auth_query runs. A connection is opened when a lookup waits,
+ * takes one question at a time, and is closed when idle. See auth_query.h.
  *
  * Each connection is a dedicated server (dedicated/dedicated.h). A question is Parse, Bind, Execute (of at most two
  * rows, because a second row is an error) and Sync. The ledger matches the replies. on_row() gets the row; if the row
- * is too large, it comes truncated, with is_whole false. The lookup ends in on_batch_end(), after its ReadyForQuery has
- * come.
+ * is too large, it comes truncated, with is_whole false. The lookup ends in on_batch_end(), after the question's
+ * ReadyForQuery has come.
  */
 #include "lookup/auth_query_state.h"
 #include "base/clock.h"
@@ -28,14 +28,14 @@ struct auth_conn {
 	struct auth_source *source;
 	TAILQ_ENTRY(auth_conn) list;
 	struct auth_lookup *lookup; /* the lookup whose answer is due, or NULL */
-	/* CONN_UNAVAILABLE: not logged in, closing, or in callbacks of logins; CONN_UP: takes a question if lookup is
-	 * NULL */
+	/* CONN_UNAVAILABLE: not logged in, closing, or in callbacks of logins. CONN_UP: takes a question if `lookup` is
+	 * NULL. */
 	enum { CONN_UNAVAILABLE, CONN_UP, CONN_DONE /* ReadyForQuery has come */ } state;
-	bool has_answered; /* the connection was good once, so a question that is lost with it may be asked again */
+	bool has_answered; /* the connection has answered once, so a question that is lost with it may be asked again */
 	uint64_t idle_since_us;
-	/* the number of rows of the answer so far */
+	/* how many rows of the answer have come so far */
 	unsigned rows;
-	bool is_wrong; /* the answer is an error, or malformed; why says which */
+	bool is_wrong; /* the answer is an error, malformed, or has several rows; `why` says which */
 	struct fail why;
 	struct auth_answer answer;
 	char secret[AUTH_SECRET_MAX]; /* the answer's secret; wiped */
@@ -113,7 +113,7 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	all->conn_count++;
 }
 
-/* Closes idle connections: all of them, or only those that are too old or no longer needed. */
+/* Closes idle connections: all, or those that are old, idle for long, of a retired source, or in the way of a pool. */
 static void
 close_idle(struct auth_source *source, bool all, uint64_t now_us)
 {
@@ -202,7 +202,7 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 	ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL);
 	server_owe_sync(srv, OWED_TO_PROBE);
 	if (server_send(srv, &b) < 0)
-		srv->stream.is_broken = true; /* no memory: no answer will come, so the lookup ends at its deadline */
+		srv->stream.is_broken = true; /* out of memory: no answer comes, so the lookup ends at its deadline */
 }
 
 /* Returns a connection that is logged in (and has no question in progress, if must_be_free), or NULL. */
@@ -217,7 +217,7 @@ find_up(const struct auth_source *source, bool must_be_free)
 	return NULL;
 }
 
-/* Returns true if more lookups wait than connections are being opened. */
+/* Returns true if more lookups wait (counted up to AUTH_CONNS_MAX) than connections are opening or unavailable. */
 static bool
 lacks_conns(const struct auth_source *source)
 {
@@ -243,7 +243,7 @@ auth_conns_feed(struct auth_source *source, uint64_t now_us)
 	while (source->conn_count < AUTH_CONNS_MAX && source->retry_us <= now_us && lacks_conns(source)) {
 		uint32_t before = source->conn_count;
 
-		/* After a failure, only one connection is tried at a time. */
+		/* After a failure, tries only one connection at a time. */
 		if (source->failures > 0 && before > 0)
 			return;
 		open_conn(source, now_us);
@@ -317,7 +317,7 @@ on_batch_end(struct dedicated *d)
 	auth_conns_feed(source, *source->all->env.now_us);
 }
 
-/* An idle connection may have been dead for long, so its question is asked once more, on another connection. */
+/* A connection that has answered before may have died while idle, so its question is asked once more, elsewhere. */
 static void
 on_lost(struct dedicated *d, const struct fail *why)
 {

@@ -1,6 +1,6 @@
 /*
  * src/lookup/auth_query_source.c - a source is one query, run by one user in one database. Databases for which all
- * three are the same share its connections and answers.
+ * three are the same share a source, with its connections and answers.
  */
 #include "lookup/auth_query_state.h"
 #include "base/clock.h"
@@ -65,7 +65,7 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 	const struct config_scope *db =
 	    all->config == NULL || is_console ? NULL : config_find_database(all->config, database);
 
-	/* [database *] matches longer names, too, but no pool can have one. */
+	/* [database *] matches longer names, too, but no pool can have such a name. */
 	if ((db == NULL && !is_console) || strlen(database) > CONFIG_DATABASE_MAX)
 		return false;
 	config_compute_settings(all->config, db, NULL, out);
@@ -74,8 +74,8 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 
 /* --- where a source connects to, and as which user --- */
 
-/* Returns the target of the connections of a source. (In users_file, a tenant's auth_user is called "auth_user.tenant",
- * as all users of the tenant are.) */
+/* Returns the target for a source's connections. (In users_file, a tenant's auth_user is called "auth_user.tenant", as
+ * all users of the tenant are.) */
 static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)
@@ -170,7 +170,7 @@ retire(struct auth_source *source)
 	auth_conns_close_idle(source);
 }
 
-/* Makes room for one more source by retiring the least recently used one. Returns false if all are in use. */
+/* At SOURCES_MAX, retires the least recently used source without lookups. Returns false if there still is no room. */
 static bool
 make_room(struct auth_queries *all)
 {
@@ -191,8 +191,8 @@ make_room(struct auth_queries *all)
 	return all->source_count < SOURCES_MAX;
 }
 
-/* If a source equals `made`, frees `made` and returns that source. Otherwise adds and returns `made`, or frees it and
- * returns NULL with *why set if there are too many sources. */
+/* If a source equals `made`, gives it the new target, frees `made`, and returns that source. Otherwise adds and returns
+ * `made` or, if there are too many sources, frees `made` and returns NULL with *why set. */
 static struct auth_source *
 source_intern(struct auth_queries *all, struct auth_source *made, struct fail *why)
 {
@@ -252,7 +252,7 @@ auth_source_get_or_create(struct auth_queries *all, const char *database, uint64
 	return source;
 }
 
-/* Keeps the sources of databases that were asked for and have not changed. Retires the others. */
+/* Keeps the sources of those databases in all->routes that the reload has not changed. Retires all other sources. */
 void
 auth_sources_review(struct auth_queries *all, uint64_t now_us)
 {
@@ -272,7 +272,7 @@ auth_sources_review(struct auth_queries *all, uint64_t now_us)
 		free(route);
 	}
 	TAILQ_FOREACH(source, &all->sources, list) {
-		source->retry_us = 0; /* the reload may have repaired what was wrong */
+		source->retry_us = 0; /* the reload may have removed the cause of the failures */
 		source->failures = 0;
 		if (source->used_us == 0 && !source->is_retired)
 			retire(source);

@@ -1,4 +1,4 @@
-/* src/lookup/verifier_cache.c - see verifier_cache.h. The keys are names of known users, which no peer chooses. */
+/* src/lookup/verifier_cache.c - see verifier_cache.h. Clients can't fill the table: keys are names of known users. */
 #include "lookup/verifier_cache.h"
 #include "net/helpers.h"
 #include "base/alloc.h"
@@ -14,7 +14,7 @@
 
 TAILQ_HEAD(waiter_queue, verifier_waiter);
 
-/* The work and its input belong to a thread until the work is done; waiters and entry always belong to the loop. */
+/* The work and its input belong to a thread until the work is done; waiters and entry belong to the event loop. */
 struct verifier_derivation {
 	struct work work; /* must be first */
 	char *password;
@@ -27,8 +27,8 @@ struct verifier_derivation {
 
 struct entry {
 	UT_hash_handle hh;
-	uint8_t fingerprint[FINGERPRINT_LEN]; /* of the password, which only auth/users.c keeps */
-	struct scram_verifier verifier; /* iterations is set from the beginning */
+	uint8_t fingerprint[FINGERPRINT_LEN]; /* of the password, which is not kept here */
+	struct scram_verifier verifier; /* verifier.iterations is set from the beginning */
 	struct verifier_derivation *derivation; /* NULL if verifier is complete */
 	char user[];
 };
@@ -129,7 +129,7 @@ free_derivation(struct verifier_derivation *d)
 	free(d);
 }
 
-/* Runs on a thread. */
+/* Runs on a thread of cache->helpers. */
 static void
 verifier_derive(struct work *w)
 {
@@ -245,7 +245,7 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 		wait_for(k->derivation, waiter);
 		return 0;
 	}
-	if (k != NULL) /* made from another password */
+	if (k != NULL) /* made from another password or iteration count, or failed */
 		remove_entry(cache, k);
 	return derivation_begin(cache, user, password, iterations, waiter, why);
 }

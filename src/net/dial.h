@@ -2,7 +2,7 @@
  * src/net/dial.h - connects to a host and port (or a Unix socket) within a time limit.
  *
  * Owns:   the attempt, until done() is called or the attempt is cancelled. done() owns the descriptor that it gets.
- * Always: done() is called once for each attempt, never from within dial_start(), and never after dial_cancel().
+ * Always: done() is called once for each attempt, but never from within dial_start(), or after dial_cancel().
  */
 #pragma once
 
@@ -19,7 +19,7 @@ struct dial; /* opaque: dial.c; one attempt */
 
 struct dial_result {
 	int fd; /* connected and non-blocking; -1 if the attempt failed */
-	enum connect_failure kind; /* set only if the attempt failed, like why */
+	enum connect_failure kind; /* valid only if the attempt failed, like why */
 	struct fail why;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
@@ -31,8 +31,8 @@ typedef void (*dial_done)(const struct dial_result *result, void *arg);
 struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf);
 void dialer_free(struct dialer *d); /* called after all attempts have ended; d may be NULL */
 
-/* Starts an attempt. `host` is a name, a numeric address, or the directory of a Unix socket named .s.PGSQL.<port>.
- * Returns NULL if there is no memory; done() is then not called. */
+/* Starts an attempt. `host` is a name, a numeric address, or the directory of a Unix socket named .s.PGSQL.<port>. A
+ * timeout_us of 0 sets no limit. Returns NULL if there is no memory; done() is then not called. */
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,
 			void *arg);
 /* Does what dial_start() does, with a socket address in place of a host. */
@@ -64,10 +64,10 @@ struct resolver *resolver_new(struct event_base *base, const char *file);
 void resolver_set_file(struct resolver *r, const char *file); /* sets the file for lookups that start from now on */
 void resolver_free(struct resolver *r); /* called after all lookups have ended or were cancelled */
 
-/* Starts a lookup. Sets *lookup, for lookup_cancel(); *lookup is NULL again when the callback is called. */
+/* Starts a lookup. Sets *lookup, which must be NULL, for lookup_cancel(); *lookup is NULL again in the callback. */
 void lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg,
 		  struct lookup **lookup);
 /* Starts to look up the name of an IPv4 or IPv6 address; *lookup is as in lookup_start(). */
 void lookup_start_name(struct resolver *r, const struct sockaddr *address, lookup_name_done name_done, void *arg,
 		       struct lookup **lookup);
-void lookup_cancel(struct lookup *l); /* the callback of l will not be called */
+void lookup_cancel(struct lookup *l); /* l's callback is then not called; l is freed later */

@@ -2,9 +2,9 @@
  * src/net/helpers.h - a few threads of low priority for work that would stall the loop: TLS handshakes, keys from
  * passwords.
  *
- * From helpers_submit() until done() is called, only the helpers may touch the work. Until then an owner that no longer
- * needs the result must not free the work, but sets a flag that done() reads. Work that has run is posted to the inbox
- * that was passed to helpers_submit().
+ * From helpers_submit() until done() is called, only the helpers may touch the work. An owner that no longer needs the
+ * result does not free the work, but sets a flag in its object that only done() reads. Work that has run is posted to
+ * the inbox that was passed to helpers_submit().
  *
  * There are two queues, each in order of arrival; neither can starve the other. A queue is full when it has
  * HELPERS_QUEUE_MAX pieces of work.
@@ -35,10 +35,10 @@ struct work {
 
 struct helpers; /* opaque: helpers.c */
 
-/* Returns NULL with *why set if threads can't be created. The new threads receive no signals. */
+/* Returns NULL with *why set if no thread can be created. The new threads receive no signals. */
 struct helpers *helpers_new(unsigned threads, struct fail *why);
-/* Waits for work that is running, and ends the threads. Posts all other work to its inbox, although it has not run.
- * From then on, helpers_submit() refuses work. hs may be NULL. */
+/* Waits for work that is running, and ends the threads. Also posts work that has not run to its inbox. From then on,
+ * helpers_submit() refuses work. hs may be NULL. */
 void helpers_end(struct helpers *hs);
 /* Does what helpers_end() does, and frees hs. */
 void helpers_free(struct helpers *hs);

@@ -5,7 +5,7 @@
  * A note is embedded in the object that the note is about, so posting allocates nothing. Notes of one sender are read
  * in the order in which they were posted. However many notes are unread, the loop is woken only once.
  *
- * Owns: a note and its object, from inbox_post() until read() is called. No other code may touch them meanwhile.
+ * Owns: a note and its object, from inbox_post() until read() is called, or inbox_take_back() returns the note.
  */
 #pragma once
 
@@ -18,8 +18,8 @@
 #include <sys/queue.h>
 
 struct note;
-/* Called on the inbox's loop, once for each inbox_post(). `owner` is what inbox_new() got. The callback may free the
- * note, or post it again. is_over is true if the loop has ended, and the inbox will be freed next. */
+/* Called on the inbox's loop, once for each inbox_post(), with the owner that inbox_new() got. May free the note, or
+ * post the note again. is_over is true if the loop has ended, and the inbox will be freed next. */
 typedef void note_read(struct note *n, void *owner, bool is_over);
 
 struct note {
@@ -60,8 +60,8 @@ struct inbox_flag {
 };
 
 /* Called on the inbox's loop. Returns true if there are notes, or if inbox_set_has_work() was called since notes were
- * last read. May wrongly return false while another thread posts a note or takes notes back. This does no harm, because
- * the loop then wakes up. */
+ * last read. May wrongly return false while another thread posts a note or takes notes back, which does no harm,
+ * because the loop then wakes up. */
 static inline bool
 inbox_has_work(const struct inbox *in)
 {

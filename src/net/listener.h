@@ -20,7 +20,7 @@
 struct listener; /* opaque: listener.c */
 
 struct listener_settings {
-	const char *host; /* numeric address, or the path of a Unix socket */
+	const char *host; /* numeric address, or path of a Unix socket; borrowed by listener_new() alone */
 	uint16_t port;
 	bool is_unix;
 	int adopted_fd; /* a listening socket that listener_new() takes over (sd_listen_fds(3)); 0 if none */
@@ -34,14 +34,14 @@ struct listener_settings {
 	gid_t group; /* group of a Unix socket's file; LISTENER_NO_GROUP leaves the system's choice */
 	/* called for each connection; the callback owns fd, which is non-blocking */
 	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg);
-	/* Called when there is no descriptor or memory for a connection, before the listener stops accepting for a
+	/* Called when there is no descriptor or memory for a connection; the listener has just stopped accepting for a
 	 * moment. `error` is EMFILE or similar. The connection was refused, or still waits to be accepted. */
 	void (*on_exhausted)(int error, void *arg);
 	void *arg;
 };
 
-/* Binds and listens. Replaces the file of a Unix socket on which no process listens any more. Returns NULL with *why
- * set on failure. */
+/* Binds and listens, or takes adopted_fd. Replaces the file of a Unix socket on which no process listens any more.
+ * Returns NULL with *why set on failure. */
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
 /* Closes the socket, removes a Unix socket's file if the listener owns that file, and frees l, which may be NULL. */
 void listener_free(struct listener *l);
@@ -57,7 +57,7 @@ void listener_free_keeping_file(struct listener *l);
 /* Binds fd like bind(2), and creates the file with this mode. Does not call chmod(2) after bind(2), because chmod(2)
  * would follow a symbolic link that another user has put in place of the file. */
 int listener_bind(int fd, const struct sockaddr_un *at, mode_t mode);
-/* Removes the file of a Unix socket if no process listens there, as after the process that listened was killed. */
+/* Removes the file of a Unix socket if no process listens there, because the process that listened was killed. */
 void listener_remove_stale(const struct sockaddr_un *un);
 
 /* --- interfaces.c: the present addresses of this machine. --- */

@@ -80,8 +80,8 @@ timer_rearm_event(struct event *event, uint64_t every_us)
 }
 
 /*
- * --- deferred_frees.c: frees a closed object only after the current event callback has returned, because functions up
- * the stack may still use the object.
+ * --- deferred_frees.c: frees a closed object only later, when the event callback ends or has ended, because functions
+ * up the stack may still use the object.
  *
  * Always: only a timer of the event loop or loop_run_between_events() frees an object, when no function on the stack
  * can use it.
@@ -94,7 +94,7 @@ struct deferred_entry {
 	void (*free_it)(struct deferred_entry *g);
 };
 
-/* inbox: the inbox of the same loop; inbox_set_has_work() is called for it when an object begins to wait. NULL if
+/* inbox: the loop's inbox, for which inbox_set_has_work() is called when an object begins to wait; NULL if
  * loop_run_between_events() is not used. */
 struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
 bool deferred_frees_run(struct deferred_frees *y); /* frees the objects that wait; returns false if there were none */

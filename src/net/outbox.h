@@ -25,8 +25,8 @@ struct outbox {
 };
 
 /* Begins or continues a batch for this peer. o must be zeroed before its first use. Returns 0. Returns -1 if the batch
- * of another peer had not ended, which is a bug in the caller: what that batch has is sent, but bytes that are added
- * for the other peer from now on would go to this one. */
+ * of another peer had not ended, which is a bug in the caller: that batch is sent, but bytes that the caller still adds
+ * for the other peer would go to this peer. */
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* discards the batch */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len); /* a part of outbox_ref() */

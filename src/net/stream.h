@@ -2,10 +2,11 @@
  * src/net/stream.h - one connected socket: reads on demand, writes at once, and queues the bytes that the peer doesn't
  * take at once.
  *
- * A stream has one persistent read event, and a write event only while bytes are queued. While nothing is queued,
- * writing needs no epoll_ctl(2), no allocation, and no copy but the kernel's. Callers need not know about TLS.
+ * A stream has one event: for input while the stream is read, for room while bytes are queued, and else for the end of
+ * the connection. While nothing is queued, writing needs no epoll_ctl(2), no allocation and, without TLS, no copy but
+ * the kernel's. Callers need not know about TLS.
  *
- * Owns:   the descriptor and the queue. A stream is embedded in its owner.
+ * Owns:   the descriptor, the queue and the TLS session. A stream is embedded in its owner.
  * Always: no callback is called after stream_close(). Callbacks are called only by the event loop, never from within
  *         the functions of this header.
  */
@@ -43,7 +44,7 @@ enum stream_end { STREAM_END_NONE, STREAM_END_HALF, STREAM_END_BOTH };
 
 /* Bytes that the peer has not taken yet. */
 struct stream_queue {
-	uint32_t off, cap; /* the stream.queue_len queued bytes begin at bytes[off] */
+	uint32_t off, cap; /* the queued bytes begin at bytes[off]; there is room for cap bytes */
 	uint8_t bytes[];
 };
 
@@ -83,15 +84,15 @@ void stream_close(struct stream *s);
 void stream_detach(struct stream *s);
 /* Puts a detached stream on a loop, and is called on that loop. Input that has come meanwhile is noticed. */
 void stream_attach(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
-/* Returns true if there is input to read, or the peer has gone. */
+/* Returns true if the socket has input, or the peer has gone. */
 bool stream_is_readable(const struct stream *s);
 /* Drops queued bytes and all further output. on_readable() is called later; the owner must then close the stream. */
 void stream_set_broken(struct stream *s);
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got); /* part of stream_read() */
-/* A part of stream_read(), for a recv() that has returned `got`, which is 0 or -1 with errno set. */
+/* A part of stream_read(), after recv() has returned `got`: 0, or -1 with errno set. */
 enum stream_result stream_classify_failed_read(const struct stream *s, ssize_t got) __attribute__((cold));
 int stream_write_slowly(struct stream *s, const struct iovec *pieces, int count); /* a part of stream_write() */
-/* A part of stream_write(), which queues the rest of the pieces. `sent` is what send() has returned. */
+/* A part of stream_write(): queues the bytes that were not sent. `sent` is the result of send(), with errno. */
 int stream_queue_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent) __attribute__((cold));
 
 /* stream_receive() and stream_transmit() do what recv() and send() do, but are no cancellation points (pthreads(7)): in
@@ -123,9 +124,8 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	return STREAM_OK;
 }
 
-/* Sends the pieces in order, by one system call, and queues a copy of the bytes that the peer does not take. Returns 0,
- * or -1 if there is no memory. If the peer has gone, the bytes are dropped, 0 is returned, and on_readable() is called
- * later. */
+/* Sends the pieces in order, and queues a copy of the bytes that the peer does not take. Returns 0, or -1 if there is
+ * no memory. If the peer has gone, drops the bytes and returns 0; on_readable() is called later. */
 __attribute__((always_inline)) static inline int
 stream_write(struct stream *s, const struct iovec *pieces, int count)
 {
@@ -148,8 +148,7 @@ stream_set_reading(struct stream *s, bool on)
 		stream_change_reading(s, on);
 }
 
-/* With on = true, switches reading off until a call with on = false, whatever stream_set_reading() says. Writing goes
- * on. */
+/* With on = true, reading is off, whatever stream_set_reading() says, until a call with on = false. Writing goes on. */
 void stream_suspend(struct stream *s, bool on);
 
 static inline size_t
@@ -175,8 +174,8 @@ stream_is_full(const struct stream *s)
 }
 
 /*
- * --- handshake.c: turns a stream into a TLS stream. OpenSSL runs on threads of low priority (helpers.h); the loop only
- * moves bytes. Until the handshake is over, done() is the only callback that the stream's owner gets.
+ * --- handshake.c: turns a stream into a TLS stream. OpenSSL's handshake runs on threads of low priority (helpers.h);
+ * the loop only moves bytes. Until the handshake is over, done() is the only callback that the stream's owner gets.
  */
 
 /* Makes the buffers that all TLS streams of one event loop share. */
@@ -187,11 +186,11 @@ struct handshake_settings {
 	struct helpers *helpers;
 	struct inbox *inbox; /* inbox of the stream's loop */
 	struct tls_scratch *scratch;
-	struct tls_session *tls; /* handshake_begin() gives this to the stream, even if it fails */
+	struct tls_session *tls; /* handshake_begin() takes this over, and frees it on failure */
 	enum work_queue queue;
 	/* Called once, by the loop, unless the stream is closed before. If why is NULL, the stream is encrypted from
-	 * now on, and stream_tls() returns the session. Otherwise the peer was sent a TLS alert, and the stream must be
-	 * closed. */
+	 * now on, and stream_tls() returns the session. Otherwise the stream must be closed; if OpenSSL has refused the
+	 * peer, a TLS alert was sent. */
 	void (*done)(struct stream *s, const struct fail *why, void *arg);
 	void *arg;
 };
@@ -212,9 +211,9 @@ struct tcp_options {
 	bool is_port_shared; /* SO_REUSEPORT, for listeners */
 };
 
-/* Sets the options of a connection. Linux also lets connections inherit these options from a listening socket. */
+/* Sets the options of a connection, and TCP_NODELAY. On Linux, connections inherit them from a listening socket. */
 void tcp_options_set(const struct tcp_options *options, int fd);
-/* Does what tcp_options_set() does, and sets the options that only listening sockets have. Called before bind(2). */
+/* Does tcp_options_set(), and sets options of listening sockets. Called before bind(2), unless fd was inherited. */
 void tcp_options_set_listening(const struct tcp_options *options, int fd);
 /* Sets all these options of a listening socket to the system's own values, because another process has made the socket
  * and may have set its options. Called before tcp_options_set_listening(). */

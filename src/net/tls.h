@@ -3,7 +3,7 @@
  * of one connection (tls_session). These functions use no sockets: bytes from the network go in, and bytes for the
  * network come out, so a handshake can run on any thread.
  *
- * Always: a context never changes. A reload makes a new context; existing sessions keep the old one.
+ * Always: a context's settings never change. A reload makes a new context; existing sessions keep the old one.
  */
 #pragma once
 
@@ -40,7 +40,7 @@ struct tls_accept_settings {
 /* Settings of a context for connections to servers. */
 struct tls_connect_settings {
 	const char *ca_file; /* CA certificates; "system" stands for OpenSSL's own list */
-	const char *certificate_file, *key_file;
+	const char *certificate_file, *key_file; /* without key_file, certificate_file has the key, too */
 	const char *min_version; /* "1.2" or "1.3" */
 	enum tls_verify verify;
 	bool hides_name; /* true if no SNI is sent */
@@ -63,7 +63,7 @@ struct ssl_st *tls_context_new_ssl(struct tls_context *ctx);
 /* Makes a session. host is the server's name, for SNI and verification; NULL for an accepted connection. Returns NULL
  * if there is no memory. */
 struct tls_session *tls_session_new(struct tls_context *ctx, const char *host);
-/* Frees s, which may be NULL. If a helper thread did the handshake, a helper thread frees s later. */
+/* Frees s, which may be NULL. If a helper thread did the handshake, s is freed later, OpenSSL's part by a helper. */
 void tls_session_free(struct tls_session *s);
 
 /* --- Facts about a session after its handshake; s must not be NULL. --- */
@@ -79,8 +79,8 @@ bool tls_has_alpn(const struct tls_session *s); /* returns true if both sides ag
 /* returns true if the peer has sent a certificate that OpenSSL has accepted */
 bool tls_has_peer_certificate(const struct tls_session *s);
 /* Calls name() for each name in the peer's certificate: the subject's common name (kind 'C'), and then the alternative
- * names, which are DNS names ('D') and e-mail addresses ('E'). Leaves out names with control characters. Stops when
- * name() returns false. */
+ * names, which are DNS names ('D') and e-mail addresses ('E'). Leaves out names with control characters, or of more
+ * than 255 bytes. Stops when name() returns false. */
 void tls_each_peer_name(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
 /* Writes the subject of the peer's certificate in the form of RFC 2253 ("CN=web,O=Acme"), for clientname=DN. Returns 0,
  * or -1 if there is no certificate, or the text does not fit. */

@@ -30,12 +30,12 @@ struct tls_context {
 	unsigned next_resumption; /* the element replaced next, modulo TLS_RESUMPTIONS_MAX */
 };
 
-/* The TLS of one connection. OpenSSL's objects are made and freed on helper threads where possible, because this takes
- * locks that all threads share. If the loop needed a lock that a helper thread holds, the loop would wait until this
- * thread of low priority runs again. */
+/* The TLS of one connection. OpenSSL's objects are made and freed on helper threads where possible, because OpenSSL
+ * then takes locks that all threads share. If the loop needed such a lock, it would wait for the helper that holds the
+ * lock, and helpers have a low priority. */
 struct tls_session {
-	struct work retiring; /* must be first; frees the session on a helper thread */
-	struct helpers *helpers; /* NULL if no helper thread is needed to free the session */
+	struct work retiring; /* must be first; frees `ssl` on a helper thread, and then the session on the loop */
+	struct helpers *helpers; /* NULL before the handshake */
 	struct inbox *inbox; /* inbox of the loop that the session is on */
 	SSL *ssl; /* NULL before the first step of the handshake */
 	struct tls_context *ctx;
@@ -60,7 +60,7 @@ enum tls_step { TLS_GOES_ON, TLS_ESTABLISHED, TLS_FAILED };
 /* Does a part of the handshake: reads from s->in and writes to s->out. Returns TLS_GOES_ON if more input is needed,
  * TLS_ESTABLISHED if the session is established, or TLS_FAILED with *why set. Unused input stays in s->in. */
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
-/* Writes OpenSSL's reasons for this thread's last failure as text, and clears them. */
+/* Writes OpenSSL's first reason for this thread's last failure as text, and clears all reasons. */
 void tls_take_reason(char *out, size_t out_cap);
 
 /* --- Declarations that only stream.c, stream_tls.c and handshake.c share. --- */
@@ -74,7 +74,7 @@ int stream_write_raw(struct stream *s, const struct iovec *pieces, int count);
 enum stream_result stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got);
 int stream_tls_write(struct stream *s, const struct iovec *pieces, int count);
 void stream_tls_close(struct stream *s);
-/* returns true if there is input that was read from the socket already, so that the socket reports no event */
+/* returns true if input, or the end, was read from the socket already, so that no event will report it */
 bool stream_tls_has_input(const struct stream *s);
 
 /* In handshake.c. */

@@ -23,9 +23,9 @@ int os_check_user(const struct config *config, struct fail *why);
 int os_act_as_user(const struct config *config, struct fail *why);
 /* Takes root's rights again. Returns true; or false if os_act_as_user() had changed nothing, or on failure. */
 bool os_act_as_root(const struct config *config);
-/* If the process runs as root, creates missing log files, and makes the run_as user the owner of all log files. */
+/* If the process runs as root, creates missing log files, and gives log files of root's to the run_as user. */
 void os_give_logs(const struct config *config);
-/* Becomes the run_as user for good. Returns 1 if the user has changed, 0 if not, or -1 with *why set. */
+/* Becomes the run_as user, who owns the pid file and sockets from then on. Returns 1, or 0 without change, or -1. */
 int os_become_user(const struct config *config, struct log *log, struct fail *why);
 
 /* --- pid_file.c --- */
@@ -50,9 +50,9 @@ int os_take_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/* Returns the file that a restart runs. This is argv0 if argv0 is the path of an executable file, or if PATH leads from
- * argv0 to the file of this process; an upgrade that was installed there is then run. Otherwise it is the path of this
- * process's own file, written to room; or argv0 if room_size is too small. */
+/* Called at the start. Returns the file that a restart will run: argv0, if argv0 is the path of an executable file, or
+ * if PATH leads from argv0 to the file of this process. The restart then runs an upgrade that was installed there.
+ * Otherwise returns the path of this process's own file, written to room; or argv0 if room_size is too small. */
 const char *os_find_program(const char *argv0, char *room, size_t room_size);
 /* Runs program with the arguments argv, the first of which is argv[0]. The new process gets a copy of fd, and the
  * environment variable `variable` with the value "<number of that descriptor>:<PID of this process>". SIGHUP, SIGUSR1

@@ -23,8 +23,8 @@
 
 /* --- SQL that may go ahead --- */
 
-/* Returns true if only white space and semicolons follow the first semicolon, which may be one within a string. Returns
- * false if there is a NUL. */
+/* Returns true if there is no semicolon, or if only white space and semicolons follow the first one, even one in a
+ * string. Returns false if there is a NUL. */
 static bool
 is_one_statement(const char *sql, size_t len)
 {
@@ -48,7 +48,7 @@ leaves_no_transaction(const struct exchange *x, const char *sql, size_t len)
 	       is_one_statement(sql, len);
 }
 
-/* Returns true unless SQL of this fingerprint is known to take longer than max_pipeline_wait. */
+/* Returns true unless SQL of this fingerprint is known to take longer than max_pipeline_wait on average. */
 static bool
 is_expected_short(const struct exchange *x, const char *sql, size_t len, uint64_t fingerprint)
 {
@@ -119,7 +119,7 @@ is_plain_borrower(const struct exchange *x)
 	       x->pending_len == 0 && !x->is_closing && state_is_quiet(x);
 }
 
-/* Returns true if nothing is to be done, and nothing to be washed, when this loan has ended. */
+/* Returns true if the end of this loan needs no work, such as a wash. */
 static bool
 is_plain_loan(const struct loan *l)
 {
@@ -130,7 +130,7 @@ is_plain_loan(const struct loan *l)
 	       l->late_since_us == 0;
 }
 
-/* Returns true if srv's session has the settings of x, so nothing need be replayed. */
+/* Returns true if srv's session has x's settings and fit plans, no known seed of random(), and leaves no timers. */
 static bool
 has_plain_session(const struct exchange *x, const struct server *srv)
 {
@@ -189,9 +189,9 @@ is_plain_client(const struct exchange *x)
 }
 
 /*
- * With keep_plans, servers may have st as a named statement. If srv has that statement, replaces the request in out by
- * the messages that would be sent to srv in that case. Returns false if srv must prepare st first, which is done when
- * it is the client's turn.
+ * With keep_plans, servers may have st as a named statement. If srv has it, replaces the request in `out` by the
+ * messages that would then be sent to srv. Returns false if srv must prepare st first, because that must wait for the
+ * client's turn.
  */
 static bool
 put_kept(struct exchange *x, struct server *srv, struct plain_request *b, struct statement *st, struct buf *out)
@@ -353,7 +353,7 @@ is_as_sent(const struct exchange *x, const struct server *srv, const struct poli
 	    x->body_left > 0)
 		return false;
 	for (uint32_t i = srv->ledger.no_reply_count; i < srv->ledger.count;
-	     i++, kinds >>= 4) /* no reply to the Parse of a kept statement is noted: pgweir answers that Parse */
+	     i++, kinds >>= 4) /* a->kinds has no reply to the Parse of a kept statement, because pgweir answers it */
 		if (ledger_at(&srv->ledger, i)->kind + 1u != (kinds & 15) ||
 		    ledger_at(&srv->ledger, i)->to != OWED_TO_CLIENT)
 			return false;

@@ -1,6 +1,6 @@
 /*
- * src/pipeline/pipeline.h - the setting max_pipeline: while a server runs a request, sends the server reads of clients
- * in the queue, ahead of their turn.
+ * src/pipeline/pipeline.h - implements the setting max_pipeline: while a server runs a client's request, the server is
+ * sent read-only requests of clients in the queue, ahead of their turn.
  *
  * See README.md here. This folder decides which clients' requests may go ahead, and after which requests. The queue is
  * in policy/policy_ahead.c, the ledger in wire/ledger.h, the border between the replies to two clients in
@@ -10,10 +10,10 @@
 
 #include "exchange/exchange.h"
 
-/* Called when x has joined the queue. Sends its request ahead if possible, but only if the requests of all clients
- * before x were sent ahead. */
+/* Called after x has joined the queue. If a server may take x's request, and the requests of all clients before x were
+ * sent ahead, sends x's request ahead. */
 void pipeline_send_ahead(struct exchange *x);
-/* Called when the request for which srv was lent is sent. Sends other requests after it. srv may have ended. */
+/* Called after the borrower's request was sent to srv. Sends others' requests ahead to srv, unless srv has ended. */
 void pipeline_fill(struct server *srv);
 
 /* Called before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the

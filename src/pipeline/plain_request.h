@@ -1,7 +1,7 @@
 /*
  * src/pipeline/plain_request.h - parses a complete request of one of two forms: a Query; or [unnamed Parse,] Bind,
- * [Describe of the portal,] Execute without a limit, Sync, all with the unnamed portal. A request may be sent ahead of
- * its turn only if it has one of these forms, and so has the request before it. The functions have no effects.
+ * [Describe of the portal,] Execute without a limit, Sync, all with the unnamed portal. A request is sent ahead of its
+ * turn only if it has one of these forms, and if the request that runs on the server has one, too. Pure.
  */
 #pragma once
 
@@ -13,7 +13,7 @@ struct plain_request {
 	const char *sql; /* the SQL of the Query or Parse; NULL if the request has neither */
 	const char *statement_name;
 	size_t sql_len; /* without terminator */
-	const uint8_t *bind; /* NULL for a Query */
+	const uint8_t *bind; /* the whole Bind message; NULL for a Query */
 	size_t bind_len; /* bytes of the Bind */
 	size_t first_len; /* bytes of the first message */
 	/* the expected replies, each in four bits as enum owed_kind plus 1, the first reply in the lowest bits */

@@ -3,8 +3,8 @@
  *
  * Why causality_check_read() is correct: let r be a reply, and let a reading be begun after r.
  *
- * - A reading of the primary: its position is beyond the record of every commit that r has reported or shown. That is
- *   so whichever host r came from, because a standby shows only what the primary had written before (`ceiling`).
+ * - A reading of the primary: its position is beyond the record of every commit that r has reported or shown. This
+ *   holds for any host that r came from, because a standby shows only what the primary had written before (`ceiling`).
  * - A reading of the same standby, in the same life: its position is beyond every commit that r has shown, and its xmax
  *   is above the numbers of these transactions.
  * - A reading of any proved standby whose position is beyond every commit that r has shown: the standby's snapshot was
@@ -48,7 +48,7 @@ lower_shown_xmax(struct read_token *t, uint64_t xmax)
 		t->shown_xmax = xmax;
 }
 
-/* The standby's own reading is preferred to the primary's: the primary is further on, so with its reading other hosts
+/* The standby's own reading is preferred to the primary's: the primary is further on, so with that reading other hosts
  * could be used only later. When the standby's life is over, the primary's reading is used. Until then, the primary's
  * reading (`ceiling`) allows reads on other standbys if this one does not answer. */
 static void
@@ -194,8 +194,8 @@ former_of(const struct cluster_view *v, uint32_t history)
 	return former->history == history ? former : &forgotten;
 }
 
-/* Returns true if the new primary's log has all that the client has written or been shown. If it has what one reading
- * covers, it also has what earlier readings cover. */
+/* Returns true if the new primary's log has all that the client has written or been shown. A log that has what one
+ * reading covers also has what earlier readings cover. */
 static bool
 is_kept(const struct read_token *t, const struct former_primary *former)
 {

@@ -19,7 +19,7 @@ struct read_token {
 	uint64_t primary_due;
 	uint64_t position; /* the position, in the log of `history`, that a host must have reached */
 	uint32_t history; /* the value of cluster_view.history at the last call of causality_take_loss() */
-	uint8_t host; /* the standby that the client has read last */
+	uint8_t host; /* the standby from which the client has read last */
 	bool is_unsettled; /* true if a standby has shown the client something that the primary may not show yet */
 	uint64_t life; /* the life (cluster_view.h) of `host` when the client read there; 0 if it has read no standby */
 	/* the number of the first reading of `host` that covers all that the client saw on `host`; 0 if `position`
@@ -54,8 +54,8 @@ causality_note_write(struct read_token *t, uint64_t begun)
  * time. life: the host's life before the request was sent. */
 void causality_note_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life);
 /*
- * Returns CAUSALITY_NOW if this host, a standby, shows all that the client has written or been shown. Returns
- * CAUSALITY_NEVER for a standby with a lag of more than max_lag_us. Updates *t from readings that have come.
+ * Returns CAUSALITY_NOW if this host, a standby, shows all that the client has written or been shown; CAUSALITY_NEVER
+ * if the standby is silent or not proved, or lags by more than max_lag_us. Updates *t from readings that have come.
  */
 enum causality causality_check_read(struct read_token *t, const struct cluster_view *v, unsigned host,
 				    uint64_t max_lag_us);
@@ -72,17 +72,17 @@ uint64_t causality_needed_position(const struct read_token *t, const struct clus
  */
 enum causality causality_check_write(struct read_token *t, const struct cluster_view *v);
 /*
- * Returns true, once, if the primary lacks, or may lack, something that the client has written or been shown. *position
- * is set to the position that the client had seen, *end to the position up to which the logs of the old and the new
- * primary are the same; each is 0 if not known. From then on, a host needs only the part that the new primary has.
- * While t->history == v->history, the call is cheap and returns false.
+ * Returns true, once, if the primary lacks, or may lack, something that the client has written or been shown. Sets *end
+ * to the position up to which the old and the new primary have the same log, and *position to the position that the
+ * client had seen beyond *end; each is 0 if not known. From then on, a host needs only the part that the new primary
+ * has. While t->history == v->history, the call is cheap and returns false.
  */
 bool causality_take_loss(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);
 /*
  * Takes over a log position, from SET pgweir.min_lsn, that a host must have reached to answer the client's reads. due:
  * 1 + the number of the last reading that had begun when the position came. Returns CAUSALITY_NEVER if the primary's
  * log had not reached the position at the reading `due`, so the position belongs to another history. Returns
- * CAUSALITY_LATER if that reading has not come yet; then nothing was taken over, and the caller must call again.
+ * CAUSALITY_LATER, with nothing taken over, if neither `due` nor a reading at the position has come: call again.
  */
 enum causality causality_require(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
 

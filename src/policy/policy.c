@@ -4,8 +4,8 @@
  *
  * The usual path is short: a borrower takes the *warmest* idle connection, which was returned last (without
  * settings.lifo: the *coldest*, which has been idle longest). When a connection is returned, the client that has waited
- * longest gets the connection; if no client waits, the connection becomes the warmest idle one. A newcomer never
- * overtakes a waiter, because newcomers get idle connections only when the queue is empty.
+ * longest gets the connection; if no client waits, the connection becomes the warmest idle one. While clients wait, a
+ * newcomer gets an idle connection only if all their requests were sent ahead (policy_ahead.h).
  */
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
@@ -235,7 +235,7 @@ note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_sta
 }
 
 /* Inline, so the two moves of each loan (idle to lent, and back) are compiled for constant states. Calls note_move()
- * for openings and closings. The caller must call tell_moved() after each move. */
+ * when a login ends, and when conn closes or is gone. The caller must call tell_moved() after each move. */
 __attribute__((always_inline)) static inline void
 move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -317,7 +317,7 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 	tell_queue(p);
 }
 
-/* Call this when t is about to be granted a connection: if its request was sent ahead to another connection, the copy
+/* Call this when t is about to be granted a connection: if t's request was sent ahead to another connection, the copy
  * there has no owner now. */
 static void
 leave_queue_served(struct policy *p, struct policy_waiter *t)
@@ -369,9 +369,9 @@ choose_in_order(const struct policy *p, const struct policy_waiter *t, uint64_t 
 	return first;
 }
 
-/* Returns a connection that may be lent as it is: the waiter's last connection, if it was returned less than SOON_US
- * ago; else one of the first few with the waiter's GUC set; else the first. With settings.lifo, a waiter that comes
- * back later gets the warmest connection, so the other connections cool down and can be closed. */
+/* Returns a connection that may be lent as it is: with settings.lifo, the waiter's last connection, if it has the
+ * waiter's GUC set and was returned less than SOON_US ago; else one of the first few with this GUC set; else the first.
+ * A waiter that comes back later gets the warmest connection, so the other connections cool down and can be closed. */
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -399,8 +399,8 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/* Returns true if policy_replenish() would do nothing for one more waiter: it has run for the previous waiters, the
- * pool is full, all connections of this shard are lent, and no shard has an idle connection. */
+/* Returns true if policy_replenish() would do nothing for one more waiter: that function has run for the previous
+ * waiters, the pool is full, all connections of this shard are lent, and no shard has an idle connection. */
 static inline bool
 needs_no_replenish(const struct policy *p)
 {
@@ -550,15 +550,16 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		arm_for_idle(p, now_us);
 }
 
-/* Returns true if a client of another shard may be served before t, because that client has waited much longer. This is
- * rare. t: the first in the queue, or NULL. */
+/* Returns true if a client of another shard may be served before t, the next waiter here: because that client has
+ * waited longer by more than SHARD_LATE_US, or because t is NULL. This is rare. */
 static inline bool
 may_give(const struct policy *p, const struct policy_waiter *t)
 {
 	return p->shard.shared != NULL && shard_may_choose(&p->shard, t != NULL ? t->since_us : NEVER_US);
 }
 
-/* Closes conn, or lends it to the first in the queue, here or in another shard, or makes it idle if no client waits. */
+/* Closes conn; or passes conn on to the waiter whose request is next on conn, if requests were sent ahead there, else
+ * to the next waiter here or in another shard; or makes conn idle if no client waits. */
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
@@ -602,8 +603,7 @@ may_all_stay(const struct policy *p, bool is_observed)
 	       policy_load_count(&p->shard.shared->live) <= p->settings.pool_size;
 }
 
-/* Tells the other shards of the idle connection. Clients may have begun to wait there before, so looks for these, too.
- */
+/* Tells the other shards of the idle connection, and serves clients that have begun to wait there meanwhile. */
 __attribute__((noinline)) static void
 tell_idle(struct policy *p, bool is_due_sooner, uint64_t now_us)
 {
@@ -671,9 +671,9 @@ policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t a
 	p->query_asked_us = 0;
 }
 
-/* Call when conn was opened or pinged; asked_us: when that was begun. The longest waiter gets conn, even if conn was
- * opened for another waiter. A connection that is to be closed serves one waiter first if it was opened for a waiter,
- * unless the pool is above its limit. */
+/* Call when conn was opened or pinged; asked_us: when the login or ping began. The longest waiter gets conn, even if
+ * conn was opened for another waiter. A conn that is to be closed serves one waiter first if it was OPENING, unless the
+ * pool is above its limit. */
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
@@ -720,8 +720,8 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (!shard_end_transfer(&p->shard, conn, &is_current))
 		return false;
 	caps_transferred(&p->caps, false);
-	conn->borrower_id = 0; /* its last borrower is not known here */
-	/* If an attempt has failed since conn was last heard of, conn may be dead: a ping tells. */
+	conn->borrower_id = 0; /* conn's last borrower is not known here */
+	/* If an attempt has failed, or the epoch was raised, since conn was last heard from, a ping must come first. */
 	is_trusted = conn->epoch != 0 && conn->heard_us > p->shard.epoch_raised_us &&
 		     (p->failed_count == 0 || conn->heard_us >= p->last_fail_us);
 	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
@@ -888,7 +888,7 @@ policy_give_up_idle(struct policy *p, uint64_t now_us)
 	return true;
 }
 
-/* --- For SHOW and metrics. --- */
+/* --- The owner's other calls. --- */
 
 bool
 policy_has_unserved_waiters(const struct policy *p)

@@ -2,16 +2,16 @@
  * src/policy/policy.h - decides which client gets which server connection: the policy of one database/user pair,
  * without I/O or clock.
  *
- *   policy_borrow   lends an idle connection. If there is none the borrower waits in the queue, and another connection
+ *   policy_borrow   lends an idle connection. If none is idle, the borrower waits in the queue, and another connection
  *                   is opened if there is room.
- *   policy_return   lends the connection at once to the client that has waited longest, or makes it idle.
+ *   policy_return   lends the connection at once to the client that has waited longest, or makes the connection idle.
  *   policy_tick     handles what is due: refuses waiters that have waited too long; closes, pings and replaces idle
  *                   connections.
  *
  * An example, with pool_size = 1 and max_overflow = 1: at 0 ms client A borrows the only connection. At 1 ms client B
  * finds none idle, so B waits, and a second connection is opened. At 3 ms A returns the first connection: B has waited
  * longest and gets it, although the second one was opened for B. At 6 ms the second one has logged in; no client waits,
- * so it becomes idle. It is above pool_size, so it is closed after overflow_linger without use.
+ * so it becomes idle. As the pool is above pool_size, an idle connection is closed after overflow_linger.
  *
  * The policy acts on connections through struct policy_ops. The owner (pool_conns.c, or the simulator in the tests)
  * implements these operations, and reports the results. While an operation runs, it may call the policy only to make
@@ -63,7 +63,7 @@ struct policy_settings {
 	uint64_t timeout_us; /* the longest wait of a borrower; 0 if unlimited */
 	enum outage_mode on_outage; /* how long clients wait in an outage: see policy_conn_failed() */
 	uint64_t hold_us; /* with OUTAGE_HOLD, the longest wait in an outage; 0 if unlimited */
-	uint64_t recycle_us; /* an idle connection is closed at this age, with a jitter of +-10 %; 0 for never */
+	uint64_t recycle_us; /* a connection that is not lent is closed at this age, +-10 %; 0 for never */
 	uint64_t idle_timeout_us; /* how long an idle connection above min_idle is kept; 0 if unlimited */
 	bool pre_ping; /* true to ping a connection before lending it */
 	/* with pre_ping: a connection is pinged if nothing was heard from it for this long; 0 pings each time */
@@ -81,7 +81,7 @@ struct policy_settings {
 
 enum policy_conn_state { PC_NONE, PC_OPENING, PC_CHECKING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
 
-/* Returns true before the connection has logged in. */
+/* Returns true if the connection has not logged in yet. */
 static inline bool
 policy_is_being_opened(enum policy_conn_state state)
 {
@@ -97,7 +97,7 @@ struct policy_ahead {
 	/* The owner's fields, which the policy does not read: */
 	uint64_t hash; /* a hash of the bytes that were sent */
 	uint16_t len; /* the number of bytes that were sent */
-	uint16_t from_len; /* the sent bytes were made from this many bytes of the borrower's input */
+	uint16_t from_len; /* the sent bytes were made from this many bytes of the client's input */
 	uint32_t kinds; /* the kinds of the expected replies: see struct plain_request (pipeline/plain_request.h) */
 };
 
@@ -113,13 +113,13 @@ struct policy_conn {
 	uint64_t recycle_at_us; /* when the connection is closed for its age; 0 if never */
 	uint64_t epoch; /* the policy's epoch (policy_conn_gone()) when the connection was last verified */
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
-	bool is_recycle_due; /* the connection is closed once it is not lent (after RECONNECT, or for new settings) */
-	/* the counter for the next loan: at first CS_NEW, or CS_OVERFLOW if above pool_size */
+	bool is_recycle_due; /* the connection must be closed when it is not lent: after policy_close_all() */
+	/* how the next loan is counted: CS_IDLE, but for the first loan CS_NEW, or CS_OVERFLOW if above pool_size */
 	enum checkout_source source;
 	/* true while the connection is LENT only because it is being reset, or runs a query of pgweir's own */
 	bool is_being_washed;
-	bool is_trial; /* the connection is OPENING, and is the circuit's trial (policy_circuit.h) */
-	TAILQ_ENTRY(policy_conn) link; /* the list of its state; not used while LENT, because most loans are short */
+	bool is_trial; /* the connection is a trial of the circuit (policy_circuit.h) that has not ended */
+	TAILQ_ENTRY(policy_conn) link; /* in the list of its state; not used while LENT, because most loans are short */
 	TAILQ_ENTRY(policy_conn) all;
 	/* The next three fields are for policy_shared.h. */
 	uint64_t round; /* the shared policy's round when the connection was opened */
@@ -167,7 +167,7 @@ struct policy_waiter {
 		uint64_t since_us; /* while it waits: when the wait began */
 		uint64_t waited_us; /* after the wait, for the borrower's use: how long it waited */
 	};
-	uint64_t connect_us; /* set when the wait ends: how much of the wait was for a login or a ping */
+	uint64_t connect_us; /* set when the wait ends: how much of it was for a login, a ping or a query of pgweir's */
 	uint8_t waits; /* enum waiting */
 	bool is_notice_sent; /* for the borrower's use; the policy sets false when the wait begins */
 	uint32_t number; /* the order of arrival: each waiter gets the next number, which may wrap around */
@@ -181,8 +181,8 @@ struct policy_waiter {
 /* An outage: opening fails, and the pool has no connection. An outage begins with the first failure after which the
  * pool has no connection, unless PostgreSQL has refused the login, or had too many connections or no memory. A failure
  * does not count if its attempt began before the host last answered, or before a connection that is gone now was last
- * returned. The outage ends when a connection has been opened, when PostgreSQL has refused the login for good, or when
- * PostgreSQL has answered another pool of the upstream while no client waits here. */
+ * heard from. The outage ends when a connection has been opened, when PostgreSQL has refused the login for good, or,
+ * while no client waits here, when PostgreSQL has answered another pool or shard. */
 struct policy_outage {
 	uint64_t since_us; /* 0 if there is no outage */
 	uint32_t held; /* requests that have waited in the outage, instead of being refused at once */
@@ -193,20 +193,20 @@ struct policy_ops {
 	/* Begins to open a connection, and calls policy_conn_opening with it. Returns 0, and reports policy_conn_opened
 	 * or policy_conn_failed later; or -1 with *why set if the attempt can't begin, which counts as a failure. */
 	int (*open)(void *owner, uint64_t now_us, struct fail *why);
-	/* Closes conn, which may be in any state but LENT. Reports policy_conn_gone, at once or later. Until that
-	 * report, the policy ignores reports about the opening or the ping of conn. */
+	/* Closes conn, which no borrower has, and which is CLOSING now. Reports policy_conn_gone, at once or later.
+	 * Other reports about conn are ignored meanwhile, but policy_conn_failed counts as policy_conn_gone. */
 	void (*close)(void *owner, struct policy_conn *conn, enum recycle_reason reason);
 	/* Pings conn, which is PINGING. Reports policy_ping_done later; or, at once or later, policy_conn_gone. */
 	void (*ping)(void *owner, struct policy_conn *conn);
-	/* Called when the next policy_tick becomes due earlier than before, at at_us. May be NULL. */
+	/* Called when the next policy_tick becomes due earlier than it was; at_us is the new time. May be NULL. */
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Returns the address to which conn, which is OPENING, connects: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
 	/* Called when an outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
-	/* Sends conn, which was idle and has left this policy, to the shard of its pool that belongs to policy worker
-	 * `to`, whose thread calls policy_arrive() or policy_shared_lost() later. Returns false if conn can't go there
-	 * now; this policy then keeps conn. May be NULL if connections are never transferred. See policy_shared.h. */
+	/* Sends conn, which no borrower has and which has left this policy, to the pool's shard on policy worker `to`,
+	 * whose thread calls policy_arrive() or policy_shared_lost() later. Returns false if conn can't go there now;
+	 * this policy then keeps conn. May be NULL if connections are never transferred. See policy_shared.h. */
 	bool (*give)(void *owner, struct policy_conn *conn, struct policy_worker *to);
 };
 
@@ -241,7 +241,7 @@ void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* only from ops->open */
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* conn has logged in */
 /*
- * Call when conn, which was OPENING or CHECKING, has failed; it no longer belongs to the pool. The pool backs off
+ * Call when conn, which was OPENING or CHECKING, has failed, and so no longer belongs to the pool. The pool backs off
  * before the next attempt, which opens a single connection. (If all clients in the queue keep waiting, another attempt
  * begins after each half second without an answer.) The back-off is 50 ms at first and doubles up to 15 s (up to 400 ms
  * while clients ask), with a jitter of +-20 %. As long as opening fails, no connection is closed for its age.
@@ -254,23 +254,23 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  *   - with OUTAGE_HOLD: all, for hold_us, counted from the later of their arrival and the beginning of the outage; when
  *     the outage is over, timeout_us begins for them;
  *   - with OUTAGE_WAIT: all, for timeout_us;
- *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent (PostgreSQL is
+ *   - for timeout_us, clients that were in the queue when the last connection was lost while it was lent (PostgreSQL is
  *     probably restarting);
  *   - for timeout_us, all, after 57P01 (PostgreSQL has accepted the login, and an administrator has ended the session)
  *     and after 53200 (the next attempt may find the memory);
  *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): for 30 s, the pool's limit is then the number of
  *     connections that it has (at least 1).
  *
- * is_fatal (a wrong password, an unknown database): all waiters are refused at once, even if other connections live.
- * After an outage, connections are opened one by one at first, then two at a time, and so on up to opens_at_once.
+ * is_fatal (a wrong password, an unknown database): unless the pool is paused, all waiters are refused at once. After
+ * an outage, connections are opened one by one at first, then two at a time, and so on up to opens_at_once.
  */
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
 void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: conn is closed */
 /* Call when conn, in any state, was closed by pgweir or by PostgreSQL, and no longer belongs to the pool. With
  * upstream_may_be_down the loss of an idle, pinging or lent connection raises the epoch: connections that were verified
- * earlier are pinged before they are lent. Does not count the close: one that the policy asked for is counted already,
- * and the owner counts the others. */
+ * earlier are pinged before they are lent. Counts no close: the policy has counted a close that it asked for, and the
+ * owner counts all others. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
 /* Pings conn, which is idle; if conn is NULL, pings the longest idle connection. Returns false if none is idle. */
@@ -286,17 +286,17 @@ uint64_t policy_tick(struct policy *p, uint64_t now_us);
 void policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us);
 /* Stops lending: connections that are not lent are closed now, lent ones when they are returned. Waiters stay in the
  * queue; they are not refused for failures, but do time out. If clients wait and opening has not failed, OPENING
- * connections count as lent: each goes to the first in the queue when it has logged in. */
+ * connections are kept, and each is lent once, to the first in the queue, after its login. */
 void policy_pause(struct policy *p, uint64_t now_us);
 /* Ends a pause, or a time in which policy_tick() was not called. Limits on waiting begin anew. Opens connections at
  * once, even during a back-off. */
 void policy_resume(struct policy *p, uint64_t now_us);
 void policy_warm(struct policy *p, uint64_t now_us); /* keeps min_idle from now on, as after a first borrow */
 /* Closes all connections that are not lent now (OPENING and PINGING ones too), and lent ones when they are returned;
- * connections for the waiters are opened anew. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after RR_KILL and RR_SHUTDOWN,
- * min_idle is not kept until the next borrow. */
+ * connections for the waiters are opened anew. why: RR_RELOAD, or a reason after which min_idle is not kept until the
+ * next borrow. */
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
-/* Like policy_close_all(RR_RELOAD), but connections that are OPENING may each be lent once, as with policy_pause(). */
+/* Does policy_close_all() with RR_RELOAD, but keeps OPENING connections as policy_pause() does. */
 void policy_reconnect(struct policy *p, uint64_t now_us);
 /* policy_refuse.c: refuses all waiters in the queue. */
 void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);

@@ -13,7 +13,7 @@
 /*
  * Returns the waiter whose request may be sent ahead: the first waiter whose request was not yet sent; or the first in
  * the queue, if the connection to which its request was sent takes too long. Returns NULL if there is no such waiter,
- * or if the waiter may get another connection.
+ * if the waiter may get another connection, or if a client of another shard has waited much longer.
  */
 struct policy_waiter *policy_next_ahead(const struct policy *p, uint64_t now_us); /* policy_obstacle.c */
 /* Records that the request *what, of the waiter what->t, was sent to conn, which is LENT. If the request was sent to
@@ -37,14 +37,14 @@ policy_first_ahead_is_orphaned(const struct policy_conn *conn)
 void policy_forget_ahead(struct policy_conn *conn);
 
 /* --- For policy/ alone. --- */
-/* Does what policy_next_ahead() does, but also returns a waiter that may get another connection. */
+/* Does what policy_next_ahead() does, even if the waiter may get another connection. */
 struct policy_waiter *policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us);
 /* Returns the waiter that gets the next free connection; NULL if the connection becomes idle, because no client waits.
  * If the requests of all waiters were sent ahead and will be answered soon, returns the first waiter if the pool is
  * split into shards, else NULL. */
 struct policy_waiter *policy_next_waiter(const struct policy *p, uint64_t now_us);
-/* Returns when the first waiter's request, if it was sent ahead, will have waited too long for its turn; the waiter
- * then gets another connection. Returns NEVER_US if no other connection is idle or may be opened. */
+/* Returns when the first waiter's request, which was sent ahead, will have waited too long for its turn; the waiter
+ * then gets another connection. Returns NEVER_US if there is no such request, or no other connection. */
 uint64_t policy_stuck_at(const struct policy *p, uint64_t now_us);
 /* Records that t's request, which was sent ahead, has no owner any more. */
 void policy_orphan_ahead(struct policy *p, struct policy_waiter *t);

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* how many members, from the first hungry member on, set a timer for the end of a group's idle grace */
+/* how many members, from the first hungry member on, set a timer for the end of a group's grace or turn */
 #define FIRST_FEW 8
 /* A member stops publishing when it has published this often without a tight cap. A cap that was tight is often tight
  * again soon, and to order all members to publish anew costs more. */
@@ -68,7 +68,7 @@ is_in_use(const struct budget_group *g)
 	return g->demanding > 0 || g->is_in_idle_grace;
 }
 
-/* by: 1 when g begins to be in use, -1 when that ends. */
+/* by: 1 to add g to the counts of groups in use, -1 to remove g. */
 static void
 count_use(const struct budget_group *g, int by)
 {
@@ -269,7 +269,7 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 	} else {
 		if (m->budget != NULL)
 			change_used(m, -more);
-		if (g->budget != NULL) /* the other shards were told of the cap before this one */
+		if (g->budget != NULL) /* the pool's other shards are under a cap */
 			change_group_used(g, more);
 	}
 	assert(g->budget == NULL || g->used >= g->in_transfer);
@@ -326,8 +326,8 @@ budget_end_idle_grace(struct policy_budget *b, uint64_t now_us)
 	}
 }
 
-/* Returns m, which is hungry, or the next hungry member whose worker answers: a worker that does not answer
- * (policy_worker_set_silent) would not use a place. */
+/* Returns the first hungry member from m on whose worker answers; NULL if there is none. A worker that does not answer
+ * (policy_worker_set_silent) would not use a place. m: a hungry member, or NULL. */
 static struct budget_member *
 hungry_from(struct budget_member *m)
 {
@@ -369,8 +369,8 @@ live_count(const struct budget_group *g)
 	return g->used - g->leaving;
 }
 
-/* Call this for each hungry member in turn, in a pass over all. `places` is how many places h's group gets. Returns how
- * many of them are for h: at most h->short_count, of the places that the pass has not counted yet. */
+/* Call this for each member in turn in a pass over the hungry members. places: how many places h's group gets. Returns
+ * how many of these are for h: at most h->short_count, and none that this pass has counted for the group before. */
 static uint32_t
 count_in_pass(struct budget_member *h, uint64_t places)
 {
@@ -417,7 +417,7 @@ own_count(const struct budget_group *g)
 	return (uint32_t)(g->reserved * most / reserved);
 }
 
-/* Returns g's share; valid only while g is in use. The share is 0 only while it is the turn of another process. */
+/* Returns g's share; valid only while g is in use. The share is 0 only if a keeper allows no place now. */
 static uint32_t
 fair_share(const struct budget_group *g)
 {
@@ -429,7 +429,7 @@ fair_share(const struct budget_group *g)
 	return share > 0 || is_none ? (uint32_t)share : 1;
 }
 
-/* Returns true if there are fewer places than pools, which then take turns. */
+/* Returns true if there are too few places for the pools in use, which then take turns. */
 static bool
 is_scarce(const struct policy_budget *b)
 {
@@ -459,8 +459,7 @@ is_within_limit(const struct policy_budget *b)
 	return !budget_is_limited(b) || b->used <= b->limit;
 }
 
-/* Returns true if pools compete for places now. Otherwise, as nearly always, a returned connection costs only this
- * check. */
+/* Returns true if a pool wants a place, more places are used than there are, or other processes wait for places. */
 static bool
 is_tight(const struct policy_budget *b)
 {
@@ -496,9 +495,9 @@ budget_order_look_again(struct policy_budget *b)
 			policy_worker_order(m->orders, ORDER_WAKE_IF_WAITING);
 }
 
-/* Returns true if connections must close so that pools below their share (except the pool `except`) get a place. If a
- * keeper grants the places, the place of a connection that is gone may be granted again (kept.returned), so no pool
- * gives up a connection for such a place. */
+/* Returns true if connections must close: because there are more than the limit, or so that pools below their share
+ * (other than `except`) get a place. If a keeper grants the places, the place of a connection that is gone may be
+ * granted again (kept.returned), so no pool gives up a connection for such a place. */
 static bool
 must_reclaim(struct policy_budget *b, const struct budget_group *except)
 {
@@ -524,8 +523,8 @@ must_reclaim(struct policy_budget *b, const struct budget_group *except)
 
 /*
  * A pool's claim gets weaker with each place it has. While a pool is below its share_min, its claim is measured by the
- * fraction of the share_min that it has. Above the share_min, the claim is measured by the places per unit of weight;
- * any claim below a share_min is better.
+ * fraction of the share_min that it has. Above the share_min, the claim is measured by the places beyond share_min per
+ * unit of weight; any claim below a share_min is better.
  *
  * Returns how many places `hungry` may have before its claim is no better than g's with `count` places. Sets *is_equal
  * if both claims are equal at that number.
@@ -614,7 +613,7 @@ budget_has_surplus(const struct budget_member *m)
 	return live_count(m->group) > (is_scarce(m->budget) ? own_count(m->group) : fair_share(m->group));
 }
 
-/* Returns true if the only place of m's group should go to another group: to a group below its share_min, or to a group
+/* Returns true if a place of m's group should go to another group: to a group below its share_min, or to a group
  * without a place in which a client has waited longer than in m's group. */
 static bool
 is_others_turn(const struct policy_budget *b, const struct budget_member *m)
@@ -665,8 +664,8 @@ budget_is_contended(const struct policy_budget *b)
 
 enum idlest_scope { IDLEST_ABOVE_SHARE, IDLEST_ANY, IDLEST_HERE };
 
-/* Returns the pool with the most idle connections: above its own share (IDLEST_ABOVE_SHARE), of all pools (IDLEST_ANY),
- * or of this policy worker's pools (IDLEST_HERE). */
+/* Returns the pool with the most idle connections above its share (IDLEST_ABOVE_SHARE); or with the most idle
+ * connections of all pools (IDLEST_ANY), or of this policy worker's pools (IDLEST_HERE). NULL if there is none. */
 static struct budget_member *
 find_idlest(const struct policy_budget *b, enum idlest_scope scope, const struct policy_worker *worker, uint64_t now_us)
 {
@@ -689,8 +688,8 @@ find_idlest(const struct policy_budget *b, enum idlest_scope scope, const struct
 	return idlest;
 }
 
-/* Asks m's pool for an idle connection; releases the lock in between. If m is of this policy worker, its pool has given
- * up the connection when this returns. */
+/* Asks m's pool for an idle connection. If the pool is of this policy worker, the lock is released in between, and the
+ * pool has given up the connection when this returns. */
 static void
 ask_for_idle(struct budget_member *m, struct policy_worker *worker, uint64_t now_us)
 {

@@ -27,7 +27,7 @@
 
 #include "policy/policy_commons.h"
 
-/* --- A cap over several pools: all pools (max_server_connections), or those of a user, a database or a host. --- */
+/* --- A cap over several pools: all pools (max_server_connections), or all of a user, a database or a host. --- */
 enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, CAP_HOST, POLICY_CAPS };
 /* policy.c: puts p, with any number of connections, under the cap b of the kind `which`, or under no cap of that kind
  * if b is NULL. policy_new() sets CAP_ALL; p is under no other cap at first. */
@@ -44,9 +44,9 @@ bool policy_give_up_idle(struct policy *p, uint64_t now_us);
  * pool below its share waits, the pool with the most idle connections above its own share gives up the one that has
  * been idle longest; if no pool has such a connection, a pool above its share closes connections that are returned to
  * it (RR_EVICTED), even if it has waiters itself. With more pools in use than places, pools take turns: a returned
- * connection that is 100 ms old is closed for a hungry pool that is below its share_min, or for one that has no place
- * and whose client has waited longer than those of the connection's pool. The share_min of the connection's pool is
- * kept. A place is always left for pools without a share_min. min_idle takes only places that no client waits for.
+ * connection that is 100 ms old is closed for a hungry pool that is below its share_min, or that has no place and whose
+ * client has waited longer than any in the connection's pool, which keeps its share_min. A place is always left for
+ * pools without a share_min. min_idle takes only places that no client waits for.
  */
 struct policy_budget *policy_budget_new(uint32_t limit); /* limit: 0 for none. Returns NULL if out of memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools are freed */
@@ -54,12 +54,12 @@ void policy_budget_free(struct policy_budget *b); /* after all its pools are fre
 void policy_budget_set_limit(struct policy_budget *b, struct policy_worker *worker, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
-/* Opening takes milliseconds, so places change hands no more often than this. A pool stays in use for this long after
- * its last return; with fewer places than pools, a pool keeps each place for this long. */
+/* How long a pool stays in use after its last return and, with fewer places than pools, how long it keeps each place.
+ * Opening a connection takes milliseconds, so places must not change hands more often. */
 #define BUDGET_TURN_US (100 * 1000)
 
-/* How a pool uses its connections. Nearly every loan changes this view, so members publish their views only while the
- * budget is tight (members are hungry, or no places are left), and for a number of changes after that (is_watched). */
+/* How a pool uses its connections. Nearly every loan changes this, so members publish views only while the budget is
+ * tight (members are hungry, the limit is exceeded, or other processes wait) and a little longer (is_watched). */
 struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
@@ -68,7 +68,7 @@ struct budget_view {
 	uint64_t turn_end_us; /* when the connection that was returned last was opened, plus BUDGET_TURN_US */
 };
 
-/* All fields are guarded by the lock of the commons. */
+/* The lock of the commons guards all fields. */
 struct budget_group {
 	struct policy_budget *budget; /* the budget of its members; NULL if it has none */
 	uint32_t member_count;
@@ -84,8 +84,8 @@ struct budget_group {
 	TAILQ_ENTRY(budget_group) idle_grace_link;
 };
 
-/* Guarded by the lock of the commons. Only the member's own thread changes budget, short_count and is_watched, so
- * that thread may read them without the lock. */
+/* The lock of the commons guards all fields. Only the member's own thread changes budget, short_count and is_watched,
+ * so that thread may read these three without the lock. */
 struct budget_member {
 	struct policy_budget *budget; /* NULL if there is no cap; then the fields below are unused */
 	struct budget_group *group; /* the group of its pool's shards, or `own` */
@@ -95,11 +95,11 @@ struct budget_member {
 	uint32_t used, leaving; /* connections in any state; how many of these are CLOSING, or were asked for */
 	uint32_t asked; /* how many connections the pool was asked to give up, and has not yet begun to close */
 	uint32_t short_count; /* how many connections the member would open now; it is hungry if this is above 0 */
-	uint32_t opening; /* how many of used are logging in; counted under a CAP_HOST only */
+	uint32_t opening; /* how many of used are logging in; valid only under a CAP_HOST */
 	bool is_understocked; /* true if the member would open a connection for min_idle if its keeper had a place */
 	uint32_t weight, reserved; /* the member's claim: share_weight (at least 1) and share_min */
 	struct budget_view view; /* the view that was published last */
-	/* when another policy worker has ordered (ORDER_ARM) a review here that serves all hungry members */
+	/* the time for which another policy worker has ordered (ORDER_ARM) a review here, for all hungry members */
 	uint64_t armed_us;
 	uint32_t published_since_tight; /* how often the member has published its view since the cap was last tight */
 	bool is_watched; /* true while each change of the view must be published */
@@ -123,7 +123,7 @@ bool policy_places_is_contended(const struct budget_member *m);
 /* --- For policy_caps.c: a member's side. Hold the lock, except for budget_review() and budget_report(). --- */
 
 /* Puts m under the cap b. g: the group of its pool's shards; NULL if the pool has no shards. counts: the pool's
- * connections by state. The caller has set the claim of m, and zeroed its other fields. */
+ * connections by state. The caller has set claim, orders and worker of m, and zeroed all else. */
 void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 		 const uint32_t counts[static PC_COUNT]);
 /* Takes m out of its cap. The connections of m no longer count, so other pools may be woken:
@@ -156,7 +156,7 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_check_place(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false if m has no cap. */
 bool budget_is_short(const struct budget_member *m);
-/* Returns true if m's group, which is in use, has more places than its share. */
+/* Returns true if m's group, in use, has more places than its share or, if pools take turns, than its share_min. */
 bool budget_has_surplus(const struct budget_member *m);
 /* Returns true if the connection that is being returned to m must be closed for another pool; the connection then
  * counts in m->asked. */

@@ -1,5 +1,5 @@
-/* src/policy/policy_budget_state.h - shared by policy_budget.c (caps with fair shares) and policy_keeper.c (places
- * that a keeper was granted); included by no other file. Always: the lock of the commons is held. */
+/* src/policy/policy_budget_state.h - shared by policy_budget.c (caps with fair shares), policy_keeper.c (places that a
+ * keeper was granted) and policy_caps.c. Always: the lock of the commons is held. */
 #pragma once
 
 #include "policy/policy_keeper.h"
@@ -98,6 +98,6 @@ void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *wor
 /* policy_keeper.c */
 /* Lets the keeper ask for a place for m's min_idle when the keeper needs no place more urgently. */
 void budget_note_understocked(struct budget_member *m);
-/* Only for a budget with kept.is_binding. Takes a held or free place for a connection that no policy lends, and returns
- * true. If there is none, asks the keeper for one, and returns false. */
+/* Only for a budget with kept.is_binding. Returns true if a place is held, or free while no member is hungry: the
+ * caller then calls budget_take_place(). Otherwise asks the keeper for a place, and returns false. */
 bool budget_take_held(struct policy_budget *b, uint64_t now_us);

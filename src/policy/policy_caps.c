@@ -155,7 +155,7 @@ caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, enum p
 	policy_worker_unlock(caps->orders->worker);
 }
 
-/* A pool that lacks nothing reports only while caps are watched, because other pools lack something then. */
+/* A pool that lacks nothing reports only while caps are watched, because other pools may lack something then. */
 void
 caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 {
@@ -299,8 +299,8 @@ caps_may_get_place_of(const struct policy_caps *caps, const struct policy_caps *
 	return would_give;
 }
 
-/* Returns how many places under m's cap are kept by other pools as their shares, even if all their borrowers but one
- * end. */
+/* Returns how many places under m's cap other pools keep, because they are not above their shares. A pool keeps its
+ * share as long as it has one borrower. */
 static uint32_t
 count_kept_from(const struct budget_member *m)
 {

@@ -17,7 +17,7 @@ struct policy_caps {
 	uint64_t idle_grace_end_us, turn_end_us;
 };
 
-/* Sets one cap. counts: the pool's connections by state. The caller then calls caps_review(). */
+/* Sets one cap. counts: the pool's connections by state. The caller then calls policy_replenish(). */
 void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b,
 	      const uint32_t counts[static PC_COUNT], uint64_t now_us);
 /* Sets caps->groups; `groups` must stay valid until the next call or caps_leave(). counts: as for caps_set(). */
@@ -39,7 +39,7 @@ void caps_transferred(struct policy_caps *caps, bool has_left);
 /* Call when a connection that has places is gone (`to` is PC_NONE), begins to close (PC_CLOSING), or has logged in. */
 void caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 /* short_count: how many connections the pool would open now if its caps allowed that. Makes the pool hungry at the
- * first cap that has no place for it. */
+ * first cap without a place for the pool, else at the last cap. */
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
 /* Returns true if caps_state_changed() is due after each login, because the host's cap counts logins. */
 static inline bool

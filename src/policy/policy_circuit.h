@@ -2,16 +2,16 @@
  * src/policy/policy_circuit.h - the circuit breaker of an upstream, which all of its pools share: while the upstream
  * can't be reached, one pool tries to connect, and the others wait for the result.
  *
- * The circuit opens when an attempt fails because of the host (there is no answer, the port is closed, PostgreSQL
- * starts up), unless the host has answered another attempt that began later. While the circuit is open, any pool with
- * waiters may try a single connection, after the back-off of policy_conn_failed(); such an attempt is a *trial*. If a
- * trial gets no answer within half a second, another trial may begin, because the first may hang. Each failure counts
- * for all pools with waiters. The first answer closes the circuit, even if the answer is an error such as a wrong
- * password, which concerns only the pool that has tried.
+ * The circuit opens when an attempt fails because of the host (its name is not found, there is no answer, the port is
+ * closed, PostgreSQL starts up), unless the host has answered another attempt that began later. While the circuit is
+ * open, any pool may try a single connection, after the back-off of policy_conn_failed(); such an attempt is a *trial*.
+ * If a trial gets no answer within half a second, another trial may begin, because the first may hang. Each failure
+ * counts for all pools with waiters. The first answer closes the circuit, even if the answer is an error such as a
+ * wrong password, which concerns only the pool that has tried.
  *
- * Pools of several policy workers share the circuit, so each function takes the lock (policy_commons.h); but while the
- * circuit is closed, only functions that open a connection take the lock. Each pool embeds a circuit_member, whose
- * fields only that pool uses.
+ * Pools of several policy workers share the circuit, so most functions take the lock (policy_commons.h); but while the
+ * circuit is closed, the loan of an open connection takes no lock. Each pool embeds a circuit_member, whose fields only
+ * that pool uses.
  *
  * Always: a circuit is freed by the last policy_circuit_put(), after its members have left.
  */
@@ -51,7 +51,7 @@ circuit_outlook_of(enum connect_failure kind, uint64_t started_us, uint64_t now_
 	return kind == CF_TIMEOUT || now_us - started_us >= TRIAL_EVERY_US ? HOST_SILENT : HOST_FAILS;
 }
 
-/* Makes m a member of c; c may be NULL. m must not have a trial, i.e. a connection that is OPENING with is_trial. */
+/* Makes m a member of c; c may be NULL. m must not have a trial, i.e. a connection with is_trial. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
 void circuit_leave(struct circuit_member *m); /* m need not have a circuit, and must not have a trial */
 bool circuit_is_closed(const struct circuit_member *m); /* false if m has no circuit */
@@ -92,7 +92,7 @@ void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now
  * Does nothing if the pool is paused or at its limit, or if other pools wait for places in the budget. */
 void policy_health_check(struct policy *p, uint64_t now_us);
 /* Call when the health check on conn, which is still CHECKING, has failed, and no client waits in the queue. In an
- * outage, the next client that comes gets this error. */
+ * outage, the next client gets this error, or, if PostgreSQL has refused the login, waits for an attempt. */
 void policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind,
 				bool is_fatal, const struct fail *why, uint64_t now_us);
 

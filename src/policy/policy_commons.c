@@ -203,7 +203,7 @@ policy_worker_unlock_and_act(struct policy_worker *worker, uint64_t now_us)
 {
 	struct policy_orders *first;
 
-	if (worker->state == WORKER_UNTOLD) { /* not needed: the orders are carried out here */
+	if (worker->state == WORKER_UNTOLD) { /* tell() is not needed: the orders are carried out here */
 		TAILQ_REMOVE(&worker->commons->untold, worker, link);
 		worker->state = WORKER_AT_REST;
 	}

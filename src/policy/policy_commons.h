@@ -1,16 +1,17 @@
 /*
- * src/policy/policy_commons.h - what the pools of all workers share: the caps over several pools, the circuits of
- * upstreams, and the one lock over them.
+ * src/policy/policy_commons.h - the state that the pools of all workers share: the caps over several pools, the
+ * circuits of upstreams, and the one lock over both.
  *
- * A policy worker (struct policy_worker) is what the policy knows of a worker (process/worker.h). The pools of a worker
- * are used by that worker's thread alone. A pool never touches a pool of another worker. If a pool wants another pool
- * to do something (to look again for a connection, to give up an idle connection), it notes an order under the lock.
- * The other pool's thread carries the order out in policy_worker_run_orders(). An order to a pool of the same worker is
- * carried out as soon as the lock is free again.
+ * A policy worker (struct policy_worker) has all that the policy knows of a worker (process/worker.h). The pools of a
+ * worker are used by that worker's thread alone. A pool never touches a pool of another worker. If a pool wants another
+ * pool to do something (to look again for a connection, to give up an idle connection), the first pool notes an order
+ * under the lock. The other pool's thread carries the order out in policy_worker_run_orders(). An order to a pool of
+ * the same worker is carried out as soon as the lock is free again.
  *
  * Always: code that holds the lock does no more than loop over pools; it makes no system call, allocates nothing, and
- *         calls nothing outside src/policy/. The lock is taken only when a connection is opened, closing or gone, when
- *         a connection that a client waits for can't be opened, while a cap is tight, and while a circuit is open.
+ *         calls nothing outside src/policy/. Lending and returning a connection take the lock only if it is opened,
+ *         closed, or transferred to another shard, if a client must wait, while a cap is tight, or while a circuit is
+ *         open.
  */
 #pragma once
 
@@ -54,7 +55,7 @@ struct policy_worker {
 	void (*tell)(void *owner); /* see policy_worker_new() */
 	void *owner;
 	const struct policy_waiter_ops *waiter_ops; /* NULL if no client borrows on this worker */
-	_Atomic uint32_t turns; /* the number of turns that its thread's loop has made; only that thread writes this */
+	_Atomic uint32_t turns; /* turns of its thread's loop so far; only that thread writes this */
 	struct policy_order_list orders; /* orders that are not carried out yet */
 	enum policy_worker_state state;
 	TAILQ_ENTRY(policy_worker) link;
@@ -72,8 +73,7 @@ struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t numbe
  * are sent no connection and asked for none, and no free place is kept for them. Always call this on the same thread,
  * whose own policy worker is `own`. */
 void policy_worker_set_silent(struct policy_worker *worker, struct policy_worker *own, bool is_silent, uint64_t now_us);
-/* Call this after the worker's pools and their orders were freed, when no thread can call tell() any more. NULL is
- * fine. */
+/* Call this after the worker's pools and their orders were freed, and no thread can call tell(). NULL is fine. */
 void policy_worker_free(struct policy_worker *worker);
 /* Carries out the orders to the pools of this policy worker; call it on their thread. */
 void policy_worker_run_orders(struct policy_worker *worker, uint64_t now_us);
@@ -93,7 +93,7 @@ policy_worker_is_silent(const struct policy_worker *worker)
 
 /* --- Objects that pools share by name, each of which lives as long as a pool uses it. --- */
 
-/* The first member of such an object. */
+/* Must be the first member of each such object. */
 struct policy_named {
 	uint32_t uses; /* the number of references */
 	char kind; /* a letter: see POLICY_KINDS */
@@ -123,7 +123,7 @@ void policy_budget_put(struct policy_commons *commons, struct policy_budget *b);
 
 struct policy_order_ops {
 	/* Called under the lock, on the pool's thread. Tells the budgets how the pool uses its connections
-	 * (caps_publish), and makes the pool tell them at each later change. */
+	 * (caps_publish), and makes the pool publish each later change. */
 	void (*publish)(struct policy *p);
 	/* Called on the pool's thread, without the lock. Carries out *o. */
 	void (*obey)(struct policy *p, const struct policy_orders *o, uint64_t now_us);

@@ -1,10 +1,10 @@
 /*
  * src/policy/policy_keeper.h - the functions for the keeper (dedicated/fleet.h) of a budget that several processes
- * share. The keeper asks PostgreSQL for places for this process, and is granted places. In this process, the budget is
- * a cap over the pools of some hosts. Only granted places count under this cap: when a connection is gone, its place
- * may go to any process, and must be granted anew. The limit is the number of used and granted places, but at most the
- * share of this process; connections above the limit are given up. As long as more places may be granted, no pool gives
- * up a place for another pool. The functions take the lock.
+ * share. The keeper gets places for this process by locks in PostgreSQL; such places are *granted*. In this process,
+ * the budget is a cap over the pools of some hosts. Only granted places count under this cap: when a connection is
+ * gone, its place may go to any process, and must be granted anew. The limit is the number of used and granted places,
+ * but at most the share of this process; connections above the limit are given up. As long as more places may be
+ * granted, no pool gives up a place for another pool. The functions take the lock.
  */
 #pragma once
 
@@ -13,8 +13,8 @@
 struct budget_counts {
 	uint32_t used, opening; /* connections in any state; connections whose login has not ended */
 	uint32_t granted; /* granted places that are not taken yet */
-	uint32_t short_count; /* how many more connections the pools would open now if there were places */
-	uint32_t asked_for; /* the part of short_count for which policy_places_take() has asked */
+	uint32_t short_count; /* how many more places the pools, and policy_places_take(), could use now */
+	uint32_t asked_for; /* the part of short_count for which policy_places_take() still waits */
 	uint64_t taken; /* how often a place was taken so far */
 	bool is_in_use; /* true if a pool under the budget is in use (policy_budget.h) */
 };
@@ -40,15 +40,15 @@ struct budget_news {
 /* Call when the keeper was granted `more` places. worker: the caller's policy worker, as in all functions here. */
 void policy_budget_grant(struct policy_budget *b, struct policy_worker *worker, uint32_t more,
 			 const struct budget_news *news, uint64_t now_us);
-/* Takes back granted places that are not used; leaves `kept` of them. */
+/* Takes back granted places that are not used, all but `kept`. */
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *worker, uint32_t kept);
-/* Closes all connections whose login has not ended; those that no policy lends are closed when their logins end. */
+/* Closes all connections whose login has not ended; connections that no policy lends are closed after their logins. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);
 /* Returns the present counts of b. */
 struct budget_counts policy_budget_get_counts(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);
 
 /* Sets *why, with detail and hint, to the reason why there is no place for m, a member of a keeper's budget. Returns
- * how many connections have places of the budget; 0 if no connection can be opened, even if places become free. */
+ * how many connections PostgreSQL lists, at least 1; or 0 if no connection can be opened even if places become free. */
 uint32_t policy_budget_explain(const struct budget_member *m, struct fail *why);
 
 /* Call when m's connection, which no policy lends, has logged in. Returns false if policy_budget_abandon() was called

@@ -84,7 +84,7 @@ say_busy(const struct policy *p, const char *more, struct fail *why)
 		    more[0] != '\0' ? " " : "", more);
 }
 
-/* Returns true if an attempt has failed since t came, and no attempt has succeeded after that failure. */
+/* Returns true if an attempt has failed since t came, and, except after CF_TOO_MANY, none has succeeded since. */
 static bool
 has_failed_for(const struct policy *p, const struct policy_waiter *t)
 {
@@ -109,8 +109,8 @@ failed_explain(const struct policy *p, const struct policy_waiter *t, uint64_t n
 /* --- As many connections are being opened as may be opened at a time. --- */
 
 /* Returns how many attempts may run at once after a failure: one attempt, plus one for each TRIAL_EVERY_US that the
- * first has gone unanswered, because a later attempt may get an answer. If some waiters are to be refused when the
- * first attempt fails, returns 1: these waiters must not wait for further attempts. */
+ * first has gone unanswered, because a later attempt may get an answer. Returns 1 if no client waits, or if some
+ * waiters are to be refused when the first attempt fails: these must not wait for further attempts. */
 static uint32_t
 attempts_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
@@ -140,8 +140,8 @@ pace_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Returns the connection that has been opening longest, if it began to open before t came, or at least a second ago;
- * else NULL. */
+/* Returns the connection that has been opening longest, if that began before t came, or at least a second ago.
+ * Otherwise, or if the pool is paused, returns NULL. */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -176,9 +176,9 @@ pace_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now
 
 /* --- The borrowers that have the places which t waits for. --- */
 
-/* Adds a hint to *why: the name of a borrower that does not use its connection; or, if all borrowers are at work, the
- * setting to raise. places: how many places are taken. `raise`: the setting that would allow more connections; if it is
- * NULL, *why has a hint already, which is kept unless a borrower is named. */
+/* Adds a hint to *why: a borrower that does not use its connection; or the setting to raise, if all borrowers are at
+ * work; or else SHOW HOLDERS. places: how many places are taken. `raise`: the setting that would allow more
+ * connections; NULL if *why has a hint already, which is kept unless a borrower is named. */
 static void
 say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
 	    struct fail *why)
@@ -276,8 +276,8 @@ shards_explain(const struct policy *p, const struct policy_waiter *t, uint64_t n
 
 /* --- The pool is full. --- */
 
-/* Returns how many connections overflow_delay allows now: pool_size, plus one for each client that has waited for
- * overflow_delay and for which no connection is on its way; at most `limit`. */
+/* Returns how many connections overflow_delay allows now: pool_size, or the present number if larger, plus one for each
+ * client that has waited for overflow_delay and for which no connection is on its way; at most `limit`. */
 static uint32_t
 overflow_limit_now(const struct policy *p, uint32_t limit, uint64_t now_us, uint64_t *until_us)
 {
@@ -366,7 +366,7 @@ policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *
 	return hanging == NULL ? 0 : now_us - later_of(hanging->opened_us, t->since_us);
 }
 
-/* Returns true if all connections are there and lent, and no more may be opened. */
+/* Returns true if a client waits while all connections here are lent, and no more may be opened. */
 static bool
 is_full(const struct policy *p, uint64_t now_us)
 {
@@ -380,7 +380,7 @@ policy_next_ahead(const struct policy *p, uint64_t now_us)
 	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 
 	/* A connection that comes back goes to the longest waiter of any shard, unless a request was sent ahead to that
-	 * connection. So nothing is sent ahead while a client of another shard has waited much longer. */
+	 * connection. So nothing is sent ahead while a client of another shard comes first (shard_is_ahead). */
 	if (!is_full(p, now_us) || (p->shard.shared != NULL && shard_may_choose(&p->shard, first->since_us)))
 		return NULL;
 	return policy_first_not_sent_ahead(p, now_us);

@@ -1,7 +1,7 @@
 /*
  * src/policy/policy_outage.c - while no connection can be opened: decides which clients keep waiting, and for how long.
- * All other clients are refused at once, so their applications learn of the outage. The comment of policy_conn_failed()
- * in policy.h lists the waiters that are kept, and why.
+ * All other clients are refused within a second, so their applications learn of the outage. The comment of
+ * policy_conn_failed() in policy.h lists the waiters that are kept, and why.
  */
 #include "policy/policy_queue.h"
 
@@ -31,9 +31,9 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 }
 
 /* Returns when the first waiter of the queue is given up: 0 if now, NEVER_US if not at all. If the last attempt got no
- * answer, this is now, because an attempt in progress may hang as long. If the host has answered another pool since,
- * the host is up but full, so the waiter is not given up. Otherwise each attempt, also of another shard or pool, has
- * half a second; but a client waits for a second at most, because one attempt may hang while others keep failing. */
+ * answer, this is now, because an attempt in progress may hang as long. If the host has answered since (another pool,
+ * or a health check), the waiter is not given up. Otherwise the next attempt, of any shard or pool, has half a second;
+ * but a client waits for a second at most, because one attempt may hang while others keep failing. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {

@@ -42,7 +42,7 @@ policy_refuse_impatient(struct policy *p, const struct fail *why)
 			continue;
 		}
 		refuse(p, t, &copy, RF_BACKEND_UNREACHABLE);
-		t = TAILQ_FIRST(&p->queue); /* anything may have happened meanwhile */
+		t = TAILQ_FIRST(&p->queue); /* on_refuse may have changed the queue */
 	}
 }
 
@@ -65,8 +65,7 @@ explain_held(const struct policy *p, const struct policy_waiter *t, uint64_t now
 		    p->settings.on_outage == OUTAGE_HOLD ? "outage_hold" : "pool_timeout");
 }
 
-/* Returns true if the host has answered another pool since the last failure here, but no attempt here finds that out.
- */
+/* Returns true if the host has answered another pool since the last failure here, but no attempt is under way here. */
 static bool
 has_outage_passed(const struct policy *p)
 {

@@ -1,5 +1,5 @@
 /* src/policy/policy_shard.c - one shard of a pool that lives on several workers: gives connections to other shards, and
- * asks them for theirs. See policy_shared.h. */
+ * asks them for idle ones. See policy_shared.h. */
 #include "policy/policy_state.h"
 
 #define LOOK_AT_IDLE 8 /* how many idle connections are searched for one that can be transferred */
@@ -133,7 +133,7 @@ policy_give_away(struct policy *p, struct policy_conn *conn, const struct policy
 	if (number < 0)
 		return false;
 	if (conn->state != PC_LENT)
-		policy_move(p, conn, PC_LENT); /* conn was OPENING or PINGING */
+		policy_move(p, conn, PC_LENT); /* conn was OPENING, CHECKING or PINGING */
 	if (!transfer(p, conn, number, now_us)) {
 		if (t == NULL || now_us < policy_add_us(p->shard.place_made_us, 2 * SHARD_PLACE_KEPT_US) ||
 		    !shard_is_starved(&p->shard, number, own_us) || !has_no_place_left(p, now_us))

@@ -2,9 +2,9 @@
  * src/policy/policy_shard.h - one worker's shard of a pool, and the state that all shards of a pool write and read. See
  * policy_shared.h. Included by src/policy/ only.
  *
- * Some fields change only under the lock of the commons (the numbers of places and of connections in transfer, and the
- * round); all threads may read them. Besides, each shard has a *row*: its bits in presence_bits, and its entries in
- * since_us and counts. The shard writes its row without the lock, after a change.
+ * Some fields change only under the lock of the commons (such as the numbers of places and of connections in transfer,
+ * and the round); all threads may read them. Besides, each shard has a *row*: its bits in presence_bits, and its
+ * entries in since_us and counts. The shard writes its row without the lock, after a change.
  *
  * Always: used >= live >= verified; a shard that gets its first idle connection, or one more waiter, writes its row
  *         before it reads the rows of others.
@@ -70,12 +70,12 @@ struct policy_shared {
 	struct shard_counts counts[SHARDS_MAX];
 };
 
-/* Embedded in struct policy. If shared is NULL, all other fields are unused. */
+/* Embedded in struct policy. If shared is NULL, only `orders` has a meaning. */
 struct policy_shard {
 	struct policy_shared *shared;
 	struct policy_orders *orders; /* the pool's orders */
 	uint32_t number; /* the number of the shard's policy worker */
-	uint64_t asked_us; /* when other shards were asked for connections for the waiters here; 0 if they were not */
+	uint64_t asked_us; /* when other shards were asked for connections for the waiters here; 0 if not asked */
 	uint32_t live_asked; /* how many live connections the shard had when it last considered asking */
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
 	uint64_t epoch_raised_us; /* when policy.epoch was last raised */
@@ -83,7 +83,7 @@ struct policy_shard {
 	/* policy_worker.turns of this worker, and of given_to, at that transfer */
 	uint32_t own_turns, given_to_turns;
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
-	bool is_to_ask; /* true if more clients wait here than when the other shards were last asked */
+	bool is_to_ask; /* true if other shards are to be asked, for instance for one more waiter here */
 	bool has_no_place; /* true if the pool or a cap had no place left when the shard last looked for one */
 	bool has_freed; /* true if the shard has freed a place, and has not told the others yet */
 	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
@@ -187,8 +187,8 @@ shard_publish_idle(struct policy_shard *m, uint32_t idle)
 	return true;
 }
 
-/* Does shard_publish() and returns true, if clients waited before and still wait, and no connection was idle. Otherwise
- * does nothing and returns false. */
+/* Publishes a change of the queue, and returns true. If a bit of the row may have changed, because the queue was or is
+ * empty or a connection was idle, does nothing and returns false; then call shard_publish(). */
 static inline bool
 shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t free_soon, uint64_t since_us)
 {
@@ -224,10 +224,10 @@ shard_note_given(struct policy_shard *m, const struct policy_worker *to)
 }
 
 /*
- * own_us: since_us of the waiter here; UINT64_MAX if none waits. If none waits here, returns true if any client waits
- * in shard `number`. Otherwise returns true if the first waiter there came more than SHARD_LATE_US before own_us, and,
- * if this shard's last transfer went there, both workers' loops have made a turn since. If no turn were needed, a loop
- * that has stood still, so its queue is old, would be given each returned connection, and would give them all back.
+ * own_us: since_us of the first waiter here; UINT64_MAX if no client waits here: then returns true if any client waits
+ * in shard `number`. Otherwise returns true on two conditions: the first waiter there came more than SHARD_LATE_US
+ * before own_us; and, if this shard's last transfer went there, both workers' loops have made a turn since. Without the
+ * second, a loop that stands still, and so has an old queue, would get each returned connection, and give all back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
@@ -268,19 +268,19 @@ uint32_t shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint
 /* Returns true if the first waiter of shard `number` came so long before own_us that a connection must be closed here
  * to make a place for that waiter. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
-/* Prepares the transfer of conn to shard `number`. Returns its policy worker, or NULL if conn can't or need not go
- * there. */
+/* Prepares to transfer conn to shard `number`. Returns that shard's policy worker; NULL if conn can't or need not
+ * go. */
 struct policy_worker *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
 void shard_cancel_transfer(struct policy_shard *m, struct policy_conn *conn); /* undoes shard_begin_transfer() */
 /* Ends the transfer of conn to this shard. Returns false if conn was sent to another shard. *is_of_round becomes false
  * if a new round has begun while conn was in transfer, so conn must be closed. */
 bool shard_end_transfer(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
 void shard_begin_pool_round(struct policy_shard *m); /* from now on, no connection that exists now is transferred */
-/* Asks all shards that have idle connections for connections. m->shared is not NULL. */
+/* Asks all other shards that have idle connections for connections. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
 /* Returns how many idle connections the shards that were asked may still give. m->asked_us is not 0. */
 uint32_t shard_count_expected(const struct policy_shard *m);
-/* Tells shards with waiters that this shard has no idle connection left. m->shared is not NULL. */
+/* Tells shards with waiters that this shard gives no more idle connections. m->shared is not NULL. */
 void shard_answer_none_idle(struct policy_shard *m, uint64_t now_us);
 /* Call when an outage has begun in this shard. Returns true if no other shard was in an outage, so the outage of the
  * whole pool begins; always true without a shared policy. */
@@ -293,11 +293,11 @@ bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_
 void shard_note_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if since_us, when a client began to wait, is before the last shard_note_lost() of any shard. */
 bool shard_waited_before_loss(const struct policy_shard *m, uint64_t since_us);
-/* Returns true if this shard has the lowest number, and so reports the sums of all; or if there is no shared policy. */
+/* Returns true if this shard has the lowest number, and so reports all sums, or if there is no shared policy. */
 bool shard_is_first(const struct policy_shard *m);
 /* Returns this shard's part of the number `total` that all shards keep in sum; without a shared policy, all of it. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t total);
-/* Call when PostgreSQL has refused a connection: until until_us, the pool has `limit` connections at most. */
+/* Lets the pool have at most `limit` connections until until_us, after PostgreSQL has refused one; 0, 0 ends this. */
 void shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t

@@ -1,4 +1,4 @@
-/* src/policy/policy_shared.c - the state that the shards of one pool share: places, waiters, transfers. See
+/* src/policy/policy_shared.c - the state that the shards of one pool share: places, waiters, outages, transfers. See
  * policy_shared.h and policy_shard.h. This file calls no function of a pool: it gives orders to other shards. */
 #include "policy/policy_shard.h"
 
@@ -94,9 +94,8 @@ unlock_shared(const struct policy_shared *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Call this under the lock; policy_worker_unlock_and_act() must follow. what:
- * ORDER_WAKE_IF_WAITING if a place has become free; ORDER_WAKE_IF_WAITING | ORDER_WAKE if the shards are to look again
- * although no place has become free. */
+/* Call this under the lock; policy_worker_unlock_and_act() must follow. what: ORDER_SEEK; ORDER_WAKE_IF_WAITING if a
+ * place has become free; or ORDER_WAKE_IF_WAITING | ORDER_WAKE if the shards are to look again for another reason. */
 static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 {
@@ -156,7 +155,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 
 /* --- Places. --- */
 
-/* PC_NONE is the state of a connection that has come from another shard. */
+/* A connection that comes from another shard is verified, and is PC_NONE until it has a state here. */
 static bool
 is_verified(enum policy_conn_state state)
 {

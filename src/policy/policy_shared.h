@@ -3,22 +3,22 @@
  *
  * Each worker that serves the pool has a shard, i.e. a struct policy with a queue, idle connections and timers of its
  * own, used by that worker's thread alone. The shared policy (struct policy_shared) counts the connections of all
- * shards, so pool_size and max_overflow hold for all shards together; and it knows which shards have waiters, and which
- * have idle connections. A connection that becomes free is *transferred* to the shard whose client has waited longest.
+ * shards, so pool_size and max_overflow hold for all shards together; and the shared policy knows which shards have
+ * waiters, and which have idle connections. A connection that becomes free is *transferred* to the shard whose client
+ * has waited longest.
  *
  *   1. The shard that has the connection gives it up and calls ops->give, which posts the connection to the other
  *      worker. The connection's place stays taken.
  *   2. On the other worker, policy_arrive() takes the connection, or policy_shared_lost() gives its place back.
  *
- * A shard with waiters asks the shards that have idle connections. It opens a connection itself if no shard has an idle
- * connection, or if no shard that was asked gives a connection within SHARD_ASK_US. A client may be
- * overtaken by clients that came a little later: by SHARD_LATE_US, plus the time of one transfer, plus one turn of
- * either worker's loop. A pool that lives on one worker has no shared policy, and its connections are never
- * transferred.
+ * A shard with waiters asks the shards that have idle connections. The shard opens a connection itself if no shard has
+ * an idle one, or if no shard that was asked gives a connection within SHARD_ASK_US. A client may be overtaken by
+ * clients that came a little later: by SHARD_LATE_US, plus the time of one transfer, plus one turn of either worker's
+ * loop. A pool that lives on one worker has no shared policy, and its connections are never transferred.
  *
  * Always: the connections of all shards, including those in transfer, are no more than pool_size + max_overflow (after
- *         these settings were lowered, the number of connections only falls until this holds again); no more
- *         connections are in transfer to a shard than there are clients that wait there.
+ *         these settings were lowered, the number of connections only falls until this holds again); a transfer
+ *         begins only if more clients wait in the shard than connections are already in transfer to it.
  */
 #pragma once
 
@@ -52,13 +52,13 @@ bool policy_is_split(const struct policy *p); /* returns true if p is a shard */
 uint32_t policy_queue_length(const struct policy *p); /* returns how many clients wait in all shards */
 /* policy.c. Adds the counts of p to *to, but leaves backoff_until_us and outage as they are. */
 void policy_add_counts(const struct policy *p, struct policy_counts *to);
-/* Returns how many connections are lent; for a shard, how many connections of all shards are not idle. */
+/* Returns how many connections are lent; for a shard, how many verified connections of all shards are not idle. */
 uint32_t policy_count_busy(const struct policy *p);
 
 /* --- policy_obstacle.c --- */
 /* Returns true if clients in p's queue may get the place of a connection of the pool `of`, because `of` is a shard of
- * the same pool, or has places under the cap that keeps p from opening more connections, and would give up one of them.
- * If `of` belongs to another worker, call this only while that worker's thread is stopped. */
+ * the same pool, or would give up a place under the cap that keeps p from opening more connections. If `of` belongs to
+ * another worker, call this only while that worker's thread is stopped. */
 bool policy_may_get_place_of(const struct policy *p, const struct policy *of);
 bool
 policy_is_short_of_places(const struct policy *p); /* returns true if a cap keeps p from opening connections it needs */

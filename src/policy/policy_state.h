@@ -19,7 +19,7 @@
  * Borrows: connections and waiters, while they are on the policy's lists; the owner; counters, budgets and the circuit.
  * Always:  every connection that is not LENT is on the list of its state; only policy.c changes these lists.
  *
- * Of the functions declared here and in policy_queue.h, only policy_serve and policy_refuse_* call borrowers back. A
+ * Only policy_serve and policy_refuse_*, of all functions declared here and in policy_queue.h, call borrowers back. A
  * borrower may do anything with the pool, so values that were read before the call may be wrong after it. The other
  * functions may be called anywhere, because ops call no borrower. Functions of policy.h that make a connection free
  * (policy_return, policy_conn_opened and others) call borrowers back, too, as the last thing they do.
@@ -88,7 +88,7 @@ struct policy {
 	uint64_t lowered_until_us; /* when lowered_limit ends */
 	struct fail last_fail; /* the last failure to open; its sqlstate is empty if there was none */
 	uint64_t last_fail_us, fail_began_us; /* when the last failure came, and when its attempt began */
-	uint64_t heard_us; /* the latest policy_conn.heard_us of all connections that have gone */
+	uint64_t heard_us; /* the latest time at which a connection logged in, or one that has gone was heard from */
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* true if PostgreSQL will refuse each further attempt, until something changes */
 	enum circuit_outlook outlook;
@@ -100,7 +100,7 @@ struct policy {
 	uint64_t limits_from_us;
 	uint32_t patient_to; /* waiters up to this number keep waiting in an outage, if has_patient */
 	bool has_patient; /* true if patient_to is valid */
-	uint32_t ramp; /* after an outage: how many may be OPENING at a time; 0 if only opens_at_once limits that */
+	uint32_t ramp; /* after an outage: how many connections may be OPENING at a time; 0 if not limited */
 
 	/* when all idle connections were last swept (checked), and when they will be next */
 	uint64_t swept_us, sweep_us;
@@ -214,7 +214,7 @@ void policy_wake(struct policy *p, uint64_t now_us); /* call when a cap may have
  * waits). Returns true if conn was given away, or was closed to make a place for a client of another shard that has
  * waited too long. There must be a shared policy. */
 bool policy_give_away(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
-/* Gives idle connections to shards with waiters, if no client waits here. */
+/* If no client waits here, gives idle connections to shards with waiters, or closes one that can't be given. */
 void policy_give_idle(struct policy *p, uint64_t now_us);
 void policy_tell_shards(struct policy *p); /* publishes this shard's row: call after a change to it */
 /* Asks other shards for idle connections, for the queue here. There must be a shared policy. */

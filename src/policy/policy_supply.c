@@ -1,8 +1,8 @@
 /*
  * src/policy/policy_supply.c - keeps as many connections coming as there are waiters in the queue, and no more.
  *
- * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
- * opened. The longest waiter gets the first connection that is ready. The limits on opening are listed in
+ * For each waiter one connection is on its way: one that is being cleaned, transferred or pinged, or else a new one
+ * that is being opened. The longest waiter gets the first connection that is ready. The limits on opening are listed in
  * policy_obstacle.c. After a failure, a single connection is tried first. Others follow when the first one succeeds; or
  * one by one, while the first one has no answer and all clients in the queue keep waiting. Connections that fail
  * together count as one failure.
@@ -79,7 +79,7 @@ apply_circuit(struct policy *p, uint64_t now_us)
 }
 
 /* Records a failed attempt. An attempt that began (started_us) before the last back-off does not lengthen the back-off,
- * because it has failed for the same reason. */
+ * because that attempt has failed for the same reason. */
 static void
 note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
 	     uint64_t now_us)
@@ -170,7 +170,7 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 }
 
 /* Takes the places for a connection; they are given back when the connection is gone. Returns false if there is no
- * place, or if the circuit allows no attempt now; the caller must then call caps_review(). */
+ * place, or if the circuit allows no attempt now; the caller must then call caps_review() or caps_report(). */
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
@@ -350,8 +350,8 @@ policy_replenish(struct policy *p, uint64_t now_us)
 	if (p->shard.shared != NULL)
 		policy_ask_shards(p, now_us);
 	help_waiters(p, now_us);
-	/* For min_idle, a place is taken only if no client of another shard waits for it, because the place may have
-	 * been freed for that client. */
+	/* For min_idle, a place is taken only if a place is left for each client that waits in another shard, because
+	 * places may have been freed for these clients. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
 	       policy_total(p) + policy_queue_length(p) - p->waiting < p->settings.pool_size &&
 	       policy_count_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))

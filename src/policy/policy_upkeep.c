@@ -15,7 +15,7 @@
 
 /* --- Deadlines. --- */
 
-/* Returns when the coldest idle connection will have been idle for too long, and why. */
+/* Returns when the coldest idle connection will have been idle for too long, and sets *reason to the reason. */
 static uint64_t
 too_cold_at_us(const struct policy *p, const struct policy_conn *coldest, enum recycle_reason *reason)
 {
@@ -106,8 +106,8 @@ sweep_one(struct policy *p, struct policy_conn *conn, uint32_t *pings, uint64_t 
 	return true;
 }
 
-/* A connection can't be lent while it is pinged, so at most half of the idle connections are pinged at a time, the
- * coldest first. */
+/* A connection can't be lent while it is pinged, so a sweep pings at most half of the idle connections that could be
+ * lent, the coldest first. */
 static void
 sweep(struct policy *p, uint64_t now_us)
 {
@@ -140,7 +140,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 {
 	struct policy_conn *pinging;
 
-	p->due_us = 0; /* no ops->wake: the new deadline is returned */
+	p->due_us = 0; /* policy_arm() must not call ops->wake: the new deadline is returned */
 	caps_regroup(&p->caps, p->count, now_us);
 	policy_refuse_late(p, now_us);
 	if (policy_is_hopeless(p, now_us))

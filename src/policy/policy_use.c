@@ -2,11 +2,11 @@
 #include "policy/policy_use.h"
 #include "base/counters.h"
 
-#define RARELY_US 200000u /* pools with servers are sampled more often than this, other pools seldom are */
+#define RARELY_US 200000u /* pools with servers are sampled more often than this, other pools perhaps not */
 #define HEADROOM 1.5 /* room for bursts above the average */
 #define LOANS_ENOUGH 200 /* enough for a mean */
 #define APART 1.5 /* two levels are compared if the connections in use differ by at least this ratio */
-#define IN_PROPORTION 0.75 /* growth that is at least this part of proportional growth counts as nearly that */
+#define IN_PROPORTION 0.75 /* growth counts as nearly proportional from this part of proportional growth on */
 
 static void
 begin_span(struct policy_use *u, const struct policy_use_sample *sample, uint64_t now_us)
@@ -56,7 +56,7 @@ policy_use_record_sample(struct policy_use *u, const struct policy_use_sample *s
 {
 	struct policy_use_span *s = &u->sums.spans[0];
 	uint64_t us = u->sampled_us != 0 ? now_us - u->sampled_us : 0;
-	/* if no connection was in use at the last sample, a longer time since then counts as idle */
+	/* if no connection was in use at the last sample, a time of more than RARELY_US since then counts as idle */
 	uint64_t counted_us = us <= RARELY_US || u->last.in_use > 0 ? us : 0;
 	uint32_t part =
 	    sample->busy < sample->limit ? sample->busy * POLICY_USE_PARTS / sample->limit : POLICY_USE_PARTS;

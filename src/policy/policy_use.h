@@ -49,10 +49,10 @@ struct policy_use_sums {
 		uint64_t loans, timeouts, waited_us;
 		/* loans, waits and arrivals in the span; these counts include loans and waits that began before it */
 		uint64_t loans_in_span, waits, arrived;
-	} spans[2]; /* the present span, and the previous one if it had the same limit */
-	/* levels[i]: loans that ended while the number of connections in use was in level i (POLICY_USE_LEVELS). busy:
-	 * the sum, over these loans, of the exact number of connections in use. All counts are halved when a span
-	 * begins. They stay when the limit changes, because counts under different limits can be compared best. */
+	} spans[2]; /* the present span, and the span before, if it had the same limit */
+	/* levels[i]: loans that ended while the number of connections in use belonged to level i (POLICY_USE_LEVELS).
+	 * busy: the sum, over these loans, of that number. All these counts are halved when a span begins, but stay
+	 * when the limit changes, because counts under different limits can be compared best. */
 	struct policy_use_level {
 		uint64_t loans, server_us, busy;
 	} levels[POLICY_USE_LEVELS];
@@ -74,13 +74,11 @@ struct policy_service {
 /* The use of a pool in both spans together. Numbers of connections and requests are averages. */
 struct policy_sizing {
 	uint64_t span_us, loans, waits, timeouts;
-	double in_use, in_use_by_party[SERVER_USES]; /* connections in use; the same by the party that the connections
-							waited for */
+	double in_use, in_use_by_party[SERVER_USES]; /* connections in use: all, and by party */
 	double hold_us; /* how long a loan took */
 	double wait_us; /* how long a request waited, if it had to wait */
 	double per_second; /* how many requests arrived each second */
-	/* how many connections would be in use without a limit, and an upper bound of that number: see the top of this
-	 * file */
+	/* how many connections would be in use without a limit, and an upper bound of that: see the top */
 	double unlimited, unlimited_most;
 	/* if the pool is too small: the size that is enough, and an upper bound of that size */
 	double enough, enough_most;

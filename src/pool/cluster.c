@@ -11,8 +11,8 @@
 
 /*
  * The readings of the primary that a standby has not passed, oldest first: the standby's lag is the age of the first. A
- * reading that comes soon after the previous reading, compared with the age of the first, is merged into the previous
- * reading, so TRAIL_MAX readings suffice for any lag. The merging makes the lag seem longer by a 32nd at most.
+ * reading that comes soon after the previous one, compared with the age of the first, is merged with the previous one;
+ * a full trail is merged in pairs. So TRAIL_MAX readings suffice. The lag seems longer by about a 16th at most.
  */
 struct trail {
 	uint32_t count;
@@ -43,7 +43,7 @@ struct cluster {
 	atomic_uint_fast64_t begun; /* view.begun; written under the lock */
 	atomic_uint wanted; /* enum cluster_wants */
 	atomic_uint silences; /* how often a standby has fallen silent */
-	atomic_bool is_used; /* the view was used since the last cluster_take_use() */
+	atomic_bool is_used; /* true if the view was used since the last cluster_take_use() */
 	atomic_uint history; /* view.history; written under the lock */
 };
 
@@ -244,7 +244,7 @@ trail_pass(struct trail *t, uint64_t position)
 	memmove(t->at, t->at + passed, t->count * sizeof(t->at[0]));
 }
 
-/* Adds r, a reading of the primary, to the trail of each standby that has not passed r. */
+/* Adds r, a reading of the primary, to the trail of each other host that has not passed r, even if the host is away. */
 static void
 add_to_trails(struct cluster *c, const struct reading *r)
 {
@@ -268,7 +268,7 @@ update_lags(struct cluster *c, uint64_t now_us)
 
 /* Returns the index of the primary; -1 if there is none, or if it is not known. Of several primaries, returns the one
  * with the latest timeline, unless another one has the same timeline or another system_id. A primary with an earlier
- * timeline than was seen before does not count, because it may not know that it was replaced. */
+ * timeline than the last known primary does not count, because it may not know that it was replaced. */
 static int32_t
 find_primary(const struct cluster *c)
 {
@@ -314,8 +314,8 @@ note_former(struct cluster *c, struct former_primary *former, const struct clust
 	former->end = end;
 }
 
-/* Call when the primary has begun another life: as far as pgweir knows, positions in its log are unrelated to earlier
- * positions. */
+/* Call when the primary is another host, or has begun another life: as far as pgweir knows, positions in its log are
+ * unrelated to the last primary's. */
 static void
 begin_history(struct cluster *c, const struct cluster_mark *primary)
 {

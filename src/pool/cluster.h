@@ -27,8 +27,8 @@ void cluster_put(struct cluster *c); /* NULL is fine */
 
 /* Locks and returns the view, for clients that read from standbys; call cluster_unlock() soon. Counts as a use of the
  * view. For a second after each use, the watch begins a reading of the primary every 20 ms, and of each standby every
- * 20 ms or reads_wait / 2, whichever is shorter. At other times, the watch begins a reading of each host every second
- * or reads_max_lag / 2, whichever is shorter. */
+ * 20 ms or reads_wait / 2 (at least 5 ms), whichever is shorter. At other times, the watch begins a reading of each
+ * host every second or reads_max_lag / 2, whichever is shorter. */
 const struct cluster_view *cluster_lock(struct cluster *c);
 const struct cluster_view *cluster_lock_without_use(struct cluster *c); /* does not count as a use of the view */
 void cluster_unlock(struct cluster *c);
@@ -63,8 +63,8 @@ struct cluster_listener {
 	void *owner; /* the argument of notify */
 	atomic_bool is_waiting; /* notify is called only while this is true, or when a standby falls silent */
 };
-/* From now on until cluster_unlisten(), c calls l->notify when a reading has come. l: zeroed except for notify, owner.
- */
+/* From now on until cluster_unlisten(), c calls l->notify when a reading has come, or a host's state has changed. l has
+ * notify and owner, and is zeroed otherwise. */
 void cluster_listen(struct cluster *c, struct cluster_listener *l);
 void cluster_set_waiting(struct cluster_listener *l, bool is_waiting); /* sets l->is_waiting, on any thread */
 void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
@@ -79,7 +79,7 @@ unsigned cluster_take_want(struct cluster *c);
 bool cluster_take_use(struct cluster *c); /* returns true if the view was used since the last call */
 /* Call when the watch has logged in to the host, so a new life of the host begins. mark: the state of the host. lives:
  * all lives of servers that were seen; they show up to which position two logs are the same (commit_fate.h). If the
- * host is the primary, view.history changes, unless the host's log continues the log of the last known primary. */
+ * host is the primary, view.history changes, unless the host is the last known primary and was not restarted. */
 void cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *mark,
 			const struct cluster_lives *lives);
 /* Notes that a question to this standby can make it wait until it has replayed a given position. */

@@ -188,7 +188,7 @@ pool_shards_max(const struct config *config, const char *database, const char *u
 		return 1;
 	user = name_user(user, database, db->upstream->is_of_tenant, own);
 	config_compute_settings(config, db, config_find_user(config, user), &s);
-	if (s.delegation == DELEGATION_ON) /* its delegator belongs to one worker */
+	if (s.delegation == DELEGATION_ON) /* the pool's delegator belongs to one worker */
 		return 1;
 	shards = most_connections(&s, config->max_server_connections) / split->shard_min;
 	shards = shards < split->workers ? shards : split->workers;
@@ -242,8 +242,8 @@ pool_adopt_user(struct pool *pool, const char *user, uint64_t now_us)
 	return &u->settings;
 }
 
-/* Returns 0 and sets *out to the limit that pools of this name share, or leaves *out NULL if limit is 0. Returns -1 if
- * there is no memory. */
+/* Returns 0 and sets *out to the budget that pools of this name share, or leaves *out as it is if limit is 0. Returns
+ * -1 if there is no memory. */
 static int
 get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_budget **out)
 {
@@ -335,7 +335,7 @@ make_target(struct pool *pool, const struct upstream *upstream, struct fail *why
 			       pool->database->name, pool->user, &pool_main(pool)->keys, why);
 }
 
-/* Returns 0, or -1 with *why set; the caller calls put_parts() in either case. */
+/* Returns 0, or -1 with *why set; then the caller calls put_parts() for the parts that *out has already. */
 static int
 get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
 {
@@ -411,7 +411,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	code_store_forget_pool(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	fill_policy_settings(pool, &ps);
-	/* The pool's servers may have state of clients that was not washed off. */
+	/* When a pool becomes sealed, its servers may have state of clients that was not washed off. */
 	if (is_moved || has_other_code || (was_unsealed && pool->is_sealed))
 		policy_close_all(pool->policy, RR_RELOAD, now_us); /* opens other connections for waiters */
 	if (is_moved)
@@ -465,7 +465,7 @@ pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 	return pool;
 }
 
-/* Configures pool, and adds it to the set. Returns pool, or NULL with *why set (also if pool is NULL). */
+/* Configures pool, and adds it to the set. On failure, frees pool, and returns NULL with *why set. pool may be NULL. */
 static struct pool *
 add_pool(struct pool *pool, uint64_t now_us, struct fail *why)
 {
@@ -575,7 +575,7 @@ pool_take_fresh(struct pool *pool)
 	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &login_parameters, &since_us))
 		return;
 	pool_take_baseline(pool, baseline, login_parameters, since_us);
-	pool->baseline_us = since_us; /* also if nothing is new, so that nothing is taken twice */
+	pool->baseline_us = since_us; /* even if nothing is new, so nothing is taken twice */
 	gucs_unref(baseline);
 	gucs_unref(login_parameters);
 }
@@ -597,7 +597,7 @@ pool_set_get_or_create(struct pool_set *set, const char *database, const char *u
 			memcpy(pool->key, key, pool->key_len = key_len);
 		pool = add_pool(pool, now_us, why);
 	}
-	/* The database is configured, so an orphan is a pool for which a reload had no memory: it is configured now. */
+	/* The database is configured, so an orphan is a pool for which the last reload failed: it is configured now. */
 	if (pool == NULL || (pool->is_orphan && pool_configure(pool, now_us, why) < 0))
 		return NULL;
 	pool->last_used_us = now_us;
@@ -624,7 +624,7 @@ pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *ke
 		pool->keys = *keys;
 }
 
-/* Servers that are logging in keep the target they began with. */
+/* Servers that are logging in keep the target with which they began. */
 static void
 take_secret(struct pool *pool, const char *secret)
 {

@@ -37,7 +37,7 @@ hold(struct server_reset *reset, uint64_t now_us)
 	if (reset->asked_us != 0)
 		return;
 	reset->asked_us = now_us;
-	/* twice, because the answer that is on its way may be outdated, and another answer needed */
+	/* twice, because the answer that is on its way may be outdated, so another answer may be needed */
 	reset->deadline_us = now_us + 2 * CODE_ANSWER_US;
 }
 
@@ -209,8 +209,8 @@ pool_code_admit(struct pool *pool, unsigned known_leftovers)
 	return true;
 }
 
-/* Renews the prepared statements of pools with this code if the code's version differs from `before` ("" if unknown):
- * some program has created or changed objects, so PostgreSQL may parse the same SQL differently. */
+/* Renews the prepared statements of pools with this code if the code is outdated, or its version differs from `before`:
+ * objects were created or changed, so PostgreSQL may parse the same SQL differently. Does nothing if before is "". */
 static void
 renew_statements(const struct pool_set *set, const struct database_code *code, const char *before)
 {

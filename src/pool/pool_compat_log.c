@@ -27,7 +27,7 @@ log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...
 		 text);
 }
 
-/* overflow_delay corresponds to PgBouncer's reserve_pool_timeout, without which PgBouncer has no reserve. */
+/* PgBouncer's reserve pool (reserve_pool_size) corresponds to the connections of max_overflow. */
 void
 compat_log_reserve(const struct pool *pool)
 {

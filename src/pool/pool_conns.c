@@ -48,7 +48,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	return 0;
 }
 
-/* why: in PgBouncer's words. */
+/* why: the reason, in PgBouncer's words if there are any. */
 static void
 log_close(struct server *srv, const char *why)
 {
@@ -120,7 +120,7 @@ pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_
 	pool->baseline_us = since_us;
 }
 
-/* Ends the health check for which the connection was opened. Returns false if it was opened for no health check. */
+/* Ends the health check for which the connection was opened. Returns false if there is none, or no longer. */
 static bool
 end_health_check(struct pooled *p)
 {
@@ -172,7 +172,7 @@ count_failure(const struct pool *pool, const struct server *srv, enum connect_fa
 		return;
 	b->counters.connect_failures[kind]++;
 	b->counters.last_failure_wall_us = clock_wall_us();
-	b->counters.up_state = srv->has_answered_startup && kind != CF_TIMEOUT; /* a host that refuses us is up, too */
+	b->counters.up_state = srv->has_answered_startup && kind != CF_TIMEOUT; /* most errors are answers, too */
 	b->checked_us = b->counters.up_state_set_us = pool_set_now(pool->set);
 }
 
@@ -241,8 +241,8 @@ close_dirty(struct server *srv)
 	server_close(srv);
 }
 
-/* Notes that the client may have changed the database's code by requests whose answers it has not awaited. Done before
- * the rest of a reset, because other clients may run that code already. */
+/* Notes that the client may have changed the database's code in an open transaction, or by requests whose answers it
+ * has not awaited. Called before the rest of a reset, because other clients may run that code already. */
 static void
 note_unseen_code_change(struct server *srv)
 {
@@ -388,7 +388,7 @@ wash_and_return(struct server *srv, unsigned parts, enum code_decision decision,
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
 	struct pooled *p = pooled_of(srv->conn);
-	/* true if a wash that finds no dblink proves that the database has none: a standby may lack what it has */
+	/* true if a wash that finds no dblink proves that the database has none (a standby may lack it) */
 	bool is_proof = pool->main == NULL && code == p->code && srv->role != SERVER_CONSOLE;
 	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS |
 						       WASH_POINT_SEED | STATE_BACKEND) };
@@ -420,8 +420,8 @@ has_orphaned_replies(const struct server *srv)
 
 /* Returns true if two things hold. The server may have run functions that were made after pgweir last read the code,
  * and nothing resets what they keep. And srv is not held for an answer: a standby is never asked (see
- * ask_about_code()), and after a failed question, the next one is far off. Returns false if the database has never
- * answered, because otherwise each of its loans would cost a connection. */
+ * ask_about_code()), and after a failed question, the next one is far off. Returns false if the database has only ever
+ * refused to answer: otherwise each of its loans would cost a connection. */
 __attribute__((noinline)) static bool
 may_keep_unread_code_state(const struct server *srv)
 {

@@ -57,7 +57,7 @@ version_at(const struct pool *pool, const struct code_host *h)
 	const struct code_answer *answer = pool->code->answer;
 
 	if (h == NULL || answer == NULL || h->settings_hash != role_settings_hash(&answer->roles))
-		return 0; /* the last answer is from a host with other settings */
+		return 0; /* there is no answer, or the last one is from a host with other settings */
 	return role_settings_version(&answer->roles, pool_main(pool)->target->server.user);
 }
 

@@ -2,10 +2,10 @@
  * src/pool/pool_health_check.c - finds out without clients that a host can be reached again. As long as pgweir says
  * that the host is down, a load balancer sends no clients to pgweir, so no request would ever try the host.
  *
- * For each host that is down, one of the pools with that host opens a connection about every second, whether or not
- * other attempts are made. A failure of such an attempt does not count as a failure of the pool, because one of several
- * hosts may be down for days. A connection that succeeds is kept if its host is the upstream's only host. Otherwise the
- * connection is closed, because the pool may have to open its next connection to another host (load_balance_hosts).
+ * For each host that is down, one of the pools with that host opens a connection about every second, unless another
+ * attempt has just failed. A failed check counts as a failure of the pool only if clients wait and the pool has no
+ * other host, because one of several hosts may be down for days. A connection that succeeds is closed unless the
+ * upstream has no other host, because the pool's next connection may have to go to another host (load_balance_hosts).
  */
 #include "pool/pool_set_state.h"
 

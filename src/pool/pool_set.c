@@ -233,9 +233,9 @@ pool_set_is_place_wanted(const struct pool_set *set)
 	return policy_places_is_contended(&set->places);
 }
 
-/* Fails servers whose reset is late, continues resets that were held, and cancels requests whose client has gone if a
- * reset waits for them. Collects the servers first, because these steps may change the list; they do not free a server
- * before the loop's next turn. */
+/* Fails servers whose reset or end is late, continues resets that were held, and cancels requests whose client has gone
+ * if a reset waits for them. Collects the servers first, because these steps may change the list; they do not free a
+ * server before the loop's next turn. */
 static void
 advance_resets(struct pool *pool, uint64_t now_us)
 {
@@ -278,7 +278,7 @@ tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 }
 
 /* Returns true if a client may have made up the name of the pool's database: [database *] allows any name, and no
- * connection to this database was ever made. */
+ * server of this pool has ever logged in. */
 static bool
 may_be_invented(const struct pool *pool)
 {
@@ -300,7 +300,7 @@ is_unused(const struct pool *pool, uint64_t now_us)
 		return counts.waiting == 0;
 	if (may_be_invented(pool) && (limit_us == 0 || limit_us > INVENTED_IDLE_US))
 		limit_us = INVENTED_IDLE_US;
-	/* A pool with min_idle is kept; if it has no server, PostgreSQL does not accept its connections now. */
+	/* A pool with min_idle is kept; while such a pool has no server, PostgreSQL does not accept its connections. */
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
@@ -409,7 +409,7 @@ concerns(const struct pool *e, const char *database)
 	return database == NULL || strcmp(e->database->name, database) == 0;
 }
 
-/* Notes a pause, or its end, in struct pool_database, so it applies to pools that are made later, too. */
+/* Notes a pause, or its end, in struct pool_database, so the pause applies to pools that are made later, too. */
 static void
 set_paused(struct pool_set *set, const char *database, bool is_paused)
 {
@@ -428,7 +428,7 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 	if (database == NULL)
 		set->is_paused = true;
 	else if (pool_database_get_or_create(&set->databases, set->config, database) ==
-		 NULL) /* made now if no client has asked for it yet */
+		 NULL) /* makes the database if no client has asked for it yet */
 		return -1;
 	set_paused(set, database, true);
 	for (struct pool *e = set->first; e != NULL; e = e->next)

@@ -107,7 +107,7 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 }
 
 /* Returns a copy of name, or NULL without memory. In a tenant's upstream a percent sign would begin a placeholder, so
- * it is doubled. */
+ * each percent sign is doubled. */
 static char *
 copy_name(const struct upstream *up, const char *name)
 {
@@ -131,7 +131,7 @@ pool_target_new_own(const struct upstream *upstream, const struct scope_settings
 	struct scope_settings own = *settings;
 	char none[] = "", *own_user = copy_name(upstream, user), *own_dbname = copy_name(upstream, dbname);
 	struct pool_target *target = NULL;
-	struct upstream up = *upstream; /* pool_target_new() copies it */
+	struct upstream up = *upstream; /* pool_target_new() copies up */
 
 	own.delegation = DELEGATION_OFF;
 	up.password = strcmp(up.user, user) == 0 ? up.password : none;

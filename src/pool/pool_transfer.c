@@ -26,8 +26,8 @@ _Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 160,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
-/* A shard that does not know its database's code gives no server away: it may learn later that the code leaves state
- * that nothing resets, and then closes all servers of its own (pool_code.c). */
+/* A sealed shard that does not know its database's code gives no server away: the shard may learn later that the code
+ * leaves state that nothing resets, and then closes all servers of its own (pool_code.c). */
 static bool
 may_give(struct pool *pool, struct pooled *p)
 {

@@ -35,7 +35,7 @@ has_standby_readers(const struct pool *pool)
 	return has_readers;
 }
 
-/* Returns a reference to the cluster of the pool's hosts, or NULL if no client reads from standbys. */
+/* Returns a reference to the cluster of the pool's hosts; NULL if the pool needs none, or if there is no memory. */
 static struct cluster *
 find_cluster(const struct pool *pool)
 {
@@ -192,7 +192,7 @@ standby_pool_assumed_risk(struct server *srv)
 	const struct cluster_view *v = cluster_lock(pool->cluster);
 	const struct host_view *h = &v->hosts[standby_pool->host];
 	bool has_code = check_code_replayed(pool, v, h),
-	     is_newer = srv->reading < h->last.number; /* else the reading is older than srv, maybe of another life */
+	     is_newer = srv->reading < h->last.number; /* else h->last is older than srv, maybe of another life */
 
 	cluster_unlock(pool->cluster);
 	if (has_code && pool->code->answer != NULL)

@@ -20,7 +20,7 @@ verify_of(const struct server_tls *tls)
 					    : TLS_CHECK_NOTHING;
 }
 
-/* A list suffices: it is short, and searched only at a reload and for each new pool. */
+/* A list suffices: it is short, and searched only at a reload and when a pool gets a target. */
 static struct stored_context *
 stored_find(const struct tls_store *store, const char *text)
 {

@@ -40,8 +40,8 @@ prepare_answer(struct exchange *x, const struct request *m, enum exchange_block 
 					   ? known_single_statement(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)
 					   : KNOWN_NOT;
 
-		/* A block of reads on standbys ends on the server that has it. A client that listens must first get the
-		 * notifications that were committed earlier. */
+		/* A block that has begun on a standby (begin_modes is 0) ends on a server. A client that listens must
+		 * first get the notifications that were committed earlier. */
 		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) || x->begin_modes == 0 || x->listen != NULL)
 			return NULL;
 		return kind == KNOWN_COMMIT ? "COMMIT" : "ROLLBACK";
@@ -92,8 +92,8 @@ relay_send_deferred_begin(struct exchange *x)
 		message_query(&b, x->rare->begin);
 	srv->loan.begun_for = x->requests_done + 1;
 	srv->tx = 'T'; /* for the messages after the BEGIN */
-	/* The BEGIN is entered in the ledger like replayed settings: no cancel may hit it, and if it fails, the client
-	 * is closed, because the next statements would run outside of the transaction. */
+	/* The BEGIN is entered in the ledger like replayed settings: no cancel may hit the BEGIN, and if the BEGIN
+	 * fails, the client is closed, because the next statements would run outside of a transaction. */
 	server_owe_query(srv, OWED_TO_GUCS);
 	if ((x->begin_modes & EXCHANGE_BEGIN_FAILED) != 0) {
 		message_query(&b, "ROLLBACK " MESSAGE_OURS "TO failed_without_a_server");

@@ -1,4 +1,4 @@
-/* src/relay/completed.c - handles the commands of a client that PostgreSQL has completed, by their tags. */
+/* src/relay/completed.c - handles, by their tags, the commands of clients that PostgreSQL has completed. */
 #include "listen/listen.h"
 #include "commit_check/commit_check.h"
 #include "lookup/auth_query.h"
@@ -44,7 +44,7 @@ relay_apply_changes(struct exchange *x, struct server *srv)
 	state_end_code_changes(x, srv->loan.tag.id != TAG_ROLLBACK);
 }
 
-/* Clears the counts of the DROP that has ended. Returns true if its IF EXISTS found none of the objects. */
+/* Clears the counts of the DROP that has ended. Returns true if IF EXISTS found none of its objects. */
 static bool
 end_drop(struct loan *loan)
 {
@@ -57,9 +57,9 @@ end_drop(struct loan *loan)
 /*
  * Notes DDL that has completed. With keep_plans, all DDL changes plans: a new object may come first in the search path.
  *
- * After CREATE, ALTER or DROP the statements of this server are outdated at once; the statements of other servers are
- * outdated when the DDL is committed. A temporary view does not concern other servers, and a temporary table hides
- * another table on this server only.
+ * If the DDL changes plans, or makes a temporary object or a table from a SELECT, this server's statements are outdated
+ * at once. When DDL that changes plans is committed, other servers' statements are outdated, too, unless the DDL made a
+ * temporary object: no other server sees that object.
  */
 static void
 note_ddl(const struct exchange *x, struct server *srv)
@@ -77,7 +77,7 @@ note_ddl(const struct exchange *x, struct server *srv)
 		loan->ddl = !makes_temp && changes_plans ? DDL_CHANGES_PLANS : DDL_DONE;
 }
 
-/* Handles the commands that other code depends on. */
+/* Handles a command with effects that other code must know of. Returns true if the client must not get the tag. */
 __attribute__((noinline)) static bool
 complete_with_effects(struct exchange *x, struct server *srv)
 {
@@ -111,8 +111,7 @@ complete_with_effects(struct exchange *x, struct server *srv)
 		srv->loan.has_savepoint = true;
 		break;
 	case TAG_RESET:
-		/* RESET also undoes the startup settings, which are the client's defaults: they are replayed before the
-		 * next loan. */
+		/* RESET also undoes the startup settings (the client's defaults), so the next loan replays them. */
 		if (!x->is_session && !exchange_is_followed(x) && gucs_forget_unreported(&srv->gucs) < 0)
 			server_condemn(srv, SERVER_IN_DOUBT);
 		break;
@@ -122,7 +121,7 @@ complete_with_effects(struct exchange *x, struct server *srv)
 	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* for a SELECT that made a table */
 		note_ddl(x, srv);
 	state_note_code_change(x);
-	/* This runs after a COMMIT, too, which may be answered long before its request ends. */
+	/* A COMMIT comes here, too, because its request may end long after the COMMIT was answered. */
 	srv->loan.changes |= tag.flags & (TAG_CHANGES_ROLES | TAG_CHANGES_DEFAULTS);
 	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);
@@ -132,7 +131,7 @@ complete_with_effects(struct exchange *x, struct server *srv)
 	return listen_complete(x, tag);
 }
 
-/* Keeps the tag's text and its zero byte. Most tags are copied as two words, which overlap. */
+/* Keeps the tag's text and its zero byte. Most tags are copied as two parts of 8 bytes, which may overlap. */
 static inline void
 keep_tag_text(struct loan *loan, const char *text, size_t len)
 {
@@ -164,7 +163,7 @@ complete_slowly(struct server *srv, const char *text, size_t len)
 	return x->listen != NULL && listen_complete(x, loan->tag);
 }
 
-/* Compares as tag_read() does. */
+/* Compares the same letters as tag_read() does. */
 static inline bool
 is_select(const char *tag)
 {
@@ -177,7 +176,7 @@ relay_completed(struct server *srv, const char *text, size_t len)
 	const struct exchange *x = srv->borrower;
 	struct loan *loan = &srv->loan;
 
-	/* For a SELECT that concerns no other code, this is all, and it needs no call. */
+	/* A SELECT that concerns no other code ends here, without a call. */
 	if (is_select(text) && len >= 7 && len < 16 && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) == 0 &&
 	    !loan->commit.is_on && x->listen == NULL) {
 		keep_tag_text(loan, text, len);

@@ -1,10 +1,10 @@
 /*
  * src/relay/exclusive.c - DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME: PostgreSQL runs these
  * only while no other session is connected to the database that they name, and waits 5 s for others to leave. Test
- * runners and migrations send these, so pgweir closes its idle servers there before it sends the statement.
+ * runners and migrations run such statements, so pgweir closes its idle servers of that database before it sends one.
  *
  * Only servers of the client's own user are closed, except that a superuser's statement closes every user's. So pgweir
- * need not know if the role has the right to the statement: a role without that right closes only its own connections.
+ * need not know if the role may run the statement: a role that may not closes only its own connections.
  */
 #include "relay/relay.h"
 
@@ -21,7 +21,7 @@ exclusive_make_room(struct exchange *x, struct request *m)
 	k = request_single_known(x, m);
 	if (k->kind == KNOWN_DROP_DATABASE || k->kind == KNOWN_RENAME_DATABASE)
 		snprintf(database, sizeof(database), "%s", k->name);
-	else if (k->kind == KNOWN_CREATE_DATABASE) /* PostgreSQL cuts names, too */
+	else if (k->kind == KNOWN_CREATE_DATABASE) /* cut to 63 bytes, as PostgreSQL cuts names */
 		snprintf(database, sizeof(database), "%.63s", k->value[0] != '\0' ? k->value : "template1");
 	else
 		return STEP_FORWARD;

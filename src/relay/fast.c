@@ -45,8 +45,8 @@ push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsig
 	ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
 }
 
-/* Adds the risk of the text and values in the message, because the code that the SQL calls may run any of these as
- * SQL. */
+/* Adds the risk of the text and values in the message, because the functions that the SQL calls may run that text or
+ * those values as SQL. */
 __attribute__((noinline)) static void
 note_risky_run(const struct request_walk *w, unsigned risk)
 {
@@ -78,8 +78,8 @@ walk_note_bind(struct request_walk *w)
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, request_body_len(m));
 }
 
-/* Leaves is_synced as it is: if messages without a Sync come before the Query, PostgreSQL may skip the Query, and a
- * Sync is still due then. */
+/* Does not set is_synced: if messages without a Sync came before the Query, PostgreSQL may skip the Query, and a Sync
+ * is still due. */
 inline void
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown, bool is_scanned)
 {
@@ -162,7 +162,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if ((r = enter(w)) != WALK_ON)
 		return r;
 	if (w->scan.flags != 0 && x->srv->tx == 'E')
-		return WALK_SLOWLY; /* the Query may end the failed transaction, and go on */
+		return WALK_SLOWLY; /* the Query may end the failed transaction, and run more statements */
 	if (w->scan.flags != 0 && state_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
 	state_observe_plain_query(x, w->scan.flags);
@@ -263,7 +263,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	}
 	x->srv->is_synced = false;
 	walk_note_bind(w);
-	/* These two messages, if they come next, are handled together with the Bind. */
+	/* If the two messages of run_all come next, they are handled together with the Bind. */
 	if (m->have - m->total >= RUN_ALL_LEN && memcmp(m->message + m->total, run_all, RUN_ALL_LEN) == 0 &&
 	    !statements_describe_is_slow(x)) {
 		x->srv->loan.statements_run++;
@@ -302,8 +302,8 @@ fast_portal(struct request_walk *w, const struct frame *f)
 	return f->type == 'D' ? fast_describe(w, f) : f->type == 'E' ? fast_execute(w, f) : WALK_SLOWLY;
 }
 
-/* A Query, Parse or Bind borrows a server; the other messages need the client to have one. Four cases take fewer
- * instructions than a table. */
+/* A Query, Parse or Bind borrows a server; the other messages need the client to have one. A switch with few cases
+ * takes fewer instructions than a table. */
 __attribute__((always_inline)) static inline enum walk_result
 fast_message(struct request_walk *w, const struct frame *f)
 {
@@ -323,7 +323,7 @@ fast_message(struct request_walk *w, const struct frame *f)
 	}
 }
 
-/* Sends pgweir's own reply now, unless a Bind follows: then it is sent together with PostgreSQL's reply to the Bind. */
+/* Sends pgweir's own reply now if PostgreSQL owes none. Before a Bind, waits to send both replies together. */
 __attribute__((noinline)) static void
 finish_answered(struct request_walk *w, const uint8_t *message, size_t len)
 {
@@ -334,8 +334,8 @@ finish_answered(struct request_walk *w, const uint8_t *message, size_t len)
 		ledger_advance(l);
 }
 
-/* Leaves the fast lane with the result r. If all owed replies are pgweir's own, sends these now; then no message has to
- * wait for them, and WALK_SLOWLY is returned in place of WALK_HOLD. */
+/* Leaves the fast lane with the result r. If all owed replies are pgweir's own, sends them now, and returns WALK_SLOWLY
+ * in place of WALK_HOLD, because the message need not wait any more. */
 __attribute__((noinline)) static enum walk_result
 leave_fast(struct request_walk *w, enum walk_result r)
 {
@@ -357,7 +357,7 @@ walk_messages(struct request_walk *w)
 		const uint8_t *message = walk_message(w);
 		enum walk_result r;
 
-		if (!frame_parse_whole(message, w->len - w->at, &f)) /* incomplete, or longer than a Query may be */
+		if (!frame_parse_whole(message, w->len - w->at, &f)) /* incomplete, or its length is invalid */
 			return leave_fast(w, WALK_SLOWLY);
 		r = fast_message(w, &f);
 		if (r == WALK_ANSWERED) {
@@ -401,6 +401,6 @@ walk_fast(struct request_walk *w)
 	if (!reads_limit_to_passing(w))
 		return WALK_SLOWLY;
 	r = walk_quiet_messages(w);
-	w->len = len; /* reads_limit_to_passing() may have made it less */
+	w->len = len; /* reads_limit_to_passing() may have lowered w->len */
 	return r;
 }

@@ -1,8 +1,8 @@
 /*
  * src/relay/features.c - the order of features; see features.h.
  *
- * The order is the contract. A message is shown to the rows of its table from the first row on; a row that does not
- * return FORWARD decides, and is the last to see the message. A comment at each row says why the row stands there.
+ * The order is the contract. A message is shown to the rows of its table from the first row on; the first row that does
+ * not return STEP_FORWARD decides, and is the last to see the message. Comments say why a row stands in its place.
  * tests/unit/test_features.c holds the tables.
  */
 #include "relay/features.h"
@@ -18,28 +18,28 @@
 
 struct feature_row {
 	enum feature_step (*handler)(struct exchange *x, struct request *m);
-	bool is_for_all; /* if false, the row is left out where pgweir does not follow names and settings: in session
-			    mode, and while the server skips all messages up to a Sync */
+	bool is_for_all; /* if false, the row is left out where statements_pass_through() is true: in session mode,
+			    after an error, when the server skips messages, and within COPY IN */
 };
 
 /* --- a Query --- */
 
 static const struct feature_row on_query[] = {
-	{ reads_handle_position, true }, /* first: its query ahead of a SHOW comes before all that other rows send */
-	{ state_avoid_foreign_plans, false }, /* starts the Query again from the beginning, on another server */
+	{ reads_handle_position, true }, /* first: what it sends ahead of a SHOW precedes all that other rows send */
+	{ state_avoid_foreign_plans, false }, /* may drop plans, or make the Query start again on another server */
 	/* holds the Query, or sends a question ahead of everything that other rows put in front of a COMMIT */
 	{ commit_check_before_query, true },
-	{ state_query_hide_sequences, false }, /* a Query that waits, or is not sent, must reach no later row */
+	{ state_query_hide_sequences, false }, /* a Query that it holds or replaces must reach no later row */
 	{ exclusive_make_room, true }, /* as soon as the Query is certain to be sent: servers take a moment to leave */
-	/* before the rows that prepare something ahead of the Query: what they prepare depends on the SQL's
-	   local settings, too */
+	/* before the rows that send something ahead of the Query, because the SQL's local settings affect these
+	 * messages */
 	{ state_note_local, false },
-	{ statements_note_drop, false }, /* before the rows that send something of pgweir's own */
+	{ statements_note_drop, false }, /* before the rows below send anything: needs an empty ledger */
 	/* makes the server listen, as a request of its own, before anything of the Query runs */
 	{ listen_before_sql, false },
 	{ statements_deallocate_query,
 	  false }, /* makes sure that the server has the statement that the Query deallocates */
-	{ listen_query, true }, /* replaces a LISTEN; state_observe_query must see what replaces it */
+	{ listen_query, true }, /* replaces a LISTEN by SQL that state_observe_query must see */
 	{ state_observe_query, true }, /* records the session state that the Query leaves, and may add to the SQL */
 	{ commit_check_note_query, true }, /* last: no other row can hold the Query back after this one */
 };
@@ -49,7 +49,7 @@ static const struct feature_row on_query[] = {
 static const struct feature_row on_parse[] = {
 	{ reads_handle_position, true }, /* as for a Query */
 	{ state_discard_before_parse,
-	  false }, /* as for a Query; a DISCARD later in the request would be its transaction's first command */
+	  false }, /* may send a DISCARD, which must not become the first command of the request's transaction */
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ exclusive_make_room, true }, /* as for a Query; the Parse's Bind follows, or comes soon */
 	{ state_audit_parse, true }, /* for session mode, in which no later row sees the Parse */
@@ -64,7 +64,7 @@ static const struct feature_row on_bind[] = {
 	{ statements_find_bound, false }, /* finds the statement, which the rows below ask about */
 	{ reads_handle_position, true }, /* as for a Query */
 	{ state_avoid_foreign_plans, false }, /* as for a Query */
-	{ commit_check_before_bind, true }, /* as for a Query; its question drops the unnamed statement on the server */
+	{ commit_check_before_bind, true }, /* as for a Query; the question drops the server's unnamed statement */
 	{ state_bind_hide_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_deallocate_bind,
@@ -141,12 +141,12 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	report_count_error(x->pool, forbidden == FORBIDDEN_NOTHING ? EO_SERVER : EO_PROXY, e->sqlstate);
 	if (loan->commit.phase != COMMIT_NOT) /* this may be the answer to the COMMIT itself */
 		commit_check_error(x);
-	if (x->session != NULL) /* the request's effects are void, whatever error the client gets */
+	if (x->session != NULL) /* the request's effects are void, even if the client gets another error */
 		state_request_failed(x);
 	return listen_error(x, e) || /* a LISTEN that the listener refused has an error of its own */
 	       state_hint_at_returning(
 		   x, e, message,
-		   len) || /* rewrites the error of a currval() or lastval() that this server can't answer */
+		   len) || /* adds a hint to the error of a currval() or lastval() that this server can't answer */
 	       statements_rewrite_error(x, e->sqlstate, message, len) || /* changes only the words of the message */
 	       /* changes the words of an error for SQL that the setting refuse forbids */
 	       forbid_answer(x, forbidden) ||
@@ -165,7 +165,7 @@ features_request_done(struct exchange *x, const struct owed *ended)
 		commit_check_request_done(x);
 	report_done(x, x->srv, ended); /* before the replies that end the request are sent */
 	return x->listen != NULL &&
-	       listen_request_done(x); /* last: listen may keep ReadyForQuery, and needs to know what was committed */
+	       listen_request_done(x); /* last: listen may withhold ReadyForQuery, and needs to know the commits */
 }
 
 inline bool

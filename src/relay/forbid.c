@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORD "pgweir_refuses_" /* the SQL that PostgreSQL gets is this word and one of forbidden_names */
+#define WORD "pgweir_refuses_" /* PostgreSQL gets this word, followed by one of forbidden_names, as the SQL */
 
 static const struct {
 	const char *text, *hint;
@@ -43,7 +43,7 @@ forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len
 bool
 forbid_replace(struct request *m)
 {
-	char sql[64] = { 0 }; /* after its SQL, a Parse has a count of types: 0 */
+	char sql[64] = { 0 }; /* the zeros after the SQL: its terminator, and a Parse's count of types */
 	size_t rest_len;
 
 	snprintf(sql, sizeof(sql) - 2, WORD "%s", forbidden_names[m->forbidden - 1]);

@@ -1,22 +1,22 @@
 /*
  * src/relay/loss.c - see relay.h.
  *
- * PostgreSQL says when it has not executed a request, and only PostgreSQL's word counts. 57P01 (an administrator, a
- * fast shutdown) and 57P05 (idle_session_timeout) are sent as FATAL by ProcessInterrupts(), which no function can
- * imitate: the transaction is rolled back, and all earlier answers come before the error. A Query is committed before
- * its CommandComplete, other requests are committed at their Sync. So if neither was answered, nothing was committed,
- * unless one statement commits several times (CALL, VACUUM, CREATE INDEX CONCURRENTLY): therefore only statements that
- * cannot do so are relayed again. 25006 (read-only transaction) counts only if the server, which should be a primary,
- * has also reported that it is no primary any more. When a connection breaks without a word, everything is possible: a
- * crash may follow a commit at once, and anything between pgweir and PostgreSQL may lose answers.
+ * PostgreSQL says when it has not executed a request. If a primary may have begun it, nothing else counts. 57P01 (an
+ * administrator, a fast shutdown) and 57P05 (idle_session_timeout) are sent as FATAL by ProcessInterrupts(), which
+ * functions cannot imitate: the transaction is rolled back, and all earlier answers come before the error. A Query is
+ * committed before its CommandComplete, other requests are committed at their Sync. So if neither was answered, nothing
+ * was committed, unless one statement commits several times (CALL, VACUUM, CREATE INDEX CONCURRENTLY); those are not
+ * relayed again. 25006 (read-only transaction) counts only if the server, which should be a primary, has also reported
+ * that it is no primary any more. If a primary's connection breaks without an error, a request may have been committed:
+ * a crash may follow a commit, or answers may get lost on the way.
  *
- * A request that was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
+ * All SQL but DEALLOCATE may be relayed again if no primary has begun it (LOAN_UNBEGUN), regardless of on_outage.
  *
  * A function may have had effects outside the database, or on sequences; these effects come twice. A request is relayed
  * again only once, because the request itself may be what ends the servers. It is relayed again some more times if
  * other clients lose their servers meanwhile: a shutdown ends one backend after the other, and the next backend that a
- * request meets may be about to end. A request that was not begun is relayed again up to REPLAYS_MAX times, each time
- * only if its last server was lent less than SOON_US ago. After 25006 a request is relayed again up to REPLAYS_MAX
+ * request meets may be about to end. A request that was not begun is relayed again up to REPLAYS_MAX times while each
+ * of its servers is lost within SOON_US after it was lent. After 25006 a request is relayed again up to REPLAYS_MAX
  * times, until it gets a server that is not the old primary's: each attempt uses up one of the old primary's servers.
  */
 #include "relay/relay.h"
@@ -33,10 +33,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSALS_MAX 2u /* how often a request is relayed again because its settings were refused */
+#define REFUSALS_MAX 2u /* after this many replays of a request, a refusal of its settings counts as final */
 #define REPLAYS_MAX 100u
 #define REPLAYS_IN_SHUTDOWN 8u
-#define SOON_US US_PER_S /* a request that was not begun is replayed again only this soon after its server was lent */
+#define SOON_US US_PER_S /* an unbegun request is not at fault if its server is lost this soon after lending */
 
 /* --- which loss it is --- */
 
@@ -48,8 +48,8 @@ enum loss {
 	LOSS_OF_COMMIT,
 	/* a transaction was open, and no request in progress: the client's next message fails with 40001 */
 	LOSS_ROLLED_BACK,
-	/* a transaction was open, and 40001 can't be sent; or a request was in progress, and may have committed: the
-	   client gets the error and is closed */
+	/* any other loss, such as a request that may have committed, or session state: the client gets the error and is
+	 * closed */
 	LOSS_OF_SESSION
 };
 
@@ -65,7 +65,7 @@ loss_needs_primary(const struct exchange *x)
 	       !gucs_is_on(x->gucs, "default_transaction_read_only");
 }
 
-/* Returns true if the server has refused to write, and has reported itself that it is no primary any more. */
+/* Returns true if the server has refused to write, and has itself reported that it is no primary any more. */
 static bool
 is_from_lost_primary(const struct exchange *x, const struct server *srv, const struct error_fields *e)
 {
@@ -73,8 +73,8 @@ is_from_lost_primary(const struct exchange *x, const struct server *srv, const s
 	       strcmp(e->sqlstate, "25006") == 0;
 }
 
-/* Returns true if PostgreSQL has ended the session because it was idle, so it has not read anything that was sent
- * since. */
+/* Returns true if PostgreSQL has ended the session because the session was idle, so PostgreSQL has not read what was
+ * sent since. */
 static bool
 is_from_idle_session(const struct error_fields *e)
 {
@@ -93,7 +93,7 @@ may_replay_again(const struct exchange *x, const struct server *srv)
 		return true;
 	if (is_servers_fault)
 		return rare->replay_count < REPLAYS_MAX;
-	/* Since the first replay, other clients must have lost servers, too. */
+	/* Other clients must have lost servers, too, since the first replay. */
 	return rare->replay_count < REPLAYS_IN_SHUTDOWN && losses != NULL &&
 	       losses->total - rare->losses_at_first_replay >= rare->replay_count;
 }
@@ -126,9 +126,9 @@ can_get_error(const struct exchange *x, const struct server *srv)
 }
 
 /*
- * Decides what was lost; only this function does. Sets loan.end if the request was not begun or may be relayed again. e
- * is PostgreSQL's last error, or NULL if the connection has ended without an error. is_owing: true if the client was
- * owed a reply. is_unbegun: true if PostgreSQL has begun nothing of what is unanswered.
+ * Decides what was lost; only this function does. Sets loan.end if the request was not begun or may be relayed again.
+ * e: PostgreSQL's last error; NULL if the connection has ended without an error. is_owing: true if the client was owed
+ * a reply. is_unbegun: true if PostgreSQL has begun nothing of what is unanswered.
  */
 static enum loss
 loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is_unbegun)
@@ -159,8 +159,8 @@ loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is
 
 /* --- what follows --- */
 
-/* Lets the client go on; it will get another server. If the client has changed its session, its next request is
- * answered with FATAL. */
+/* Lets the client go on with another server. If the client has changed its session, its next request is answered with
+ * FATAL. */
 static bool
 let_client_go_on(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
@@ -201,11 +201,11 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 }
 
 /*
- * The consequences of each loss. keep() does with the client what the loss requires, and returns false if the client
- * cannot stay. If there is a keep(), PostgreSQL's FATAL is not passed on. is_bound: true if the client had something
- * that only this server has. If keep is NULL, the client gets the error and is closed. replays: REPLAY if the client's
- * request is relayed again; a server that has only refused the request may stay then. logs: LOGGED if log and metrics
- * get an entry now; for a COMMIT the entry is made when it is known what became of the COMMIT.
+ * The consequences of each loss. keep() handles the client as the loss requires, and returns false if the client must
+ * be closed. If there is a keep(), PostgreSQL's FATAL is not passed on. is_bound: true if the client had something that
+ * only this server has. If keep is NULL, the client gets the error and is closed. replays: REPLAY if the client's
+ * request is relayed again; then a standby that has only refused the request may stay. logs: LOGGED if the log and the
+ * metrics get the loss now; a COMMIT is logged when its outcome is known.
  */
 static const struct outcome {
 	bool (*keep)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
@@ -350,9 +350,9 @@ error_cause_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 /*
  * Returns true if the primary is to be asked instead of this standby. If a message of the client's has failed, the
  * error may be one that the primary would not give: the standby only reads, is in recovery, has no room or is ending;
- * or its primary is ahead, and the standby still lacks an object or a right. The primary would give any other error,
- * too, and statements that have run would run twice. A failed message of pgweir's is no reason to give the client an
- * error.
+ * or the primary is ahead, and the standby still lacks an object or a right. Any other error goes to the client: the
+ * primary would give it, too, and statements that have run would run twice. The client must not get an error because a
+ * message of pgweir's has failed, so the primary is asked, unless that message was cancelled (57014).
  */
 static bool
 is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e,
@@ -366,7 +366,7 @@ is_refused_by_standby(const struct exchange *x, const struct server *srv, const 
 	return cause <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
 }
 
-/* Returns true if the request begins with a SET, which has failed: the rest of the request has not run. */
+/* Returns true if the request begins with a SET that has failed, so the rest of the request has not run. */
 static bool
 is_first_set(const struct loan *l)
 {
@@ -374,7 +374,7 @@ is_first_set(const struct loan *l)
 	       strncasecmp((const char *)l->text, "SET", 3) == 0;
 }
 
-/* Returns true if servers have refused this request's settings before: then the settings are at fault. */
+/* Returns true if the request was relayed again so often that its settings, not the servers, must be at fault. */
 static bool
 is_refused_again(const struct exchange *x)
 {
@@ -383,9 +383,9 @@ is_refused_again(const struct exchange *x)
 }
 
 /*
- * Returns true if PostgreSQL has begun nothing of what the client has sent. There are four cases: a standby has refused
- * it; this server has refused it, and another server would not; the session has ended while it owed a reply to pgweir's
- * own request; idle_session_timeout has ended the session between two requests, so what was sent was not read.
+ * Returns true if PostgreSQL has begun nothing of the client's request. There are four cases: a standby has refused the
+ * request; this server has refused it, and another server would not; the session has ended while a reply to pgweir's
+ * own request was owed; idle_session_timeout has ended the session, so PostgreSQL has not read the request.
  */
 static bool
 proves_unbegun(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_cause cause)
@@ -433,8 +433,8 @@ stays(struct exchange *x, const struct server *srv, const struct error_fields *e
 	       srv->ledger.count <= 1 && is_washable(x, srv);
 }
 
-/* Ends the server, or, if may_stay, only parts it from the client. The client does not get this error, but an error of
- * relay_lost(), if any. */
+/* Ends the server, or, if may_stay is true, only takes it from the client. The client does not get this error;
+ * relay_lost() may send another error. */
 static void
 end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 {
@@ -481,8 +481,8 @@ loss_handle_error(struct server *srv, const struct error_fields *e, enum owed_to
 	return true;
 }
 
-/* Relays the client's request to the primary, although the standby has it already, after pgweir's question. If srv is
- * kept, on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
+/* The standby has the request already, because pgweir has sent the request together with its question. So if srv is
+ * kept, on_batch_end() has the request cancelled there (pool_clean()). */
 void
 loss_handle_lag(struct server *srv)
 {

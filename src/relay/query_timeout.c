@@ -31,7 +31,7 @@ query_timeout_delays_message(const struct exchange *x, uint8_t type)
 
 	if (x->srv == NULL || !query_timeout_may_hold(x) || strchr("QPBDECF", type) == NULL)
 		return false;
-	/* Within a COPY PostgreSQL must see the next messages. */
+	/* Within a COPY, PostgreSQL needs the next messages to go on. */
 	return !compat_does(x->env->config, COMPAT_ENDS_LATE_QUERIES) && x->replication == 0 &&
 	       x->srv->ledger.intake != INTAKE_COPY && ledger_owes_client(&x->srv->ledger, &since_us);
 }

@@ -21,9 +21,9 @@ enum learn_way {
 
 /* --- The facts about a client. --- */
 
-/* Returns the client's struct client_reads, for the present cluster of its pool; NULL without memory. If the struct or
- * the cluster is new, the client must wait for the primary's next reading, which covers all that the client may have
- * seen before (in another process, or with another configuration). */
+/* Returns the client's struct client_reads, for the present cluster of its pool; NULL if there is no memory. If the
+ * struct or the cluster is new, but the client is not, the client must wait for the primary's next reading, which
+ * covers all that the client may have seen before (in another process, or with another configuration). */
 static struct client_reads *
 get_or_create_reads(struct exchange *x)
 {
@@ -112,8 +112,8 @@ apply_history(struct exchange *x, struct client_reads *r)
 	log_warning(x->env->log, "client %" PRIu64 ": %s", x->waiter.id, what.text);
 }
 
-/* Takes over the position that the client has set for its reads (OWN_MIN_LSN). Returns false while it is not known
- * whether the primary has reached that position. */
+/* Enters in the token the position that the client has set for its reads (OWN_MIN_LSN). Returns false while pgweir does
+ * not know if the primary has reached that position. */
 static bool
 take_minimum(struct exchange *x, struct client_reads *r)
 {
@@ -151,9 +151,9 @@ is_busy(const struct pool *pool, uint32_t host)
 	       count_lent(pool, host) >= pool->standby_pools[host]->settings.pool_size;
 }
 
-/* Returns the host with the fewest connections lent, of the standbys in `hosts` (a bit for each); only of those in
- * pgweir's own zone, if there are any. Of equal hosts, prefers `last`, the client's last standby (CLUSTER_HOSTS if it
- * has none); else the choice depends on the client's id. Returns CLUSTER_HOSTS if hosts is 0. */
+/* Returns the standby in `hosts` (a bit for each) with the fewest connections lent. If some are in pgweir's own zone,
+ * leaves out all others. Of equal standbys, prefers `last`, the client's last standby (CLUSTER_HOSTS if it has none);
+ * otherwise the client's id decides. Returns CLUSTER_HOSTS if hosts is 0. */
 static uint32_t
 find_idlest(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 {
@@ -189,7 +189,7 @@ find_way(const struct exchange *x, const struct client_reads *r, const struct cl
 }
 
 /* Returns a standby that shows enough. If no standby does, returns one that is to be asked to wait until it does
- * (r->await_ms), or CLUSTER_HOSTS. Leaves out the standbys in `tried`, which have no idle server. Raises *best_way. */
+ * (r->await_ms), or CLUSTER_HOSTS. Leaves out the standbys in `tried`, which lent no fit server. Raises *best_way. */
 static uint32_t
 choose_standby(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried,
 	       enum learn_way *best_way)
@@ -269,9 +269,9 @@ check_settled(struct client_reads *r)
 	return is_now;
 }
 
-/* Returns true if the message at w->at may go to a standby. A message in a block that relay/begin.h has deferred may
- * not, because such a block is not marked. Any other block that is due has begun on a standby, and may continue on a
- * standby that has reached the position that the client has set: see look_for_another() in reads_block.c. */
+/* Returns true if the message at w->at may go to a standby. A block that relay/begin.h has deferred may not, because
+ * such a block is not marked. Any other block whose BEGIN is due has begun on a standby. It may continue on another
+ * standby only to reach a position that the client has set: see look_for_another() in reads_block.c. */
 static bool
 check_may_go_to_standby(struct request_walk *w, struct client_reads *r, bool is_fast)
 {
@@ -310,8 +310,8 @@ find_standby(struct request_walk *w, struct client_reads *r)
 /*
  * Finds a server for the message at w->at of a client with reads = marked that has no server. Returns WALK_ON with
  * w->lent set to a standby's server, lent to the client, or still NULL if the primary is to answer; or WALK_WAIT if the
- * client is CL_CATCHING_UP. is_fast: the message is on the fast lane, where the result may also be WALK_SLOWLY: the
- * message may be marked, and was not read closely enough to know.
+ * client is CL_CATCHING_UP. is_fast: true on the fast lane, where the result is WALK_SLOWLY if the message may be
+ * marked, and only the slow lane can tell.
  */
 static enum walk_result
 route(struct request_walk *w, bool is_fast)
@@ -349,8 +349,8 @@ route(struct request_walk *w, bool is_fast)
 }
 
 /* Returns the standbys that may be read from, as a set of bits: bit i is the upstream's host number i. If no primary
- * answers any more, no standby's lag is known, so all of them may be read from; if two primaries answer, a standby may
- * belong to either, so none may be read from. */
+ * answers any more, no standby's lag is known, so all standbys may be read from. If two primaries answer, a standby may
+ * belong to either, so no standby may be read from. */
 static unsigned
 find_usable_standbys(struct cluster *c, uint64_t max_lag_us)
 {
@@ -373,7 +373,7 @@ find_usable_standbys(struct cluster *c, uint64_t max_lag_us)
 
 /* With reads = prefer_standby, a client that keeps nothing on a server borrows a server of a standby, if a standby lags
  * by reads_max_lag at most; the standby with the fewest loans is tried first. Clients never wait for a standby: only
- * the primary has a queue. The lag is the only promise; standbys refuse writes. */
+ * the primary has a queue. Only the lag is promised; standbys refuse writes. */
 static struct server *
 borrow_preferred(struct exchange *x)
 {

@@ -8,12 +8,12 @@
 #include "state/state.h"
 
 #define REFUSED_MAX 3
-/* a request that has run for longer stays with a silent standby until the standby has certainly restarted or ended */
+/* a request that has run for longer leaves a silent standby only if the standby has certainly restarted or ended */
 #define LEAVE_WITHIN_US (250 * US_PER_MS)
 /* how long a client avoids a standby that has refused REFUSED_MAX requests in a row */
 #define SHUN_US (10 * US_PER_S)
 
-/* Makes the primary continue the request or block whose server was srv. route: the new r->route. */
+/* Has the primary continue the request or block whose server was srv. route: the new r->route. */
 static void
 go_to_primary(struct exchange *x, const struct server *srv, uint8_t route)
 {
@@ -26,8 +26,8 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t route)
 		r->route = route;
 }
 
-/* Moves the block from its standby to the primary. The standby has run nothing of the block but its BEGIN, or nothing
- * that still matters. */
+/* Moves the block from its standby to the primary. The caller has checked that nothing that the standby has run of the
+ * block matters any more. */
 static void
 leave_standby(struct exchange *x)
 {
@@ -42,7 +42,7 @@ leave_standby(struct exchange *x)
 	pool_clean(srv, false, parts, *x->env->now_us);
 }
 
-/* Returns true if the SQL is a SET LOCAL of a position that the standby has not reached, and writes that position. */
+/* Returns true if the SQL is a SET LOCAL of a position that the standby has not reached. Writes it to *position. */
 static bool
 sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position)
 {
@@ -68,12 +68,12 @@ look_for_another(struct exchange *x, uint64_t position)
 
 	leave_standby(x);
 	r->is_for_primary = false;
-	reads_apply_settings(r); /* called now, because it would overwrite the two values set below */
+	reads_apply_settings(r); /* called first, because a later call would overwrite min_lsn and min_due */
 	r->min_lsn = r->min_due != 0 && r->min_lsn > position ? r->min_lsn : position;
 	r->min_due = cluster_last_begun_reading(r->cluster) + 1;
 }
 
-/* Returns true if only a Sync follows the statement which the message at w->at begins. */
+/* Returns true if only a Sync follows the statement that begins with the message at w->at. */
 static bool
 is_sync_next(const struct request_walk *w)
 {
@@ -88,8 +88,8 @@ is_sync_next(const struct request_walk *w)
 	return frame_parse_whole(p, (size_t)(end - p), &f) && f.type == 'S';
 }
 
-/* Returns true if the request goes on after this SQL, which ends the block, and the rest of the request may write; but
- * only if the primary may run the whole request, because no state of the standby's session depends on that end. */
+/* Returns true if this SQL ends the block, the request goes on after it, and so may write. Returns false if the standby
+ * must run that end, because the BEGIN is unknown, or because of a savepoint or session state. */
 static bool
 goes_on_after_end(const struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
@@ -110,8 +110,8 @@ goes_on_after_end(const struct request_walk *w, const struct sql_traits *v, cons
 		request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
 }
 
-/* Returns true if the block can go on on another host: the standby has answered everything, has run nothing of the
- * present request, and of the block only what can be repeated (BEGIN, SET LOCALs, Parses). */
+/* Returns true if the block can go on on another host: of the answered block and of the present request, the standby
+ * has run only what can be repeated (BEGIN, SET LOCALs, Parses). The caller checks that nothing is owed. */
 static bool
 can_go_on_elsewhere(const struct exchange *x)
 {
@@ -146,8 +146,7 @@ route_by_sql(struct request_walk *w, const struct sql_traits *v, const char *sql
 	if (x->srv->ledger.intake == INTAKE_SYNC || (x->srv->tx == 'E' && (v->hints & SCAN_HINT_ENDS) == 0))
 		return WALK_ON; /* PostgreSQL skips this message */
 	if (!goes_on && !can_go_on_elsewhere(x)) {
-		if (leaves_state) /* the client keeps the standby until the state that the SQL leaves is gone; see also
-			       state_asks_for_pin() */
+		if (leaves_state) /* the SQL's state keeps the client on the standby; see also state_asks_for_pin() */
 			return WALK_ON;
 		if (needs_primary)
 			return refuse(w,
@@ -164,7 +163,7 @@ route_by_sql(struct request_walk *w, const struct sql_traits *v, const char *sql
 	return WALK_ON;
 }
 
-/* A request leaves the standby as a whole, or not at all, so with its first message all its messages are searched. */
+/* A request leaves the standby as a whole, or not at all. So at its first message, all its messages are searched. */
 enum walk_result
 reads_check_next(struct request_walk *w)
 {
@@ -183,8 +182,8 @@ reads_check_next(struct request_walk *w)
 	return sql == NULL || v == NULL ? WALK_ON : route_by_sql(w, v, sql, len);
 }
 
-/* Returns true for a single SELECT, WITH or VALUES that contains neither "pg_" nor LAST_VALUE: reads_check_next() lets
- * such SQL pass if the fast lane takes it. */
+/* Returns true for single SQL that begins with SE, W or V, and contains neither "pg_" nor LAST_VALUE. If the fast lane
+ * takes the SQL, it is a SELECT, WITH or VALUES that reads_check_next() would let pass. */
 static bool
 sql_may_pass(const char *sql, size_t len)
 {
@@ -215,7 +214,7 @@ reads_limit_to_passing(struct request_walk *w)
 	struct frame f;
 
 	if (w->x->state != CL_READY || srv == NULL || srv->loan.standby == 0 || !srv->is_synced ||
-	    srv->ledger.count > 0) /* only the first message of a request is looked at */
+	    srv->ledger.count > 0) /* w->at must be at the first message of a request */
 		return false;
 	while (frame_parse_whole(at, (size_t)(end - at), &f)) {
 		if (!message_may_pass(w->x, &f, at + FRAME_HEAD_LEN))
@@ -243,7 +242,7 @@ keep_local(const struct exchange *x, struct client_reads *r)
 	    known_single_statement(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
 	    guc_affects_context(k.name) || ((now = gucs_find(x->gucs, k.name)) != NULL && now->kind == GUC_REPORTED))
 		return false;
-	memcpy(r->begin + at, "\n;", 2); /* the newline ends a comment */
+	memcpy(r->begin + at, "\n;", 2); /* the newline ends a comment that begins with -- */
 	memcpy(r->begin + at + 2, sql, len);
 	r->begin[at + 2 + len] = '\0';
 	return true;
@@ -284,7 +283,7 @@ reads_request_done_slowly(struct exchange *x, const struct owed *ended)
 	exchange_set_block(x, block_after(x, r, ended));
 	if (srv->tx == 'I')
 		r->begin[0] = '\0';
-	if (x->block != EXCHANGE_BEGUN) /* a BEGIN alone does not tell whether the standby will refuse more */
+	if (x->block != EXCHANGE_BEGUN) /* after a BEGIN alone, the standby may still refuse the rest */
 		r->refused[srv->loan.standby - 1u] = 0;
 	causality_note_read(&r->token, cluster_last_begun_reading(r->cluster), srv->loan.standby - 1u, r->life);
 }

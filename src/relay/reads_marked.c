@@ -6,7 +6,7 @@
 #include "statements/statements.h"
 #include "wire/fields.h"
 
-#define PRIMARY_LOOK_MAX 16384u /* how many of the bytes after a BEGIN are searched */
+#define PRIMARY_LOOK_MAX 16384u /* how many of the client's bytes are searched for SQL that is for the primary */
 
 bool
 reads_apply_settings(struct client_reads *r)
@@ -28,7 +28,7 @@ reads_apply_settings(struct client_reads *r)
 	return r->is_default;
 }
 
-/* Returns true if the word is about something that only the primary has: locks, snapshots, sessions or sequences. */
+/* Returns true if the word may name a function or view of the primary's locks, snapshots, sessions or sequences. */
 static bool
 names_primary_only(const struct sql_token *t)
 {
@@ -45,7 +45,7 @@ names_primary_only(const struct sql_token *t)
 bool
 reads_is_for_primary(const char *sql, size_t len)
 {
-	/* is_first: first word of a statement; is_value: the previous word is last_value */
+	/* is_first: a statement begins here; is_value: the previous word is last_value */
 	bool is_first = true, is_value = false;
 	struct sql_lexer lx;
 
@@ -158,7 +158,7 @@ reads_route_marked(struct request_walk *w, struct client_reads *r)
 	    known_single_statement(&k, gucs_scan_options(x->gucs), sql, len) == KNOWN_BEGIN) {
 		if (k.has_other_mode || !(k.is_read_only || reads_apply_settings(r)) || len >= sizeof(r->begin))
 			return false;
-		memcpy(r->begin, sql, len); /* for a repetition on another host */
+		memcpy(r->begin, sql, len); /* to be repeated on another host */
 		r->begin[len] = '\0';
 		x->begin_modes = 0;
 		x->rare->begin = r->begin;

@@ -5,7 +5,7 @@
 #include "wire/messages.h"
 
 /* Sets pgweir.lsn: on a standby, to the last position that it has replayed. On the primary, a position just after a
- * page's header (24 or 40 bytes) is replaced by the page's beginning, because no standby reports a position there. */
+ * page's header (24 or 40 bytes), which no standby reports, becomes the page's beginning. */
 static const char set_lsn_sql[] =
     "SELECT " MESSAGE_OURS "pg_catalog.set_config('" OWN_LSN "', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.pg_last_wal_replay_lsn() ELSE (SELECT l OPERATOR(pg_catalog.-) CASE "
@@ -21,11 +21,11 @@ send_set_lsn(struct exchange *x)
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
 	x->srv->loan.settled_flags |=
-	    SCAN_SETTING; /* so the setting is washed off before the server is lent to another client */
+	    SCAN_SETTING; /* so this setting is washed off before the server is lent to another client */
 	return STEP_FORWARD;
 }
 
-/* In place of m, sends SQL that casts the value to pg_lsn: PostgreSQL's error says what is wrong with the value. */
+/* Replaces m by SQL that casts the value to pg_lsn, so PostgreSQL's error says why the value is wrong. */
 static enum feature_step
 refuse(struct request *m, const char *value)
 {

@@ -1,14 +1,14 @@
 /*
- * src/relay/reads_replayed.c - a standby of PostgreSQL 19 or later says itself when it has replayed what a client must
- * not miss; see reads.h.
+ * src/relay/reads_replayed.c - a standby of PostgreSQL 19 or later itself says when it has replayed a position that a
+ * client needs; see reads.h.
  *
  * WAIT FOR LSN is a request of pgweir's own, followed by the client's request in the same write. The standby runs the
  * client's request as soon as it has replayed the position; no reading of the standby is needed first. PostgreSQL
- * answers in order, so the answer to WAIT FOR LSN comes before any part of the client's answer. If the position was not
- * replayed in time, the standby's answer is dropped, or its work cancelled, and the request is relayed again to the
+ * answers in order, so the answer to WAIT FOR LSN comes before any part of the client's answer. If the standby has not
+ * replayed the position in time, its server is closed or its request cancelled, and the request is relayed again to the
  * primary (loss_handle_lag()). So only requests that may run twice are sent this way.
  *
- * PostgreSQL compares numbers alone: cluster_note_replayed() says whether both positions are still of the same log.
+ * PostgreSQL compares positions as numbers only, so cluster_note_replayed() checks that both are still of the same log.
  */
 #include "relay/reads_state.h"
 #include "relay/relay.h"
@@ -17,10 +17,10 @@
 
 #include <stdio.h>
 
-/* Longer waits are for a reading instead, because a cancel, or a limit on queries' time, ends such a wait at once. */
+/* For longer, pgweir waits for a reading instead, because a cancel or a time limit can end that wait at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
-/* Rounds down to four significant bits: pg_stat_statements counts each timeout as a statement of its own. */
+/* Rounds down to four significant bits, because pg_stat_statements has a row for each timeout that was used. */
 static uint32_t
 round_ms(uint64_t ms)
 {

@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 
-#define CATCH_LOOK_US (1 * US_PER_MS) /* how often clients that wait are looked at, if no host answers */
+#define CATCH_LOOK_US (1 * US_PER_MS) /* how often clients that wait try again, if no host answers */
 
-/* A subscription of this loop to one cluster. The loop is notified of readings while its clients wait for one, and of
- * standbys that fall silent. */
+/* A subscription of this loop to one cluster. The loop is notified of readings while its clients wait for one, and
+ * always of standbys that fall silent. */
 struct reads_subscriber {
 	struct reads_subscriber *next;
 	struct cluster *cluster; /* a reference */

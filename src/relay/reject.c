@@ -1,9 +1,8 @@
 /*
- * src/relay/reject.c - a request that gets no server is answered with an error; the rest of that request is dropped,
- * and ReadyForQuery follows where PostgreSQL would have sent it (protocol chapter, "Extended Query": after an error
- * everything up to Sync is ignored). The client's connection stays open, unless pgweir shuts down or drains its
- * clients, the pool's database is no longer configured, or PgBouncer would close the connection, too
- * (ends_as_with_pgbouncer()).
+ * src/relay/reject.c - answers a request that gets no server with an error, drops the rest of that request, and sends
+ * ReadyForQuery where PostgreSQL would have sent it (protocol chapter, "Extended Query": after an error everything up
+ * to Sync is ignored). The client's connection stays open, unless pgweir shuts down or drains its clients, the pool's
+ * database is no longer configured, or PgBouncer would close the connection, too (ends_as_with_pgbouncer()).
  */
 #include "exchange/holder.h"
 #include "exchange/report.h"
@@ -73,7 +72,7 @@ ends_as_with_pgbouncer(const struct exchange *x, const struct fail *why, enum re
 	       why->pgbouncer_text[0] != '\0' && strcmp(why->sqlstate, "57P03") != 0;
 }
 
-/* Sends the answer, and drops what is left of the request. */
+/* Sends the answer, and sets rejecting_to, so reject_bytes() drops the rest of the request. */
 static void
 answer_and_drop(struct exchange *x, struct buf *answer)
 {
@@ -118,7 +117,7 @@ answer_unserved(struct exchange *x, const struct fail *why, enum request_failure
 		report_transaction_lost(x, NULL);
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
-	/* Notifications have waited for the end of the transaction. If there are too many, this closes the client. */
+	/* Notifications wait for the transaction's end. If there are too many, listen_flush() closes the client. */
 	if (!listen_flush(x) || x->state != CL_REJECTING)
 		return;
 	if (tag != NULL) {
@@ -151,11 +150,11 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 
 /*
  * PostgreSQL checks in this order (postgres.c, exec_simple_query() to exec_describe_portal_message()): first the
- * message itself, then whether the statement leaves the transaction (IsTransactionExitStmt()); if not, it reports
- * 25P02. pgweir detects neither syntax errors nor statements that have no rows to describe.
+ * message itself, then IsTransactionExitStmt(). If the statement does not leave the transaction, PostgreSQL reports
+ * 25P02. pgweir checks neither the syntax, nor if a statement has rows to describe.
  *
- * Reads the SQL; sql is NULL if the SQL is unknown. Writes to k->kind the kind of the first statement if that statement
- * leaves a transaction, else KNOWN_NOT. Returns the number of statements, where 2 stands for 2 or more.
+ * Reads the SQL. sql: NULL if unknown, which counts as one statement. Writes to k->kind the kind of the first statement
+ * if that statement leaves a transaction, else KNOWN_NOT. Returns the number of statements; 2 stands for more, too.
  */
 static unsigned
 read_exit(const struct exchange *x, const char *sql, size_t len, struct known_statement *k)
@@ -205,8 +204,8 @@ refuse_in_aborted(struct request_walk *w)
 	return WALK_REJECT;
 }
 
-/* Does what PostgreSQL would do for a statement of this kind, and appends the reply to *b. kind: what read_exit() has
- * written to its k->kind. has_more: true if other statements follow in the same Query. */
+/* Does what PostgreSQL would do for a statement of this kind, and appends the reply to *b. kind: the k->kind that
+ * read_exit() has written. has_more: true if other statements follow in the same Query. */
 static enum walk_result
 run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_more, struct buf *b)
 {
@@ -277,8 +276,8 @@ answer_parse_in_aborted(struct request_walk *w, struct buf *b)
 	return statements_parse_unlinked(w->x, &w->m) ? WALK_ON : refuse_in_aborted(w);
 }
 
-/* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. If there is
- * none, refuses the request and returns NULL. */
+/* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. If the client
+ * has no such statement, refuses the request and returns NULL. */
 static struct statement *
 find_or_refuse(struct request_walk *w, const char *name, unsigned *count, struct known_statement *k)
 {
@@ -293,8 +292,8 @@ find_or_refuse(struct request_walk *w, const char *name, unsigned *count, struct
 	return st;
 }
 
-/* Checks the parameters of a Bind of a statement that leaves the transaction. Such a statement uses no parameters, but
- * its Parse may have declared types of parameters. */
+/* Checks the parameters of the Bind in w->m. st leaves the transaction, so it uses no parameters, but its Parse may
+ * have declared types of parameters. */
 static enum walk_result
 check_parameters(struct request_walk *w, const struct statement *st)
 {
@@ -442,7 +441,7 @@ reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	x->is_body_dropped = true;
 	if (x->rejecting_to == 'Q' || f.type == 'S') {
 		exchange_step(x, CE_REJECTION_OVER);
-		/* the transaction's state as the client knows it */
+		/* the state of the transaction as the client knows it */
 		message_ready(&b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I');
 		exchange_send(x, &b);
 		buf_fini(&b);

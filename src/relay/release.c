@@ -24,7 +24,7 @@ release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = state_parts_to_wash(x);
 
-	/* The client's SQL may have used a sequence that it does not mention, for example in a trigger. */
+	/* The client's SQL may have used a sequence that the SQL does not mention, for example in a trigger. */
 	if (srv->loan.has_run && srv->sequences_of != x->waiter.id)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
@@ -60,7 +60,7 @@ relay_try_release(struct exchange *x)
 
 	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_ORDINARY &&
 	    (is_to_leave || x->pool->is_orphan))
-		close_for_good(x); /* the client's transaction has ended, and pgweir itself has answered it */
+		close_for_good(x); /* the transaction has ended without a server, and the client has pgweir's answer */
 	if (srv == NULL || x->is_in_relay || !exchange_is_relayed(x) ||
 	    (!may_return(x, srv) &&
 	     !relay_is_streaming(x))) /* a replication stream never reaches a point between two requests */
@@ -73,8 +73,8 @@ relay_try_release(struct exchange *x)
 		release_give_back(x, srv);
 }
 
-/* Returns true while a cancel could hit the replayed settings; the messages that were sent after the settings would
- * then run without them. */
+/* Returns true while a cancel could hit the replayed settings, so the messages after the settings would run without
+ * them. */
 static bool
 is_replaying(const struct server *srv)
 {
@@ -89,7 +89,7 @@ close_left_server(struct exchange *x, struct server *srv)
 {
 	if (srv->ledger.count > 0 && !is_replaying(srv))
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
-	/* All that PostgreSQL was sent is a part of one message, of which it runs nothing. */
+	/* PostgreSQL was sent only a part of one message, so it has run nothing. */
 	if (x->body_left > 0 && !x->is_body_data && srv->ledger.count == 1)
 		srv->loan.risk = srv->loan.suspected = srv->loan.settled_flags = 0;
 	x->pool->counters.recycles[RR_DIRTY]++;
@@ -136,7 +136,7 @@ leave_server(struct exchange *x, struct server *srv)
 	}
 	parts = state_parts_to_wash(x);
 	x->srv = NULL;
-	/* The server has part of a message, or lacks bytes that were in an outbox: its input is ambiguous now. */
+	/* A server is closed if it is unfit, lacks bytes, has half a message, or could lose settings to a cancel. */
 	if (x->is_in_relay || srv->fitness != SERVER_FIT || is_replaying(srv) ||
 	    (x->body_left > 0 && !x->is_body_dropped))
 		close_left_server(x, srv);

@@ -1,10 +1,10 @@
 /*
  * src/relay/replies.c - the replies of a server that a client has borrowed.
  *
- * server_replies.c walks the replies and hands over those for the client. At the end of a batch these are sent, and the
- * server is returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is in
- * progress and nothing pins the server (relay_try_release). completed.c handles completed commands, loss.c a lost
- * server.
+ * server_replies.c walks the replies and passes on those for the client. At the end of a batch, on_batch_end() sends
+ * these, and gives the server back if nothing is owed, no transaction is open, no message of the client is half sent,
+ * no cancel is in progress and nothing pins the server (relay_try_release). completed.c handles completed commands,
+ * loss.c a lost server.
  */
 #include "policy/policy_circuit.h"
 #include "relay/features.h"
@@ -32,7 +32,7 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 	x->pool->database->counters.bytes_out[NS_CLIENT] += len;
 	x->pool->database->counters.bytes_in[NS_SERVER] += len;
 	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
-	outbox_ref(&x->env->to_client, bytes, len); /* last, so no register has to be saved across the call */
+	outbox_ref(&x->env->to_client, bytes, len); /* called last, so no register must be saved */
 }
 
 /* Closes a client in pool_mode = statement whose request has left a transaction open. */
@@ -80,7 +80,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 	return features_request_done(x, ended);
 }
 
-/* Handles the end of a message of pgweir's own. */
+/* Handles the end of a message that pgweir itself has sent. */
 __attribute__((noinline)) static void
 settle_own(struct server *srv, const struct owed *o, enum owed_end how)
 {
@@ -107,21 +107,21 @@ on_answer_local(struct server *srv, const struct owed *o)
 	struct exchange *x = srv->borrower;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	/* While the client's bytes are walked, pgweir's reply comes before all replies of PostgreSQL, or after replies
-	 * that were sent earlier. */
+	/* While the client's bytes are walked, pgweir's reply is sent now: before all replies of PostgreSQL's, or after
+	 * replies that the client has got already. */
 	if (x != NULL && x->is_in_relay && sent->state == SENT_WHOLE && sent->local_count < UINT16_MAX)
 		sent->local_count++;
 	else if (x != NULL && x->is_in_relay)
 		sent->state = SENT_ANSWERED;
 	else
 		srv->loan.clock.has_passed_reply =
-		    true; /* this reply is sent together with PostgreSQL's next replies, if these are passed */
+		    true; /* this reply is sent together with the next replies that PostgreSQL sends the client */
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
 
-/* Closes the client because its settings could not be replayed, or its block could not be begun: the replies to the
- * messages after these must not be passed. If no message follows the settings, settings_done() closes the client. */
+/* Closes the client because its settings could not be replayed, or its block could not be begun, so it must not get the
+ * replies to its later messages. If the settings were sent alone, settings_done() closes the client instead. */
 static void
 handle_gucs_error(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
@@ -139,7 +139,7 @@ handle_gucs_error(struct exchange *x, struct server *srv, const struct error_fie
 	exchange_close(x, &why);
 }
 
-/* Handles an error that answers a message of pgweir's own. Returns false if it answers a message of the client's. */
+/* Handles an error that answers a message of pgweir's own. Returns false if the message was for the client. */
 static bool
 handle_own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 {
@@ -197,7 +197,7 @@ on_late_error(struct server *srv, const struct error_fields *e, bool is_unshown)
 	return x->state == CL_READY && x->settings->keep_plans && retry_begin_after_bind(x, e, is_unshown);
 }
 
-/* In session mode the client listens on its own server. */
+/* In session mode, the client listens on its server, so its notifications are passed on as they are. */
 static bool
 on_notification(struct server *srv, const uint8_t *message, size_t len)
 {
@@ -212,11 +212,11 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	struct exchange *x = srv->borrower;
 
 	if (strcasecmp(name, "default_transaction_read_only") == 0) {
-		/* a request that has failed has not set the parameter, either */
+		/* a failed request has not set the parameter */
 		bool is_failed = srv->loan.tag_text[0] == '\0' && srv->tx == 'I';
 
-		/* If this client's request has not set the parameter, the operator has: the server is no primary any
-		 * more. It is closed when it is returned. */
+		/* If this client's request has not set the parameter, the operator has, and the server is no primary
+		 * any more. So the server is closed when it is returned. */
 		if (x != NULL && (is_failed || (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0) &&
 		    strcmp(value, "on") == 0 && loss_needs_primary(x))
 			server_condemn(srv, SERVER_MISPLACED);
@@ -237,8 +237,8 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 }
 
 /* Returns true if other clients wait for a server, this client has had its turn on srv, and giving srv back does not
- * close it. Without this, a client whose next request comes while pgweir asks the server about the last one would keep
- * the server for as long as it likes. */
+ * close it. Without this function, a client whose next request comes while pgweir asks the server about the last one
+ * could keep the server forever. */
 static bool
 is_others_turn(struct exchange *x, const struct server *srv)
 {
@@ -256,7 +256,7 @@ relay_resume_held(struct exchange *x)
 	if (x->srv != NULL && (x->srv->loan.has_foreign_plans || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
 			       ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger) ||
 			       x->srv->fitness != SERVER_FIT || is_others_turn(x, x->srv)))
-		relay_try_release(x); /* the held messages must run on another server, or after a question */
+		relay_try_release(x); /* the held messages may need another server, or a question before them */
 	exchange_handle_pending(x, relay_bytes);
 	return exchange_has_server(x);
 }
@@ -266,15 +266,15 @@ resume_waiting(struct exchange *x, const struct server *srv)
 {
 	if (x->state == CL_RETRYING && srv->ledger.count == 0)
 		exchange_ignore_result(retry_now(x));
-	if (x->state == CL_HELD) /* before the server is given back: the message may have waited for its settings to be
-				    replayed on this server */
+	if (x->state == CL_HELD) /* before the server is given back, because the held message may wait for
+				    settings that are being replayed on this server */
 		exchange_ignore_result(relay_resume_held(x));
 }
 
 /*
  * Closes the client and returns true if the client has sent a Parse or Close within COPY IN. PostgreSQL ends a
- * connection that does so. If pgweir answered the message without sending it, PostgreSQL would wait for the end of the
- * COPY, and the client for the reply.
+ * connection that sends one. pgweir was going to answer the message without sending it: then PostgreSQL would wait for
+ * the end of the COPY, and the client for the reply.
  */
 __attribute__((cold)) static bool
 close_broken_copy(struct exchange *x, struct server *srv)
@@ -291,9 +291,9 @@ close_broken_copy(struct exchange *x, struct server *srv)
 
 /*
  * Returns true if the server is to be given back before its replies are sent, because another client waits for the
- * server and the send takes longer than everything else that is left to do. Nothing else may be queued for the client,
- * and the client may get nothing else before its replies; these must lie in the read buffer, which the next borrower's
- * request does not use.
+ * server, and the send takes longer than all other work that is left. The client must have nothing queued, and get
+ * nothing else before these replies. The replies must lie in the read buffer, which the next borrower's request does
+ * not use.
  */
 static inline bool
 gives_back_first(const struct exchange *x, const struct server *srv)
@@ -343,11 +343,11 @@ on_batch_end(struct server *srv)
 		return;
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
-		exchange_stall(x); /* or the client could send requests forever and read no reply */
+		exchange_stall(x); /* else the client could send requests forever and read no reply */
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
-	/* During a cancel, the client goes on when the cancel has ended; the client of a server that ends never goes
+	/* During a cancel, the client must wait until the cancel has ended. The client of a server that ends never goes
 	 * on. */
 	if (query_timeout_is_cancelling(srv))
 		exchange_stall(x); /* the replies may have ended a COPY */
@@ -357,7 +357,7 @@ on_batch_end(struct server *srv)
 	if (is_given_back && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
 		exchange_out_of_memory(x);
 	if (x->listen != NULL)
-		exchange_ignore_result(listen_flush(x)); /* sends the notifications that came while a reply was owed */
+		exchange_ignore_result(listen_flush(x)); /* sends notifications that came while a reply was owed */
 }
 
 /* Handles the answer to settings that were sent without other messages. If they were refused, closes the client; the
@@ -383,7 +383,7 @@ on_own_done(struct server *srv, enum owed_to to)
 {
 	if (to == OWED_TO_GUCS && srv->loan.held_behind_ours == ALL_BEHIND_REFUSED_SETTINGS)
 		settings_done(srv->borrower, srv);
-	/* The standby has said whether it has replayed what the client must not miss. */
+	/* The standby has said if it has replayed the position that the client needs. */
 	if (to == OWED_TO_REPLAY && !relay_check_replayed(srv->borrower))
 		loss_handle_lag(srv);
 }

@@ -19,7 +19,7 @@
 
 #include <assert.h>
 
-#define LEDGER_HIGH 32768u /* pgweir stops reading a client to which more replies than this are owed */
+#define LEDGER_HIGH 32768u /* pgweir stops reading from a client whose server owes this many replies */
 
 enum walk_result
 walk_out_of_memory(struct exchange *x)
@@ -98,7 +98,7 @@ needs_plans(struct request_walk *w)
 	return state_needs_plans(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
 }
 
-/* Readies a server whose memory of plans or of a seed may be another client's. */
+/* Prepares a server that may have plans, or a seed of random(), of another client's. */
 __attribute__((noinline)) static void
 prepare_shared_server(struct exchange *x, struct request_walk *w)
 {
@@ -106,8 +106,8 @@ prepare_shared_server(struct exchange *x, struct request_walk *w)
 					   needs_plans(w));
 }
 
-/* Links srv, which was lent to the client. w is at the message for which srv was borrowed; w is NULL if that message
- * has waited, and is handled after this call. Returns 0, or -1 without memory; then the client is closed. */
+/* Links srv, which was lent to the client. w: at the message for which srv was borrowed; NULL if that message has
+ * waited, and is handled after this call. Returns 0; or -1 if there was no memory, so the client is closed. */
 static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
@@ -137,7 +137,7 @@ end_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 	stream_set_reading(&x->stream, true);
 }
 
-/* Sends, ahead of the message, what a new server must get first: the question to a standby, a BEGIN. */
+/* Sends the messages that must go ahead of the first one on a new server: the question to a standby, a BEGIN. */
 static inline void
 send_first(struct exchange *x)
 {
@@ -273,8 +273,8 @@ send_and_keep(struct request_walk *w, const struct frame *f)
 	return r;
 }
 
-/* Handles a message of a client without a server if the message needs none, because pgweir answers it or it has no
- * answer. Returns false if the message needs a server. */
+/* Handles a message of a client without a server, if pgweir can answer the message itself, or if no answer is due.
+ * Returns false if the message needs a server. */
 static bool
 handle_here(struct request_walk *w, uint8_t type, size_t total)
 {
@@ -285,7 +285,7 @@ handle_here(struct request_walk *w, uint8_t type, size_t total)
 	if (x->block == EXCHANGE_BEGIN_DUE && walk_runs(type)) /* a transaction is open */
 		return type == 'Q' && relay_answer_begin(x, &w->m);
 	switch (type) {
-	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
+	case 'S': /* for the client, a transaction that was lost with its server has failed */
 		exchange_answer(x,
 				x->block >= EXCHANGE_ROLLED_BACK ? "Z\0\0\0\5E"
 				: x->block == EXCHANGE_BEGIN_DUE ? "Z\0\0\0\5T"
@@ -405,7 +405,7 @@ handle_one_message(struct request_walk *w)
 		if (step == WALK_ON) {
 			walk_drop(w, total);
 			return x->is_closing ? WALK_OVER
-					     : WALK_ON; /* the client is closed if there was no memory for the answer */
+					     : WALK_ON; /* without memory for the answer, the client was closed */
 		}
 		if (step != WALK_SLOWLY || (step = walk_borrow(w, false)) != WALK_ON)
 			return step;
@@ -466,8 +466,8 @@ relay_unstall(struct exchange *x)
 
 /*
  * Call when the flush of a batch has found the connection broken; `total` bytes were to be sent, of which `walked` were
- * the client's. If the walked bytes are all that the client has on this server, and nothing of the batch was sent
- * early, PostgreSQL has begun nothing. The outbox is empty by now, but pieces[0] still has its old length.
+ * the client's. If the client has only the walked bytes on this server, and none of them was sent early, PostgreSQL has
+ * begun nothing. The outbox is empty by now, but pieces[0] still has its old length.
  */
 __attribute__((cold)) static void
 note_unsent(struct exchange *x, size_t total, size_t walked)
@@ -482,7 +482,7 @@ note_unsent(struct exchange *x, size_t total, size_t walked)
 }
 
 /* Sends the outbox to the server. Returns true if there was no memory for bytes, or for the ledger's entries for them;
- * then nothing is sent. */
+ * then nothing more is sent. */
 static bool
 flush_to_server(struct exchange *x, size_t walked)
 {
@@ -532,7 +532,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 	struct exchange_env *env = x->env;
 	bool is_lost;
 
-	/* The held message waits for replies. A Flush makes PostgreSQL send these even if no Sync was sent yet. */
+	/* The held message waits for replies, which a Flush makes PostgreSQL send even if no Sync was sent yet. */
 	if (is_held && x->srv->ledger.count > 0) {
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
 		ledger_note_flush(&x->srv->ledger);
@@ -557,8 +557,8 @@ hold(struct exchange *x)
 	return true;
 }
 
-/* Lets a client leave. why is NULL after a Terminate: then the client's server is given back, and the client is closed
- * when it has taken all its replies. */
+/* Lets a client leave. why: NULL after a Terminate; then the client's server is given back, and the client is closed
+ * once it has taken all its replies. */
 static void
 leave(struct exchange *x, const struct fail *why)
 {
@@ -605,7 +605,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 	srv = x->srv;
 	if (srv == NULL) {
 		if (x->block == EXCHANGE_BEGIN_DUE &&
-		    x->state == CL_READY) /* more of the request is to come, so the client is not idle */
+		    x->state == CL_READY) /* the client goes on with its transaction, so it is not idle */
 			x->waiter.idle_since_us = *x->env->now_us;
 		else
 			relay_try_release(x);

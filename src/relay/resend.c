@@ -1,4 +1,4 @@
-/* src/relay/resend.c - copies what a server was sent since it last owed no reply, and relays it again: see resend.h. */
+/* src/relay/resend.c - copies what was sent since the server last owed no reply, and sends it again; see resend.h. */
 #include "relay/resend.h"
 #include "relay/begin.h"
 #include "relay/reads.h"
@@ -126,7 +126,7 @@ resend_now(struct exchange *x, const struct request_copy *copy)
 	return exchange_has_server(x);
 }
 
-/* Forgets the statements that Parses of the copy have made: they are made again when the copy is relayed. */
+/* Forgets the statements that Parses of the copy have made, because the replay of the copy makes them again. */
 static void
 forget_statements(struct exchange *x, const struct sent_copy *sent)
 {
@@ -140,8 +140,8 @@ forget_statements(struct exchange *x, const struct sent_copy *sent)
 			statements_forget_since(x, parse.name, sent->named_before);
 }
 
-/* Removes the messages that pgweir itself has answered from the beginning of the copy: the client has their statements
- * already. */
+/* Removes from the copy's beginning the messages that pgweir itself has answered, because the client has the
+ * answers. */
 static void
 drop_answered(struct sent_copy *sent)
 {
@@ -181,7 +181,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 		  (unsigned long long)x->waiter.id, (unsigned long long)srv->id);
 	if (srv->loan.standby != 0)
 		reads_note_loss(x, srv);
-	else /* the other idle servers may have been told to end, too */
+	else /* other idle servers may be ending, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
 	relay_mark_begin_due_again(x, srv);
 	return resend_now(x, &srv->loan.sent.copy);

@@ -64,8 +64,8 @@ resend_sql(const struct server *srv, size_t *len)
 
 /*
  * Returns true if a statement that begins with the word `first` may run twice, because it commits only once, at its
- * end. Any statement may run twice if its request was not begun, or if its server is a standby. DEALLOCATE may not: its
- * client's prepared statement is dropped already, so a second DEALLOCATE would fail.
+ * end. If the request was not begun, or its server is a standby, any statement may run twice but DEALLOCATE, whose
+ * prepared statement pgweir has dropped already, so a second DEALLOCATE would fail.
  */
 static bool
 word_may_run_twice(const struct exchange *x, uint32_t first)
@@ -85,9 +85,9 @@ sql_may_run_twice(const struct exchange *x, const char *sql, size_t len)
 }
 
 /*
- * Returns true if a Parse of the copy before `end` makes the statement `name`. The caller has checked that Parse. (As
- * long as a Parse is not answered, statements_find() does not find its statement.) Reads at most *frames_left
- * messages, and subtracts those that were read.
+ * Returns true if a Parse of the copy before `end` makes the statement `name`. The caller has checked that Parse.
+ * (statements_find() does not find a statement before its Parse is answered.) Reads at most *frames_left messages, and
+ * subtracts those that were read.
  */
 static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *frames_left)

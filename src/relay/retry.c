@@ -1,26 +1,25 @@
 /*
- * src/relay/retry.c - sends a request that met an outdated plan once more, unnoticed by the client.
+ * src/relay/retry.c - sends a request once more, unnoticed by the client, if its plan was outdated.
  *
- * After an ALTER TABLE, PostgreSQL answers the next Bind of a statement that was prepared before with "cached plan must
- * not change result type". Outside a transaction nothing has happened by then, and nothing was answered. So the error
- * is swallowed. When a Sync after the error has been answered, the statement gets a new name, and the request is
+ * After an ALTER TABLE, PostgreSQL answers the next Bind of an earlier prepared statement with the error "cached plan
+ * must not change result type". Outside a transaction nothing has happened by then, and nothing was answered. So pgweir
+ * swallows the error, and gives the statement a new name. When a Sync after the error has been answered, the request is
  * relayed again, from a copy, as if it came from the client now.
  *
- * This is done only where it gives no wrong answer: where the client does not know the old columns, or where a Describe
- * in the same request will show the client the new columns. Otherwise the client gets the error, which its driver knows
- * (asyncpg and JDBC prepare again).
+ * The request is sent again only if the client does not know the old columns, or if a Describe in the same request will
+ * show it the new columns. Otherwise the client gets the error, which drivers handle (asyncpg and JDBC prepare again).
  *
  * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that. A
- * function that runs during the Bind can raise the same error although the server has the statement. To prepare the
- * statement again is harmless then, because a Close goes ahead of each Parse.
+ * function that runs during the Bind can raise the same error although the server has the statement. Then the second
+ * Parse is harmless, because a Close goes ahead of it.
  *
  * If pgweir has answered a client's Parse, the first use of that statement may fail with any error of PostgreSQL's
  * parser, because PostgreSQL parses an outdated statement again. The client must not get such an error, so that first
  * use is sent once more, too.
  *
- * With keep_plans, a use may also fail after its Bind, because PostgreSQL's generic plan may evaluate what a plan
- * for the given values leaves out. The transaction was rolled back then; if the client was shown nothing, the request
- * is sent once more, too, and without a name.
+ * With keep_plans, a use may also fail after its Bind, because PostgreSQL's generic plan may evaluate what a plan for
+ * the given values leaves out. The transaction was then rolled back. If the client was shown nothing, the request is
+ * sent once more, as an unnamed statement.
  */
 #include "statements/keep.h"
 #include "statements/statements_state.h"
@@ -90,7 +89,8 @@ describes_columns(const struct request_copy *k)
 	       strcmp(portal, other) == 0;
 }
 
-/* Compares names of routines and messages of internal errors, which are never translated. */
+/* Returns true if the plan is outdated, or refers to a dropped object. No text that is compared here is ever
+ * translated. */
 static bool
 is_outdated(const struct error_fields *e)
 {
@@ -113,9 +113,9 @@ is_gone(const struct exchange *x, const struct statement *st, const struct error
 }
 
 /*
- * Takes or sends the Sync that follows the error; pgweir then swallows its reply. If the client has sent its Sync,
- * pgweir takes that. If not, the client has sent a Flush and waits (asyncpg prepares so): pgweir sends a Sync, and the
- * Sync that the client will send belongs to the retry. Returns false if neither is possible.
+ * Makes sure that a Sync follows the error, and that its reply is swallowed. If the client has sent its Sync, that Sync
+ * serves. If not, the client has sent a Flush and waits (as asyncpg does to prepare): pgweir sends a Sync, and the
+ * client's later Sync belongs to the retry. Returns false if neither is possible.
  */
 static bool
 take_sync(struct exchange *x)
@@ -133,9 +133,9 @@ take_sync(struct exchange *x)
 	return true;
 }
 
-/* Takes the Sync that follows the error (take_sync()) if the request can be sent once more: the client was shown no
- * reply to it, and will not be surprised by other columns. Returns true if so. lacks_statement: true if the server does
- * not have the statement at all; then the error says nothing about its columns. */
+/* Returns true if the request can be sent once more, because the client was shown no reply to it and expects no certain
+ * columns. Then take_sync() was called. lacks_statement: true if the server does not have the statement, so the error
+ * is not about its columns. */
 static bool
 begin_retry(struct exchange *x, const struct client_statement *n, bool lacks_statement)
 {

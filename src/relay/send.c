@@ -10,7 +10,7 @@
 #include "state/linger.h"
 #include "statements/unnamed.h"
 
-#define WAITS_WHOLE_MAX 4096u /* bytes; a shorter message is handled only when it is complete */
+#define WAITS_WHOLE_MAX 4096u /* a Query or Bind with a body of at most this many bytes is handled as a whole */
 
 /* Sends the message unchanged from byte `from` on; the bytes before `from` were sent in another form. The rest of the
  * message may come later. */
@@ -39,7 +39,7 @@ walk_drop(struct request_walk *w, size_t total)
 	w->at += n;
 }
 
-/* Keeps what the fast lane has found for the message, so a Bind's statement is looked up once. */
+/* Begins w->m. Keeps what the fast lane has found for a Bind, so its statement is looked up only once. */
 static void
 begin_request(struct request_walk *w, const struct frame *f)
 {
@@ -82,7 +82,7 @@ read_query(struct request_walk *w, const struct frame *f)
 		m->forbidden = forbid_find(w->x, true, m->sql, m->sql_len);
 }
 
-/* Reads the SQL of a Parse. A statement that is stored was read when it was first seen. */
+/* Reads the SQL of a Parse. The SQL of a stored statement was read when it was first seen. */
 static void
 read_parse(struct exchange *x, struct request *m)
 {
@@ -111,7 +111,7 @@ is_oversize(const struct exchange *x, const struct frame *f)
 	return f->type == 'P' && f->body_len > x->settings->max_statement_size;
 }
 
-/* Returns true if the message can be handled only when all of it has come. */
+/* Returns true if the message is handled only once all of it has come. */
 static bool
 must_be_whole(const struct exchange *x, const struct frame *f)
 {
@@ -174,8 +174,8 @@ show_function_call(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* Sends a Sync in place of the Query, because a message ahead of the Query has failed, and the client has got the error
- * of that message. The Sync makes PostgreSQL go on. */
+/* Sends a Sync in place of the Query, because a message ahead of the Query has failed, and the client has got that
+ * error. PostgreSQL ignores all messages up to the Sync. */
 static enum walk_result
 send_sync_instead(struct request_walk *w)
 {
@@ -261,12 +261,12 @@ send_execute(struct request_walk *w, const struct frame *f)
 		x->srv->loan.statements_run++;
 		return walk_send_extended(w, f, OWED_EXECUTE);
 	}
-	/* The features only have to know whether the portal has a name. */
+	/* The features need only know if the portal has a name. */
 	m->portal = m->total > FRAME_HEAD_LEN && m->have > FRAME_HEAD_LEN && m->message[FRAME_HEAD_LEN] == 0 ? "" : "?";
 	step = features_request(x, m);
 	if ((r = walk_result_of(x, step)) != WALK_ON)
 		return r;
-	if (step == STEP_REPLACED) { /* something else was sent in its place */
+	if (step == STEP_REPLACED) { /* another message was sent in place of the Execute */
 		ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL);
 		x->srv->is_synced = false;
 		walk_drop(w, m->total);
@@ -312,10 +312,10 @@ send_bind(struct request_walk *w, const struct frame *f)
 	if (step == STEP_FORWARD)
 		return walk_send_extended(w, f, OWED_BIND);
 	x->srv->is_synced = false;
-	return walk_forward(w, w->m.skip_len, w->m.total); /* the beginning of the Bind was sent, rewritten */
+	return walk_forward(w, w->m.skip_len, w->m.total); /* the Bind's beginning was rewritten and sent */
 }
 
-/* Shows the features a Parse, Describe or Close. A malformed message is forwarded, because PostgreSQL knows the right
+/* Shows the features a Parse, Describe or Close. Forwards a malformed message, because PostgreSQL knows the right
  * error. */
 static enum feature_step
 show_named(struct exchange *x, struct request *m)
@@ -350,7 +350,7 @@ send_forbidden_parse(struct request_walk *w, const struct frame *f)
 		ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
 		outbox_put(&x->env->to_server, &w->m.instead);
 	}
-	if (step == STEP_REPLACED) /* the outbox refers to the message's bytes */
+	if (step == STEP_REPLACED) /* the outbox may refer to m.instead, which is freed next */
 		outbox_flush_early(&x->env->to_server);
 	buf_fini(&w->m.instead);
 	if ((r = walk_result_of(x, step)) != WALK_ON)
@@ -393,7 +393,7 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 	x->srv->is_synced = false;
 	if (step == STEP_FORWARD)
 		return walk_forward(w, 0, w->m.total);
-	walk_drop(w, w->m.total); /* another message was sent in its place */
+	walk_drop(w, w->m.total); /* another message was sent in place of the Parse */
 	return WALK_ON;
 }
 
@@ -453,9 +453,9 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 }
 
 /*
- * Makes the server's settings equal to the client's before a message that runs something. They may differ if the client
- * has kept its server since a RESET or DISCARD ALL. The client's settings are replayed as soon as nothing is owed, at
- * most once per message, even if the message is held and handled again.
+ * Makes the server's settings equal to the client's before a message that runs something. The settings may differ if
+ * the client has kept its server since a RESET or DISCARD ALL. They are replayed as soon as nothing is owed, and once
+ * per message, even if the message is held and handled again.
  */
 static enum walk_result
 set_gucs(struct exchange *x)
@@ -508,8 +508,8 @@ walk_send_linked(struct request_walk *w, const struct frame *f)
 	enum walk_result r;
 
 	x->has_run = true;
-	/* Within COPY IN only messages of the COPY may be sent. PostgreSQL ends a connection that sends other messages,
-	 * unless the COPY has failed meanwhile: then it would run them. */
+	/* Within COPY IN only messages of the COPY may be sent. PostgreSQL ends a connection that sends other messages;
+	 * but if the COPY has failed meanwhile, PostgreSQL would run them. */
 	if (x->srv->ledger.intake == INTAKE_COPY && !walk_runs(f->type))
 		return send_frame(w, f);
 	if (x->srv->ledger.intake == INTAKE_COPY) {
@@ -523,7 +523,7 @@ walk_send_linked(struct request_walk *w, const struct frame *f)
 			return WALK_HOLD;
 		loan->held_behind_ours = NOTHING_BEHIND;
 	}
-	/* A client with session state may have run a DISCARD ALL, and may have got another server since. */
+	/* If a client with session state has run a DISCARD ALL, set_gucs() must end that request (with a Sync). */
 	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = set_gucs(x)) != WALK_ON)
 		return r;
 	return send_frame(w, f);

@@ -30,8 +30,8 @@ struct password_process {
 	char out_bytes[OUT_MAX + 1], err_bytes[ERR_MAX + 1]; /* wiped when the process is freed */
 };
 
-/* Returns the environment for the command: the variables in `ours`, then pgweir's own environment without those that
- * are listed in hidden[]. The caller frees the array. Returns NULL if out of memory. */
+/* Returns the environment for the command: the variables in `ours`, then the variables of pgweir's own environment,
+ * except for those in hidden[]. The caller frees the array. Returns NULL if out of memory. */
 static char **
 make_environment(char ours[OURS][VARIABLE_MAX])
 {
@@ -55,7 +55,7 @@ make_environment(char ours[OURS][VARIABLE_MAX])
 	return made;
 }
 
-/* Starts the command in a shell that inherits none of pgweir's descriptors and signals. */
+/* Starts the command in a shell, which inherits only `out` and `err`, and no signal settings. */
 static int
 spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 {
@@ -73,7 +73,7 @@ spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setsigmask(&attributes, &none);
-	/* If an action fails (no memory), nothing is run, because the password could go to pgweir's own output. */
+	/* If an action fails (no memory), nothing runs: the password could go to pgweir's own output. */
 	if ((r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO)) == 0)
@@ -126,7 +126,7 @@ password_process_new(const struct password_request *request, uint64_t now_us, st
 		free(process);
 		return NULL;
 	}
-	/* Only the command has the writing ends, and it expects them to block. */
+	/* Only the command writes to the pipes, and commands expect writes to block. */
 	fcntl(out[1], F_SETFL, 0);
 	fcntl(err[1], F_SETFL, 0);
 	r = spawn_for(request, out[1], err[1], &pid);
@@ -144,8 +144,8 @@ password_process_new(const struct password_request *request, uint64_t now_us, st
 	return process;
 }
 
-/* Reads what there is, in READS_MAX reads at most. Output that doesn't fit is dropped, so the command is not held up;
- * *len is then cap + 1. */
+/* Reads the output that has come, in READS_MAX reads at most. Output after the first `cap` bytes is dropped, so the
+ * command is not held up; *len is then cap + 1. */
 static void
 drain(int fd, char *bytes, size_t cap, size_t *len)
 {
@@ -162,7 +162,7 @@ drain(int fd, char *bytes, size_t cap, size_t *len)
 	OPENSSL_cleanse(rest, sizeof(rest));
 }
 
-/* The detail of *why, the first line of the command's error output, is for the log only: it may contain a secret. */
+/* Sets *why. Only the log may show the detail, the first line of the error output, which may contain a secret. */
 static int
 put_failure(struct password_process *process, struct fail *why, const char *what, int number)
 {

@@ -82,7 +82,7 @@ passwords_free(struct passwords *p)
 
 /* --- answers --- */
 
-/* Answers the asks that wait now, but none that are added meanwhile: an answer may make a server ask again. */
+/* Answers each password_ask that waits now, but none that is added meanwhile: an answer may make a server ask again. */
 static void
 answer_asks(struct password_entry *e, const struct fail *why)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOSSES_LOGGED 3u /* lost connections in a second that get a line of their own */
+#define LOSSES_LOGGED 3u /* how many lost connections of a second may have a log line of their own */
 
 int
 server_step_logged(struct server *srv, enum server_event ev, enum server_state to)
@@ -56,8 +56,8 @@ server_free_parts(struct server *srv)
 {
 	uint64_t since_us;
 
-	/* With INTAKE_SYNC and an empty ledger, PostgreSQL has skipped the last message, a simple Query, because of an
-	 * earlier error. So the ledger has no entry for the reply to the Query. */
+	/* With INTAKE_SYNC and an empty ledger, an error has ended the request, and its Sync was not sent yet. If
+	 * PostgreSQL has skipped a simple Query since, the client waits for a reply that is not in the ledger. */
 	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us) ||
 			 (srv->ledger.intake == INTAKE_SYNC && srv->ledger.count == 0);
 	server_note_owed(srv);
@@ -103,7 +103,7 @@ server_close(struct server *srv)
 	server_finish_closing(srv);
 }
 
-/* PostgreSQL closes its socket when its process ends: only then are its locks and its connection slot free. */
+/* A backend closes its socket when it exits; only then are the backend's locks and its connection slot free. */
 void
 server_terminate(struct server *srv, uint64_t now_us)
 {
@@ -152,7 +152,7 @@ server_get_last_words(const struct server *srv, struct fail *why)
 	return true;
 }
 
-/* Counts the loss of srv. Returns true if this loss gets a log line of its own. */
+/* Counts the loss of srv. Returns true if this loss may have a log line of its own. */
 static bool
 note_loss(struct server *srv, const struct fail *why)
 {
@@ -199,7 +199,7 @@ server_fail(struct server *srv, const struct fail *why)
 		server_close(srv);
 	if (srv->state == SV_DEAD)
 		return;
-	if (was == SV_IN_TRANSFER) { /* the other worker closes it */
+	if (was == SV_IN_TRANSFER) { /* the other worker closes srv */
 		server_condemn(srv, SERVER_IN_DOUBT);
 		return;
 	}
@@ -269,11 +269,11 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 {
 	if (server_step(srv, SE_LEND) < 0)
 		return -1;
-	/* This borrower must get no answer to the last borrower's messages, and no cancel of the last borrower's. */
+	/* No reply to the last borrower's messages, and no cancel of its requests, may reach this borrower. */
 	assert(srv->borrower == NULL && srv->ledger.count == 0 && srv->cancel == NULL);
 	srv->borrower = borrower;
-	if (srv->loan.ddl !=
-	    DDL_NONE) /* the last borrower left before its transaction was over, so the DDL was rolled back */
+	/* If the last borrower left before the end of its transaction, its DDL may have been rolled back. */
+	if (srv->loan.ddl != DDL_NONE)
 		server_statements_outdate(&srv->statements);
 	loan_begin(&srv->loan, now_us);
 	return 0;

@@ -1,9 +1,9 @@
-/* src/server/server_ahead.c - requests that were sent ahead of their turn (policy/policy.h). See server_ahead.h. */
+/* src/server/server_ahead.c - requests that were sent ahead of their turn (policy/policy_ahead.h). */
 #include "server/server_ahead.h"
 #include "policy/policy_ahead.h"
 
-/* Takes the next reply out of *kinds, a list with four bits for each reply (struct policy_ahead), and writes it to *o.
- * Returns false at the end of the list. */
+/* Removes the next reply from *kinds, a list with four bits for each reply (struct policy_ahead), and sets *o to the
+ * reply's ledger entry. Returns false at the end of the list. */
 static bool
 take_next_reply(const struct server *srv, uint32_t *kinds, struct owed *o)
 {

@@ -20,7 +20,7 @@
 
 enum cancelling_step {
 	CANCELLING_PREPARES, /* dials, or shakes hands */
-	CANCELLING_ASKS_FOR_TLS, /* SSLRequest was sent, and is not answered yet */
+	CANCELLING_ASKS_FOR_TLS, /* an SSLRequest was sent, and is not answered yet */
 	CANCELLING_SENT /* a part of the packet was sent, or all of it */
 };
 
@@ -37,7 +37,7 @@ struct server_cancelling {
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
 	size_t packet_len;
-	const char *why; /* set before end_cancelling(): why pgweir could not connect; NULL if it could */
+	const char *why; /* why dialing has failed; NULL if it has not, also if c->timer has ended it */
 	server_cancel_done done;
 	void *arg;
 };
@@ -52,8 +52,8 @@ free_cancelling(struct deferred_entry *g)
 	free(c);
 }
 
-/* Ends a lent server because pgweir's own cancel was not confirmed. The borrower has sent nothing since the cancel
- * began, so the cancel cannot hit a request of the borrower's. */
+/* Ends a lent server because pgweir's own cancel was not confirmed. The server has got nothing from the borrower since
+ * the cancel began, so the cancel cannot hit a request of the borrower's. */
 static void
 fail_unconfirmed(struct server *srv)
 {
@@ -149,7 +149,7 @@ on_readable(struct stream *s)
 	if (r == STREAM_AGAIN)
 		return;
 	if (c->step != CANCELLING_ASKS_FOR_TLS) {
-		end_cancelling(c, r == STREAM_EOF); /* anything but EOF is an error, such as "could not fork" */
+		end_cancelling(c, r == STREAM_EOF); /* anything but EOF means an error, such as "could not fork" */
 		return;
 	}
 	c->step = CANCELLING_PREPARES;
@@ -219,7 +219,7 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 	return c;
 }
 
-/* Starts the timeout of c, whose connection is being dialed. Returns 0, or -1 if out of memory; then frees c. */
+/* Starts c's timeout, and lists c. If c->dial is NULL or memory is short, frees c and returns -1; else returns 0. */
 static int
 begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {
@@ -248,7 +248,7 @@ server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, 
 
 	if (srv->key_len == 0 || srv->cancel != NULL ||
 	    (c = new_cancelling(srv->env, srv->pid, srv->key, srv->key_len)) == NULL)
-		return -1; /* servers that sent no BackendKeyData can't be cancelled */
+		return -1; /* key_len is 0 if PostgreSQL has sent no BackendKeyData */
 	server_disown_ahead(srv); /* the cancel may hit the message that runs next */
 	if (is_tls) {
 		c->is_direct = srv->target->tls_use == SERVER_TLS_DIRECT;

@@ -1,5 +1,5 @@
-/* src/server/server_dial.c - a server connection until it is ready: dials the hosts of its upstream in turn, asks for
- * TLS and logs in (server_login.c); handles the failure of all hosts. */
+/* src/server/server_dial.c - a server connection until it is ready: dials the hosts of its upstream in turn, begins TLS
+ * (server_tls_start.c) and logs in (server_login.c). If all hosts fail, ends the server. */
 #include "server/server_parts.h"
 #include "server/hosts.h"
 #include "server/server_ahead.h"
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* bytes of all that a server may send during the login */
+#define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* the most bytes that a server may send during its login */
 
-/* Starts the connection again, with the host at host_index. Returns 0, or -1 if out of memory. */
+/* Begins the connection anew, with the host at host_index. Returns 0, or -1 if out of memory. */
 static int
 redial(struct server *srv)
 {
@@ -25,7 +25,7 @@ redial(struct server *srv)
 	srv->login = NULL;
 	buf_fini(&srv->carry);
 	srv->bytes_in = srv->ledger.body_left = 0;
-	/* Forgets what the last host has sent: its cancel key would hit another client's process on the next host. */
+	/* Forgets what the last host has sent. On the next host, that cancel key could hit another backend. */
 	if (gucs_move(&srv->gucs, empty) < 0)
 		return -1;
 	srv->pid = 0;
@@ -51,9 +51,9 @@ host_due_us(const struct server *srv, size_t index)
 }
 
 /*
- * Begins with the first host, or (load_balance_hosts = round-robin) with the host whose turn it is, and skips hosts
- * that are silent. If all hosts are silent, only the host that is due first is tried. Hosts that answer at once, even
- * with an error, are tried in each attempt.
+ * Begins with the first host, or (load_balance_hosts = round-robin) with the host whose turn it is. Skips silent hosts
+ * that are not due yet. If there are no others, only the host that is due first is tried. A host that answers with an
+ * error is not silent, and so never skipped.
  */
 void
 server_set_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
@@ -85,7 +85,7 @@ server_set_first_host(struct server *srv, uint32_t turn, const struct upstream_h
 	srv->host_index = best;
 }
 
-/* Moves to the next host that is due. Returns false if there is none. */
+/* Sets host_index to the next host that is due. Returns false if no such host is left. */
 static bool
 find_next_host(struct server *srv)
 {
@@ -131,7 +131,7 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		hosts_note_silent(srv->env->hosts, srv->address, *srv->env->now_us);
 	else
 		hosts_note_answer(srv->env->hosts, srv->address);
-	/* if no host is left, or if this host has too many connections, *why is the failure of the whole attempt */
+	/* if no host is left, or if this host has too many connections, the whole attempt has failed */
 	if (kind != CF_TOO_MANY && find_next_host(srv)) {
 		if (srv->env->owner_ops->host_failed != NULL)
 			srv->env->owner_ops->host_failed(srv, kind, &kept);
@@ -193,7 +193,7 @@ server_tls_done(struct server *srv, const struct fail *failed)
 	}
 	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
 	fail_hint(&why, "The mode is that of sslmode in upstream, or of section [tls_server] of pgweir.ini.");
-	/* The failure is not fatal if the connection was lost, or if there was no thread or memory: another attempt may
+	/* If the connection was lost (08001), or if there was no thread or memory (53...), another attempt may
 	 * succeed. */
 	is_fatal = strcmp(why.sqlstate, "08001") != 0 && strncmp(why.sqlstate, "53", 2) != 0;
 	server_login_failed(srv, CF_TLS, is_fatal, &why);
@@ -317,8 +317,8 @@ finish_login(struct server *srv)
 	srv->login = NULL;
 }
 
-/* A PostgreSQL that can't start a process for the connection says so in the format of before 7.4: a line of text
- * follows the E (report_fork_failure_to_client()). As with too many connections, a later attempt may succeed. */
+/* If PostgreSQL can't start a process for the connection, its error has the format of versions before 7.4: a line of
+ * text after the E (report_fork_failure_to_client()). As with too many connections, a later attempt may succeed. */
 static void
 fail_malformed(struct server *srv, const uint8_t *bytes, size_t len)
 {
@@ -334,7 +334,7 @@ fail_malformed(struct server *srv, const uint8_t *bytes, size_t len)
 	server_login_failed(srv, is_line ? CF_TOO_MANY : CF_OTHER, !is_line, &why);
 }
 
-/* Handles all whole messages of a login. Returns how many bytes were used, or -1 if srv has ended or dials again. */
+/* Handles the whole messages of a login. Returns how many bytes were used, or -1 if srv has ended or dials again. */
 ssize_t
 server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 {

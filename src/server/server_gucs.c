@@ -1,7 +1,7 @@
 /*
  * src/server/server_gucs.c - gives a server connection the settings of its borrower.
  *
- * The messages are sent before the borrower's first message; their answers are swallowed (OWED_TO_GUCS).
+ * The messages are sent ahead of the borrower's next message, or during a reset; their replies are swallowed.
  */
 #include "server/server.h"
 #include "session/gucs_effects.h"
@@ -49,8 +49,8 @@ server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *al
 
 	if (srv->role == SERVER_CONSOLE)
 		return;
-	/* Without this, the statement that changes the settings would run in a DEFERRABLE transaction, as the last
-	 * client's setting says, and wait. */
+	/* Without this, the statement that changes the settings could run in a SERIALIZABLE, READ ONLY, DEFERRABLE
+	 * transaction, as the last client's settings say, and wait for a snapshot. */
 	if (srv->gucs != to && srv->tx == 'I' && gucs_get(srv->gucs, "default_transaction_deferrable") != NULL) {
 		message_run(out, "", "", "SET " MESSAGE_OURS "TRANSACTION ISOLATION LEVEL READ COMMITTED", NULL, 0);
 		triples++;

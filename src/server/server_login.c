@@ -1,10 +1,10 @@
 /*
  * src/server/server_login.c - logs in to PostgreSQL (protocol chapter, "Start-up").
  *
- * Messages are accepted in the exact sequence only: ReadyForQuery only after AuthenticationOk, and with SCRAM,
- * AuthenticationOk only after the server's own signature was right. So an impostor can't skip its proof.
+ * Messages are accepted in the exact sequence only: ReadyForQuery only after AuthenticationOk; and once SCRAM has
+ * begun, AuthenticationOk only after the server's own signature was right, so an impostor can't skip this proof.
  *
- * A thread derives keys from a password (server_keys.c); meanwhile the server may only send errors.
+ * A thread derives keys from a password (server_keys.c); meanwhile the server may only send errors and notices.
  */
 #include "server/server_parts.h"
 #include "server/server_tokens.h"
@@ -18,7 +18,7 @@
 
 #define PROTOCOL_3 0x30000u
 #define WARNED_AGAIN_US (86400 * US_PER_S)
-#define KEY_MIN 4 /* the least number of bytes of a cancel key; in protocol 3.0 all keys have this length */
+#define KEY_MIN 4 /* the fewest bytes that a cancel key has; in protocol 3.0, all keys have this length */
 
 enum login_phase {
 	LP_START,
@@ -90,7 +90,7 @@ put_startup(struct buf *b, const struct server_target *t)
 		wire_set_u32(b->bytes + begun, (uint32_t)(b->len - begun));
 }
 
-/* Sends b. Fails at once if out of memory, because the login would otherwise wait until connect_timeout. */
+/* Sends b. If out of memory, fails at once: otherwise the login would wait until connect_timeout. */
 static int
 send_all(struct server *srv, const struct buf *b, struct fail *why)
 {
@@ -131,7 +131,7 @@ password_of(const struct server *srv)
 	return srv->secret != NULL ? srv->secret->password : srv->target->password;
 }
 
-/* Returns the keys to use: those of password_command's output, which are for this login alone; or else the pool's. */
+/* Returns the keys to use. They are for this login alone if the password is password_command's, else the pool's. */
 static struct scram_keys *
 keys_of(const struct server *srv)
 {
@@ -168,7 +168,7 @@ static int
 answer_cleartext(struct server *srv, struct fail *why)
 {
 	if (stream_tls(&srv->stream) == NULL && srv->peer.ss_family != AF_UNIX &&
-	    !network_is_loopback((const struct sockaddr *)&srv->peer)) { /* other machines may read it */
+	    !network_is_loopback((const struct sockaddr *)&srv->peer)) { /* other machines could read the password */
 		fail_set(why, "28000",
 			 "PostgreSQL at %s asks for a password in clear text over a connection without TLS",
 			 srv->address);
@@ -204,7 +204,7 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 	return r;
 }
 
-/* Adds the server's address to *why, an error of SCRAM or of a module. Returns -1. */
+/* Adds the server's address to *why, which is an error of SCRAM or of a module. Returns -1. */
 static int
 fail_method(const struct server *srv, struct fail *why)
 {
@@ -292,7 +292,7 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 		return send_proof(srv, why);
 	if (password_of(srv) == NULL)
 		return fail_no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
-	/* This happens once per pool and password, because the keys are kept. */
+	/* The pool keeps these keys for its next logins. With password_command, keys are derived at each login. */
 	l->deriving = server_keys_derive(srv->env, password_of(srv), salt, salt_len, iterations, on_keys, srv, why);
 	l->phase = LP_SASL_KEYS;
 	return l->deriving == NULL ? -1 : 0;
@@ -364,9 +364,9 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 }
 
 /*
- * Handles NegotiateProtocolVersion: the server uses 3.0, an older version than pgweir has asked for. (pgweir asks for
- * no options, which this message may refuse, too.) Like libpq 18, pgweir accepts this message only once, and only as
- * the first message.
+ * Handles NegotiateProtocolVersion, by which the server refuses the version that pgweir has asked for, and uses 3.0.
+ * (The message may also refuse options, but pgweir asks for none.) Like libpq 18, pgweir accepts this message only
+ * once. It must come before any Authentication message.
  */
 static int
 on_negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
@@ -500,8 +500,8 @@ on_error(struct server *srv, const uint8_t *body, size_t len, enum connect_failu
 }
 
 /*
- * Logs a WARNING of the login, because no client sees it: the password expires soon, or is stored as MD5 (PostgreSQL
- * 19), or a login trigger warns. For each pool, the warnings of one turn of the loop are logged; then none for a day.
+ * Logs a WARNING of the login, which no client sees: the password expires soon, or is stored as MD5 (PostgreSQL 19), or
+ * a login trigger warns. For each pool, warnings that come together are logged; after them, none for a day.
  */
 static void
 log_login_warning(struct server *srv, const uint8_t *body, size_t len)
@@ -521,7 +521,7 @@ log_login_warning(struct server *srv, const uint8_t *body, size_t len)
 		  srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
 }
 
-/* Returns 1 if the query runs now, 0 if there is none or it has run, or -1 with *why set. */
+/* Returns 1 if connect_query runs now, 0 if this connection has none or the query has run, or -1 with *why set. */
 static int
 begin_connect_query(struct server *srv, struct fail *why)
 {

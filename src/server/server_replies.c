@@ -2,8 +2,8 @@
  * src/server/server_replies.c - the reading side of a server connection.
  *
  * A recv fills the loop's buffer, which is then walked message by message. Runs of messages owed to the borrower are
- * passed on in place. If pgweir needs the body of an incomplete message, the message is kept (srv->carry) until it is
- * complete; of other incomplete messages only the count of bytes still to come is kept.
+ * passed on in place. An incomplete message is kept (srv->carry) until it is complete if its head is cut, or if pgweir
+ * needs its body and that is not too long; else pgweir only counts the bytes that are still to come.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -36,7 +36,7 @@ is_description(const struct owed *o, uint8_t type)
 	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
 }
 
-/* The state of walking one read. The bytes [run, at) are to be passed; the last ReadyForQuery ended at ready_end. */
+/* A walk over the bytes of one read: [run, at) are to be passed, and the last ReadyForQuery ended at ready_end. */
 struct walk {
 	struct server *srv;
 	const uint8_t *p;
@@ -89,7 +89,8 @@ fail_violation(const struct server *srv, uint8_t type, struct fail *why)
 }
 
 /* Returns true if this message may answer a ping: EmptyQueryResponse (which is noted), or for QUESTION_CHECK any
- * result; after that, ReadyForQuery outside a transaction; and notices, parameters and errors at any time. */
+ * result; after that, ReadyForQuery outside a transaction; and at any time notices, notifications, parameters and
+ * errors. */
 static bool
 check_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
@@ -109,7 +110,7 @@ check_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t 
 	}
 }
 
-/* The message at w->at, with its head, and with its whole body if the body is needed. */
+/* The message at w->at. A body that pgweir needs is whole, unless it is too long to be carried. */
 struct reply {
 	uint8_t type;
 	bool is_whole; /* the body is complete */
@@ -129,7 +130,7 @@ is_of_broken_transaction(const struct error_fields *e)
 	       strncmp(e->message + strlen(e->routine), ": unexpected state", 18) == 0;
 }
 
-/* Asks the borrower whether its request is run again. If so, passes the replies to earlier requests alone, and returns
+/* Asks the borrower if its failed request will run again. If so, passes only replies to earlier requests, and returns
  * true. */
 static bool
 try_rerun(struct walk *w, const struct error_fields *e)
@@ -207,8 +208,8 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	return 0;
 }
 
-/* Returns true if e comes from PostgreSQL's handler of an immediate shutdown (quickdie()), so its process exits
- * next. */
+/* Returns true if e comes from quickdie(), which PostgreSQL runs in an immediate shutdown or after a crash. The backend
+ * exits next. */
 static bool
 is_of_quickdie(const struct error_fields *e)
 {
@@ -229,14 +230,13 @@ inspect_notice(struct walk *w, struct reply *r)
 		return;
 	if (r->is_whole && fields_is_drop_skipped_notice(r->body, r->body_len))
 		srv->loan.skips++;
-	/* The warning of a failed pg_cancel_backend() may be in any language; its digits and routine are the same in
-	 * all. */
 	fields_read_error(r->body, r->body_len, &e);
 	if (srv->loan.standby != 0 && is_of_quickdie(&e)) {
 		pass_run(w);
 		r->is_passed = !srv->env->ops->ending(srv, &e);
 		return;
 	}
+	/* In each language, the warning of a failed pg_cancel_backend() has the same digits and routine. */
 	if (!fields_error_is_of(&e, "01000", "pg_signal_backend") || e.message == NULL)
 		return;
 	pass_run(w);
@@ -254,7 +254,7 @@ inspect_row(struct walk *w, struct reply *r)
 
 	if (r->is_passed && srv->loan.next_row_is_true) {
 		srv->loan.next_row_is_true = false;
-		/* If this row, after the warning of pg_cancel_backend(), is one boolean, passes true in its place. */
+		/* If this row, after the warning of pg_cancel_backend(), is a single `false`, passes `true` instead. */
 		if (r->body_len == 7 && memcmp(r->body, text + FRAME_HEAD_LEN, 6) == 0 &&
 		    (r->body[6] == 'f' || r->body[6] == 0)) {
 			pass_run(w);
@@ -284,9 +284,9 @@ inspect_complete(struct walk *w, struct reply *r)
 	srv->loan.next_row_is_true = false;
 	if (r->body_len == 0 || tag[r->body_len - 1] != '\0')
 		return;
+	/* The client that has run this command has gone without waiting for the reply: the pool notes the change. */
 	if (srv->borrower == NULL && r->to == OWED_TO_CLIENT && (tag_read(tag).flags & TAG_CHANGES_CODE) != 0) {
-		srv->loan.code =
-		    CODE_MADE; /* the client that has run this command has gone without waiting for the reply */
+		srv->loan.code = CODE_MADE;
 		if ((tag_read(tag).flags & TAG_MAKES_CODE) != 0 && (srv->loan.risk & RISK_KEEPS) != 0)
 			srv->reset.todo.parts |= STATE_BACKEND;
 	}
@@ -297,7 +297,7 @@ inspect_complete(struct walk *w, struct reply *r)
 	r->is_passed = !srv->env->ops->complete(srv, tag, r->body_len - 1);
 }
 
-/* Handles the types that matter to pgweir or to the borrower's features. Returns -1 if the server must be closed. */
+/* Handles the types that matter to pgweir or to the borrower's features. Returns -1 with *why set, or 0. */
 static int
 inspect(struct walk *w, struct reply *r, struct fail *why)
 {
@@ -343,15 +343,15 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	struct server *srv = w->srv;
 	const char *question;
 
-	/* Only a statement may end a block, but here a Sync without a statement has ended one. This is a bug of
-	 * PostgreSQL 18: if a Query follows an Execute without a Sync, PostgreSQL reports a block, forgets the writes
-	 * of both at the Sync, and answers the next message, which would be another client's, with XX000. */
+	/* Only a statement may end a transaction block, but here a Sync without a statement has ended one. This is a
+	 * bug of PostgreSQL 18: if a Query follows an Execute without a Sync, PostgreSQL reports a block, forgets the
+	 * writes of both at the Sync, and answers the next message, which would be another client's, with XX000. */
 	if (srv->tx == 'T' && tx == 'I' && ended->kind == OWED_SYNC && ended->statements == 0 &&
 	    ended->to == OWED_TO_CLIENT)
 		server_condemn(srv, SERVER_IN_DOUBT);
 	srv->tx = tx;
 	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
-	/* passes earlier replies, because request_done may end the client */
+	/* passes earlier replies now, because request_done may end the client */
 	if (srv->tx != 'I' && w->ready_end > w->run) {
 		size_t at = w->at;
 
@@ -386,8 +386,8 @@ is_well_formed(struct server *srv, const struct reply *r)
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
 }
 
-/* Call this before the ledger drops the messages that the error skips. Notes which replies the client is owed, and
- * whether PostgreSQL could read the SQL, because the client must be told both. */
+/* Call this before the ledger drops the messages that the error skips. Notes which replies the client is owed, for
+ * commit_check/, and whether PostgreSQL could convert the SQL's text, for statements/unnamed.c. */
 static void
 note_error(struct server *srv, const struct reply *r)
 {
@@ -400,7 +400,7 @@ note_error(struct server *srv, const struct reply *r)
 	srv->has_encoding_error = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
-/* Sends a Close of a statement that does not exist, with a Sync. When PostgreSQL has answered these, no answer to a
+/* Sends a Close of a statement that does not exist, with a Sync. After PostgreSQL has answered these, no answer to a
  * Sync within the failed COPY can come any more. */
 __attribute__((cold)) static int
 ask_for_late_ready(struct server *srv)
@@ -469,7 +469,7 @@ take_ready(struct walk *w, uint32_t plain_kind, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* Handles a CommandComplete. Returns false for that of an UNLISTEN, which may be swallowed: see inspect_complete(). */
+/* Handles a CommandComplete. Returns false if walk_message() must handle it: that of an UNLISTEN may be swallowed. */
 static bool
 take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 {
@@ -540,9 +540,9 @@ walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 }
 
 /*
- * Returns true if the error at w->at must wait for the end of its request: an operator may have made this primary
- * read-only. PostgreSQL reports that after the error, and pgweir acts on the report before it passes the error; a
- * report that has come already is acted on here.
+ * Returns true if the error at w->at must wait for its request's ReadyForQuery, because an operator may have made this
+ * primary read-only. PostgreSQL reports such a change after the error, but pgweir acts on the report before it passes
+ * the error. Acts on the reports that have come already.
  */
 __attribute__((cold)) static bool
 hold_error_for_report(struct walk *w, const struct frame *f)
@@ -569,8 +569,8 @@ hold_error_for_report(struct walk *w, const struct frame *f)
 	return true;
 }
 
-/* Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on are an
- * incomplete message, which must be carried over. */
+/* Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The caller keeps the bytes
+ * from w->at on: an incomplete message, an error that must wait, or replies to requests that were sent ahead. */
 static int
 walk_replies(struct walk *w, struct fail *why)
 {
@@ -588,7 +588,7 @@ walk_replies(struct walk *w, struct fail *why)
 		walk_plain(w);
 		if (w->at == w->len || ledger_ahead_is_next(&srv->ledger))
 			break;
-		if (ledger_local_is_due(&srv->ledger)) { /* the local reply has waited for the end of this message */
+		if (ledger_local_is_due(&srv->ledger)) { /* the reply has waited for the end of the last message */
 			send_local_replies(w);
 			continue;
 		}
@@ -601,7 +601,7 @@ walk_replies(struct walk *w, struct fail *why)
 		avail = w->len - w->at - FRAME_HEAD_LEN;
 		if (walk_part_of_row(w, &f, avail))
 			continue;
-		/* An error that is too large to carry is read in part: the fields that pgweir needs come first. */
+		/* Waits for the whole message unless it is too large to carry. An error has the needed fields first. */
 		if (avail < f.body_len &&
 		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
@@ -766,7 +766,7 @@ on_readable(struct stream *s)
 	size_t have = srv->carry.len, got;
 	ssize_t at;
 
-	assert(have <= SERVER_CARRY_MAX); /* the buffer has this much more room than is read at once */
+	assert(have <= SERVER_CARRY_MAX); /* the buffer is SERVER_CARRY_MAX bytes larger than read_cap */
 	*srv->env->now_us = clock_now_us();
 	switch (stream_read(&srv->stream, buf + have, srv->env->read_cap, &got)) {
 	case STREAM_OK:
@@ -805,7 +805,7 @@ on_drained(struct stream *s)
 		srv->env->ops->drained(srv);
 }
 
-/* Called when PostgreSQL has closed its side. The borrower still gets the bytes that have not been read yet. */
+/* Called when PostgreSQL has closed its side while pgweir does not read. The borrower still gets the unread bytes. */
 static void
 on_ended(struct stream *s, bool is_gone)
 {

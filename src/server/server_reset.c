@@ -1,10 +1,10 @@
 /*
- * src/server/server_reset.c - cleans a server connection after its borrower. First, pgweir cancels running requests,
+ * src/server/server_reset.c - cleans a server connection after its borrower. First, pgweir cancels requests that run,
  * makes a COPY that waits for data fail, and sends a missing Sync. Each further step is sent when no reply is owed and
  * no cancel is under way: ROLLBACK if a transaction is open; DISCARD ALL if ordered; a Query that washes what the
  * borrower may have left in the session (seal/seal.h); DEALLOCATE of statements; SQL that closes sessions on other
  * servers; the upstream's connect_query if settings were reset. Then the owner may hold the server, and send a query.
- * The owner's query may fail, and SQL that closes a session may fail with 08003. Other errors end the connection.
+ * The owner's query may fail, and SQL that closes a session may fail with 08003. Errors of other steps end srv.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -39,7 +39,7 @@ send_query(struct server *srv, const char *sql)
 	return send_built(srv, &b);
 }
 
-/* Ends a request that has no Sync. A ROLLBACK comes first: the Sync must not commit what the request has executed. */
+/* Sends a request's missing Sync; if statements ran, a ROLLBACK comes first, so that the Sync can't commit them. */
 static int
 end_request(struct server *srv)
 {
@@ -125,7 +125,7 @@ send_wash(struct server *srv)
 	if (parts & WASH_PLANS) {
 		gucs_unref(srv->plan_gucs);
 		srv->plan_gucs = NULL;
-		/* PostgreSQL would plan a statement anew at its next run, and read its literals under new settings. */
+		/* PostgreSQL will plan the statements anew, and would read their literals under new settings. */
 		server_statements_outdate(&srv->statements);
 	}
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
@@ -150,7 +150,7 @@ deallocate(struct server *srv)
 	return send_built(srv, &b);
 }
 
-/* Closes the next of the remote sessions that seal_put_for_row() has listed. */
+/* Sends the next statement that seal_put_for_row() has listed. Most of these close a session on another server. */
 static int
 close_remote(struct server *srv)
 {
@@ -184,8 +184,8 @@ take_next_step(struct server *srv)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
 		return send_wash(srv);
-	/* If the database's functions have deallocated statements that pgweir takes for prepared, a Bind of the next
-	 * borrower would fail. */
+	/* If functions of the database have deallocated statements that pgweir believes to be prepared, a Bind of the
+	 * next borrower would fail. */
 	is_lost = srv->reset.step == RESET_STEP_COUNT && srv->reset.statements_found != srv->statements.count;
 	srv->reset.step = RESET_STEP_OTHER;
 	if (is_lost) {
@@ -243,8 +243,8 @@ server_reset_next(struct server *srv)
 	assert(srv->state == SV_RESET && srv->borrower == NULL);
 	if (srv->ledger.count == 0)
 		srv->reset.cancel = RESET_CANCEL_NOT_DUE;
-	/* Cancels the borrower's request, once. If a request of pgweir's own is ahead of that request, pgweir's is
-	 * cancelled first. No cancel is sent while another one is under way. */
+	/* Cancels the borrower's request, once. If a request of pgweir's own runs before that request, cancels pgweir's
+	 * request first. Sends no cancel while another one is under way. */
 	if (srv->reset.cancel != RESET_CANCEL_NOT_DUE && srv->cancel == NULL &&
 	    (!is_ours || srv->reset.cancel != RESET_CANCEL_OURS)) {
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);

@@ -1,7 +1,7 @@
 /*
- * src/server/server_role.c - checks whether a server is what target_session_attrs wants: at its login, and again
- * whenever PostgreSQL reports a change, as it does at the end of the next query or ping. PostgreSQL 14 and newer report
- * changes; older servers are accepted unchecked.
+ * src/server/server_role.c - checks whether a server is what target_session_attrs wants: at the server's login, and
+ * again whenever PostgreSQL reports a change, which happens at the end of the next query or ping. PostgreSQL 14 and
+ * newer report changes; older servers are accepted unchecked.
  */
 #include "server/server_parts.h"
 

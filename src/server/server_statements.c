@@ -11,10 +11,10 @@ struct server_statement {
 	uint64_t id;
 	uint32_t sync_no; /* the borrower's count of Syncs when the last Parse or Close was sent */
 	uint32_t under_way; /* Parses and Closes without a reply */
-	/* true if the last message sent for this statement was a Parse; false if it was a Close. When the Close is
-	 * answered, the entry is dropped. */
+	/* true if the server has the statement once all messages under way have succeeded. An entry without the
+	 * statement, and without messages under way, is dropped. */
 	bool is_there;
-	bool was_there; /* whether the statement is there according to the last reply */
+	bool was_there; /* the replies so far say that the server has the statement */
 	uint32_t generation, was_generation; /* the generations for is_there and was_there */
 	struct server_statement *prev, *next; /* by last use, the newest first; the newest one's prev is the oldest */
 	UT_hash_handle hh;
@@ -68,7 +68,7 @@ server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no
 {
 	struct server_statement *e = s->newest;
 
-	if (e == NULL || e->id != id) { /* most often the statement is the same as before */
+	if (e == NULL || e->id != id) { /* most often, it is the statement that was used last */
 		e = entry_find(s, id);
 		if (e == NULL)
 			return STATEMENT_ABSENT;

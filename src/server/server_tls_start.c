@@ -2,8 +2,8 @@
  * src/server/server_tls_start.c - TLS with PostgreSQL, before the login (protocol chapter, "SSL Session Encryption";
  * direct TLS: PostgreSQL 17).
  *
- * The answer to SSLRequest is one byte. No further bytes may come with it, because they would be taken for bytes that
- * came through TLS (CVE-2021-23222).
+ * The answer to SSLRequest is one byte, or an error. No bytes may follow that byte at once, because they would be taken
+ * for bytes that came through TLS (CVE-2021-23222).
  */
 #include "server/server_parts.h"
 #include "wire/startup.h"
@@ -66,7 +66,7 @@ server_tls_begin(struct server *srv)
 		server_login_failed(srv, CF_TLS, false, &why);
 }
 
-/* Returns 1 if the login follows without TLS, 0 if more must come, or -1 with *why set. */
+/* Returns 1 if the login follows without TLS, 0 if the handshake or an error follows, or -1 with *why set. */
 static int
 take_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why)
 {

@@ -10,7 +10,7 @@ struct server_tokens {
 	struct job job; /* must be first */
 	struct jobs *jobs; /* NULL after the first token was made */
 	struct inbox *inbox; /* the inbox of the worker that has the login */
-	struct server *srv; /* NULL if the login does not wait any more */
+	struct server *srv; /* NULL after server_tokens_free() */
 	server_tokens_done done;
 	const struct auth_module *module;
 	struct auth_server to;
@@ -127,7 +127,7 @@ server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, 
 	t->srv = srv;
 	t->done = done;
 	t->module = module_of(code);
-	/* `place` names the host, so logins to other hosts get threads of their own: a lookup of this host's name may
+	/* `place` names the host, so that logins to other hosts use other threads: a lookup of this host's name may
 	 * hang. */
 	snprintf(place, sizeof(place), "%s to %s", t->module->title, srv->address);
 	if (jobs_submit(srv->env->jobs, place, &t->job, &refused) == 0) {

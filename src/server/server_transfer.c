@@ -1,16 +1,16 @@
 /*
  * src/server/server_transfer.c - see server_transfer.h.
  *
- * If you add a field to one of these structs, decide what the field means on another worker, and add it here.
+ * If you add a field to one of these structs, decide what the field means on another worker, and list it here.
  *
  *   struct server
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
  *               statements, cluster, cluster_ask_state, sequences_of, random_known_to, role, carry,
  *               is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address,
- *               created_us, bytes_in, bytes_out, own_cancel_us, has_answered_startup, connect_query, history,
- *               tls_phase, dialled_us, question_state, fitness (always SERVER_FIT)
+ *               created_us, bytes_in, bytes_out, own_cancel_us, has_answered_startup, has_encoding_error,
+ *               connect_query, history, tls_phase, dialled_us, question_state, fitness (always SERVER_FIT)
  *   copied      gucs, plan_gucs: by value, because GUC sets belong to a store
- *   re-pointed  env, target, owner
+ *   changed     state, by server_step(); env, target and owner, which are the other worker's from then on
  *   reset       loan (but for its buffers), reset, unnamed_owner: cleared
  *   nothing     borrower, ledgered_len, deferred, last_words, last_sqlstate, end_log_line, was_owing, is_owed_final, owed,
  *               owed_count, is_discarding_sequences, is_lingering, lingering, cancel, dial, ask, secret, login,
@@ -49,7 +49,7 @@ server_depart(struct server *srv)
 	return 0;
 }
 
-/* Makes *slot, if it has a GUC set, a copy that belongs to no store. */
+/* Replaces the GUC set in *slot, if there is one, by a copy that belongs to no store. */
 static int
 take_out(struct gucs **slot)
 {
@@ -72,8 +72,8 @@ server_pack(struct server *srv)
 {
 	assert(srv->login == NULL && srv->login_timer == NULL && srv->dial == NULL && srv->secret == NULL);
 	assert(srv->borrower == NULL && !srv->is_lingering && srv->cancel == NULL && srv->ledger.count == 0);
-	stream_detach(
-	    &srv->stream); /* again: a function up the stack may have asked for a callback since server_depart() */
+	/* A function up the stack may have asked for a callback since server_depart(). */
+	stream_detach(&srv->stream);
 	if (srv->loan.ddl != DDL_NONE)
 		server_statements_outdate(&srv->statements);
 	loan_begin(&srv->loan, *srv->env->now_us);

@@ -69,7 +69,7 @@ set_names(struct audit_row *row, const char *database, const char *user, const c
 }
 
 /* Returns the row that has the names of *fresh. If there is none, enters *fresh into the table, and sets *fresh to
- * NULL. Returns the row "_other" if *fresh is NULL, or if the table is full. The caller holds the lock. */
+ * NULL. Returns the row "_other" if *fresh is NULL, or has no room in the table. The caller holds the lock. */
 static struct audit_row *
 find_or_enter(struct audit *a, struct entry **fresh)
 {

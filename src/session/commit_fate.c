@@ -28,17 +28,17 @@
 	" OPERATOR(pg_catalog.~) '^(off|local)$' THEN 'on' ELSE " SYNCHRONOUS " END, true)"
 #define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
-/* This question has the columns of fate_mark_question as well, so if the right to read one of them is missing, this
- * question fails, before any transaction. */
+/* This question has the columns of fate_mark_question as well, so if the right to read one of the columns is missing,
+ * this question fails, before any transaction. */
 const char cluster_question[] = "SELECT " MESSAGE_OURS CLUSTER ", " XID ", " LSN;
 const char fate_mark_question[] = "SELECT " MESSAGE_OURS XID ", " LSN;
 
 /*
  * COMMIT promises more than that a transaction is committed on the primary. If the connection is lost, or PostgreSQL is
  * restarted, while the COMMIT waits for a synchronous standby, the transaction becomes visible to all clients, but is
- * gone if that standby takes over. So the question writes something: like any transaction that writes, it ends only
- * when the standbys have confirmed its writes, and all earlier ones. An answer from a standby that has taken over needs
- * no such proof.
+ * gone if that standby takes over. So the question itself writes something: like any transaction that writes, the
+ * question ends only when the standbys have confirmed its writes and all earlier ones. An answer from a standby that
+ * has taken over needs no such proof.
  */
 void
 fate_put_status_question(struct buf *sql, uint64_t xid, uint32_t timeline)
@@ -56,7 +56,7 @@ fate_put_status_question(struct buf *sql, uint64_t xid, uint32_t timeline)
 		   timeline, xid, xid);
 }
 
-/* A backend that waits for a synchronous standby is not ended: that would commit its work without the standby. */
+/* Does not end a backend that waits for a synchronous standby: that would commit its work without the standby. */
 void
 fate_put_end(struct buf *sql, uint64_t xid, uint32_t pid)
 {
@@ -103,7 +103,7 @@ read_number(const struct row *row, unsigned column, int base)
 	return strtoull(row->text[column], NULL, base);
 }
 
-/* Returns two numbers of 32 bits as one; 0 if the text does not have two. */
+/* Returns the two numbers of 32 bits in the text as one of 64 bits; 0 if the separator is missing. */
 static uint64_t
 read_pair(const struct row *row, unsigned column, char separator, int base)
 {
@@ -206,7 +206,7 @@ judge_same_life(const struct fate_answer *now, const char **reason)
 	}
 }
 
-/* Returns true if a began before b. Timelines follow each other; on the same one, later recoveries end further on. */
+/* Returns true if a began before b. Timelines grow; on one timeline, later recoveries end at later positions. */
 static bool
 is_earlier(const struct cluster_mark *a, const struct cluster_mark *b)
 {
@@ -320,7 +320,7 @@ fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, cons
 		return judge_same_life(now, reason);
 	if (!is_earlier(then, &now->cluster))
 		return judge_as(FATE_UNKNOWN, "this server was restored to an earlier time", reason);
-	/* The backend has ended, so this transaction was not committed, even if its number is another transaction's. */
+	/* The backend has ended, so this transaction was not committed, even if its number is another's now. */
 	if (now->status == XACT_ABORTED || now->status == XACT_IN_PROGRESS || now->xmax <= mark->xid)
 		return judge_as(FATE_ROLLED_BACK, "rolled back by the recovery", reason);
 	h = history_of(then, &now->cluster, lives);

@@ -185,7 +185,7 @@ read_settings(struct gucs *gucs)
 	gucs->side_effects = find_side_effects(gucs);
 }
 
-/* Takes over a block with its store and texts, or NULL. Returns the equal GUC set, or NULL if out of memory. */
+/* Takes over a block with its store and texts, or NULL. Returns the store's equal GUC set, or NULL on failure. */
 static struct gucs *
 intern(struct gucs *gucs)
 {
@@ -267,7 +267,7 @@ gucs_empty(struct guc_store *store)
 	return intern(block_new(store, NULL, 0));
 }
 
-/* Inserts an entry in order. If there is one of the same name, changes its value and kind. Returns the new count. */
+/* Inserts an entry in order. If an entry has the same name, changes its value and kind. Returns the new count. */
 static size_t
 insert_sorted(struct guc *entries, size_t count, const struct guc *entry)
 {

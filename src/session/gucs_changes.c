@@ -70,7 +70,7 @@ is_reset(const struct guc *s)
 	return strcmp(s->value, GUC_RESET) == 0;
 }
 
-/* Returns true if s is to be undone. The seed of random() is not undone: since PostgreSQL 16 nothing resets it. */
+/* Returns true if s must be reset. The seed of random() is left as it is: since PostgreSQL 16 nothing resets it. */
 static bool
 is_to_be_undone(const struct guc *s, const struct gucs *to)
 {
@@ -79,10 +79,10 @@ is_to_be_undone(const struct guc *s, const struct gucs *to)
 }
 
 /*
- * Returns true if RESET ALL must be used, which never fails. RESET may fail in two cases: for a custom setting, if an
- * extension has claimed its prefix since; and for a setting that only superusers may set, if the last client acted as
- * one. With has_connect_query_settings, RESET ALL would reset connect_query's settings, too, so it is used only if
- * custom settings must be undone.
+ * Returns true if RESET ALL, which never fails, must be used in place of RESET, which may fail in two cases: for a
+ * custom setting, if an extension has claimed its prefix since; and for a setting that only superusers may set, if the
+ * last client acted as a superuser. With has_connect_query_settings, RESET ALL would reset connect_query's settings,
+ * too, so it is used only if custom settings must be undone.
  */
 static bool
 must_reset_all(const struct gucs *from, const struct gucs *to, bool has_connect_query_settings)
@@ -100,8 +100,8 @@ must_reset_all(const struct gucs *from, const struct gucs *to, bool has_connect_
 static void
 put_resets(struct changes *ch, const struct gucs *from, const struct gucs *to, bool is_all)
 {
-	/* The role may not have the right to change the settings below, so the session first goes back to the user that
-	 * logged in. */
+	/* The present role may lack the right to change the settings below, so the session first goes back to the user
+	 * that logged in. */
 	for (size_t i = 0; i < IDENTITIES; i++)
 		if (gucs_get(from, identities[i]) != NULL)
 			put_reset(ch, identities[i]);

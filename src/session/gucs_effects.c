@@ -6,8 +6,8 @@
 
 #include <ctype.h>
 
-/* The list has the settings under which PostgreSQL reads literals or parses SQL, and those that decide whom the session
- * acts as. */
+/* The list has the settings under which PostgreSQL reads literals, parses SQL or computes constants, and those that
+ * decide whom the session acts as, or which rows it sees. */
 bool
 guc_affects_parsing_or_user(const char *name)
 {

@@ -172,7 +172,7 @@ text_add(struct session_commons *all, const struct commons_member *m, unsigned h
 }
 
 /* Gives the text a new id. If its home was renewed, other loops find that out by the home's epoch. If the text is
- * renewed for another reason, its members are marked here. */
+ * renewed for another reason, marks its members as COMMONS_STALE. */
 static void
 text_renew(struct session_commons *all, struct commons_text *t, uint64_t epoch)
 {

@@ -15,7 +15,7 @@
 
 #include <assert.h>
 
-/* Longer statements are looked up among the recent ones before all of their bytes are hashed. */
+/* Statements longer than this are looked up among the recent ones before all of their bytes are hashed. */
 #define RECENT_LONGER 240
 #define RECENT_SETS 256 /* a power of two */
 #define RECENT_PLACES 4 /* in each set */
@@ -317,8 +317,8 @@ statement_hash_of(const struct statement_home *home, const uint8_t *bytes, size_
 	return session_commons_hash(home->store->seed + context, home->name, bytes, len);
 }
 
-/* uthash compares only the bytes. Entries of two homes or contexts with equal bytes and equal hashes look the same to
- * it, so only one of them is found. */
+/* uthash compares only the bytes. Two entries with equal bytes and equal hashes look the same to it, even if their
+ * homes or contexts differ, so only one of them is found. */
 static struct entry *
 statement_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
 {
@@ -328,7 +328,7 @@ statement_find(const struct statement_home *home, const uint8_t *bytes, size_t l
 	return e != NULL && e->st.home == home && e->st.context == context ? e : NULL;
 }
 
-/* Enters the statement into the table: other clients that prepare these bytes share it from now on. */
+/* Enters the statement into the table, so other clients that prepare these bytes share it from now on. */
 static void
 enter_table(struct entry *e, uint32_t hash)
 {
@@ -556,8 +556,8 @@ declare_learnt(struct entry *e, uint64_t above)
 	give_name(e, above);
 }
 
-/* Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then all ids
- * that the entry's text, or the text with its learnt types, has had in any loop are outdated. */
+/* Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then all ids so
+ * far of the entry's text, with or without its learnt types, are outdated in all loops. */
 static void
 renew_shared(struct entry *e, bool is_reported)
 {

@@ -1,6 +1,6 @@
 /*
  * src/setup/certificate.c - makes a self-signed certificate, for a pooler that must use TLS and was given no
- * certificate. Clients can't verify such a certificate: it only protects against passive eavesdropping.
+ * certificate. Clients without a copy of it can't verify it, and are protected only against passive eavesdropping.
  */
 #include "setup/setup.h"
 
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define LIFETIME_S (3650L * 24 * 60 * 60)
-#define EARLIER_S 3600L /* the certificate is valid from an hour ago, for clients whose clock is late */
+#define EARLIER_S 3600L /* the certificate is valid from an hour ago, for clients whose clocks are slow */
 #define NAME_MAX_LEN 64 /* the longest common name: ub-common-name in RFC 5280 */
 
 static bool
@@ -56,7 +56,7 @@ make_x509(EVP_PKEY *key)
 	return NULL;
 }
 
-/* Creates a file in directory and writes its path to path. Returns the file, or NULL with *why set. */
+/* Creates a file in directory, and writes the file's path to path. Returns the file, or NULL with *why set. */
 static FILE *
 create_file(const char *directory, const char *name, mode_t mode, char path[static PATH_MAX], struct fail *why)
 {

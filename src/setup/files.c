@@ -1,6 +1,6 @@
 /*
  * src/setup/files.c - loads the files that a configuration names: users_file, certificates and keys; setup/rules.c
- * loads hba_file and ident_file. Mistakes in them are reported in the same list as those in the configuration.
+ * loads hba_file and ident_file. Mistakes in these files are reported like mistakes in the configuration.
  */
 #include "setup/setup.h"
 #include "config/compat.h"
@@ -27,8 +27,7 @@ needs_passwords(const struct config *config)
 	       config->auth_method == AUTH_PASSWORD;
 }
 
-/* Loads a file of users. With needs_secrets, all users in the file must have a secret by which a password can be
- * checked. */
+/* Loads a file of users. If needs_secrets, users with an empty secret are mistakes, too. */
 static struct users *
 load_users_file(const struct config *config, const char *path, bool needs_secrets, struct config_problems *problems)
 {
@@ -89,8 +88,8 @@ warn_of_unknown_users(const struct config *config, const char *key, char *const 
 		warn_of_unknown_user(sink, users, line, key, *names);
 }
 
-/* Warns of names that users_file lacks. Does nothing unless users_file must have all users: there is no auth_query, and
- * the method needs passwords. */
+/* Warns of names that users_file lacks, and of an empty users_file. Does nothing unless users_file must have all users,
+ * because the method needs passwords and there is no auth_query. */
 static void
 check_names(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -119,8 +118,8 @@ check_names(const struct config *config, const struct users *users, struct confi
 	}
 }
 
-/* Warns if users_file has no password for a fleet connection, which is pgweir's own connection to a PostgreSQL with a
- * budget. No client takes part in its login, so a SCRAM verifier is not enough. */
+/* Warns if neither upstream nor users_file has a password for a fleet connection, which is pgweir's own connection to a
+ * PostgreSQL with a budget. No client takes part in that login, so a SCRAM verifier is not enough. */
 static void
 check_budget_logins(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -160,8 +159,7 @@ load_users(const struct config *config, struct config_problems *problems)
 			problem_error(&sink, 0, "out of memory");
 		return users;
 	}
-	/* A missing file is no mistake with COMPAT_STARTS_WITH_MISTAKES, or if the method is not scram-sha-256 or md5.
-	 */
+	/* A missing file is a mistake only with scram-sha-256 or md5, and not with COMPAT_STARTS_WITH_MISTAKES. */
 	if (config->users_file[0] == '\0' ||
 	    ((compat_does(config, COMPAT_STARTS_WITH_MISTAKES) ||
 	      (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5)) &&
@@ -173,7 +171,7 @@ load_users(const struct config *config, struct config_problems *problems)
 	return users;
 }
 
-/* Returns the line of the setting in [tls_client] whose value is in this text of an error; 0 if there is none. */
+/* Returns the line of the setting in [tls_client] whose value this error quotes; 0 if it quotes none. */
 static unsigned
 line_of_value(const struct config *config, const char *text)
 {
@@ -204,7 +202,7 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 
 	*out = (struct setup_files){ .users = load_users(config, problems) };
 	check_budget_logins(config, out->users, problems);
-	/* The metrics thread reads the file when it starts; here the file is only loaded for its problems. */
+	/* The metrics thread reads this file when the thread starts; this load only reports problems. */
 	if (config->http_enabled && config->http_auth_file[0] != '\0')
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));
 	setup_load_rules(config, &out->hba, &out->ident, problems);

@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <sys/resource.h>
 
-#define SERVER_DESCRIPTORS 256 /* the most descriptors that are kept from clients */
+#define SERVER_DESCRIPTORS 256 /* the most descriptors that clients may not use */
 #define INHERITED_MAX (LISTENERS_MAX + 1)
 
 /* A listening socket of the old process. */
@@ -140,7 +140,7 @@ listeners_adopt(struct listeners *l, const struct config *config, struct fail *w
 
 /* --- sockets of a configuration --- */
 
-/* Returns the present listener on this address, or NULL if there is none. An address that stays keeps its listener. */
+/* Returns the present listener on this address, which a reload keeps; NULL if there is none. */
 static struct listener *
 find_listener(const struct listeners *l, const struct config_listen *at)
 {
@@ -150,7 +150,7 @@ find_listener(const struct listeners *l, const struct config_listen *at)
 	return NULL;
 }
 
-/* Returns a listener on this address, or NULL with *why set. */
+/* Returns a new listener on this address, on the old process's socket if there is one; or NULL with *why set. */
 static struct listener *
 open_listener(struct listeners *l, const struct config *config, const struct config_listen *at, struct fail *why)
 {
@@ -260,7 +260,7 @@ void
 listeners_close_tcp(struct listeners *l)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
-		/* The listener is asked, because l->at[i] is not set for a passed socket. */
+		/* Asks the listener, because l->at[i] is not set for a passed socket. */
 		if (l->list[i] == NULL || listener_is_unix(l->list[i]))
 			continue;
 		listener_free(l->list[i]);

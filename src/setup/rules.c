@@ -77,8 +77,8 @@ sink_of_setting(const struct rules *r)
 				      .words = config_words(r->config) };
 }
 
-/* Reports a problem of the setting that the rules were made of. Rules have two lines, made of the same setting, so only
- * problems of line 1 are reported. */
+/* Reports a problem of the setting from which make_rules() made the rules. Both lines of rules come from the same
+ * setting, so only problems of line 1 are reported. */
 static void
 on_setting_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
 {
@@ -98,7 +98,7 @@ report_map(const char *name, const char *path, unsigned line, void *arg)
 			   "map= is for rules of hba_file: set method = hba, and write the rule there", arg);
 }
 
-/* Returns true if all clients send their passwords to a module. */
+/* Returns true if the method is that of a module that checks clients' passwords, not tokens. */
 static bool
 takes_passwords(const struct config *c)
 {
@@ -123,7 +123,7 @@ warn_of_cleartext(const struct rules *r)
 				compat_does(c, COMPAT_TAKES_CLEARTEXT) ? "can be overheard" : "are refused");
 }
 
-/* Puts each # within a word in quotes, because a # in a setting stands for itself, as in PgBouncer. Returns a copy. */
+/* Returns a copy with quotes around each # within a word, because such a # stands for itself, as in PgBouncer. */
 static char *
 quote_hashes(const char *options)
 {
@@ -143,15 +143,15 @@ quote_hashes(const char *options)
 	return text;
 }
 
-/* Makes rules of a module's method, which is for all clients. A blank ends each line, because a backslash at the end
- * would join the line with the next. */
+/* Makes the rules for a module's method, which fit all clients. A blank ends each line, because a backslash at the end
+ * of the setting would join the line with the next one. */
 static struct hba *
 make_rules(const struct rules *r)
 {
 	const struct config *c = r->config;
 	enum auth_module_number module = c->auth_method - AUTH_MODULES_FIRST;
 	char *rule = xasprintf(auth_modules[module]->rule, c->module_values[module].text), *quoted = quote_hashes(rule);
-	bool has_local = takes_passwords(c); /* tokens are for a host's name, which a Unix socket lacks */
+	bool has_local = takes_passwords(c); /* tokens need the name of a host, which a Unix socket lacks */
 	char *text = xasprintf("%s all,replication all%s %s \nhost all,replication all all %s \n",
 			       has_local ? "local" : "host", has_local ? "" : " all", quoted, quoted);
 	struct hba *hba = hba_load(text, strlen(text), c->path, on_setting_problem, (void *)(uintptr_t)r);

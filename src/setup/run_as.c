@@ -1,6 +1,6 @@
 /*
- * src/setup/run_as.c - finds files of the configuration that the user of run_as can't read, write or remove, so
- * warnings come at once, and not at the first reload.
+ * src/setup/run_as.c - warns of files of the configuration that the user of run_as can't read, write or remove.
+ * Otherwise the first reload, log rotation or shutdown would show the problem.
  */
 #include "config/config_keys.h"
 #include "setup/setup.h"
@@ -49,7 +49,7 @@ setup_warn_as_user(const struct config *c, struct log *log)
 	if (c->auth_method == AUTH_HBA)
 		warn_if_denied(c, log, c->hba_file, R_OK, "a reload will fail: chgrp and chmod 640");
 	warn_if_denied(c, log, c->ident_file, R_OK, "a reload will fail: chgrp and chmod 640");
-	/* These files are loaded, because only the loading code knows which files there are. */
+	/* Loads the files of TLS, because only the loading code knows which files there are. */
 	if (setup_load_tls(c, &clients, &why) < 0 || setup_load_http_tls(c, &http, &why) < 0 ||
 	    (servers = tls_store_new(c, &why)) == NULL)
 		log_warning(log, "run_as = %s: %s; a reload will fail: chgrp and chmod 640", c->run_as, why.text);

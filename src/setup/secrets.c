@@ -1,6 +1,6 @@
 /*
- * src/setup/secrets.c - warns about files with secrets that other users may read: private keys, users_file, and every
- * file with an upstream's password, which may be pgweir.ini itself.
+ * src/setup/secrets.c - warns about files with secrets that other users may read: private keys, files with an
+ * upstream's password, and the configuration if it contains a password. users_load() checks users_file.
  */
 #include "setup/setup.h"
 #include "base/file.h"
@@ -25,7 +25,7 @@ check_file(const struct warning_sink *s, const char *path)
 		s->warn(text, s->arg);
 }
 
-/* Checks the keys that pgweir uses for connections to PostgreSQL. Several sections often name the same file. */
+/* Checks the keys for connections to PostgreSQL. Skips the previous file, because sections often share a file. */
 static void
 check_server_keys(const struct warning_sink *s, const struct config *config)
 {
@@ -49,7 +49,7 @@ check_server_keys(const struct warning_sink *s, const struct config *config)
 	free(last);
 }
 
-/* Returns true if the configuration contains a password. */
+/* Returns true if the configuration contains an upstream's password or a secret of an auth module. */
 static bool
 has_secret_inside(const struct config *config)
 {
@@ -69,7 +69,7 @@ check_files(const struct warning_sink *s, const struct config *config)
 	for (size_t i = 0; i < config->secret_file_count; i++)
 		check_file(s, config->secret_files[i]);
 	if (config->tls_mode != TLS_OFF) {
-		const char *list = config->tls_key_file; /* names separated by ", " */
+		const char *list = config->tls_key_file; /* paths separated by ", " */
 		char path[PATH_MAX];
 
 		while (*(list += strspn(list, ", ")) != '\0') {

@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-#define NESTED_MAX 8 /* levels of statements in WITH; PostgreSQL lets only the outermost level write */
+#define NESTED_MAX 8 /* levels of nested statements; PostgreSQL lets WITH write only at the outermost level */
 
-/* The words that were seen in a statement: SET and WHERE only outside of parentheses, INTO anywhere. */
+/* The words that a statement has: SET and WHERE only outside of parentheses and before RETURNING, INTO anywhere. */
 enum seen {
 	SEEN_SET = 1u << 0,
 	SEEN_WHERE = 1u << 1,
@@ -87,15 +87,15 @@ read_nested(struct reader *r)
 	r->nested--;
 }
 
-/* Returns true if the token may be the SET of an UPDATE. In a list or after BY, set is a column. */
+/* Returns true if the token may be the SET of an UPDATE. After a comma or BY, set is the name of a column. */
 static bool
 is_set(const struct reader *r)
 {
 	return is_at(r, " set ") && !(r->last.kind == SQL_PUNCT && r->last.at[0] == ',') && !is_any(&r->last, " by ");
 }
 
-/* Reads the rest of a statement, up to the semicolon or parenthesis after the statement. Within the statement, a
- * parenthesis after AS or MATERIALIZED begins a statement of a WITH list. Returns a set of enum seen. */
+/* Reads the rest of a statement, up to the semicolon or parenthesis after the statement. A parenthesis after AS or
+ * MATERIALIZED is read as a statement of its own, as in a WITH list. Returns a set of enum seen. */
 static unsigned
 read_rest(struct reader *r)
 {
@@ -187,7 +187,7 @@ is_off(struct sql_token value)
 	return is_any(&value, " off false 0 ");
 }
 
-/* Skips EXPLAIN and its options. Returns true if they make PostgreSQL run the statement. */
+/* Skips EXPLAIN and its options. Returns true if the options make PostgreSQL run the explained statement. */
 static bool
 read_explain(struct reader *r)
 {
@@ -214,8 +214,8 @@ read_explain(struct reader *r)
 	return is_run;
 }
 
-/* Skips CREATE FUNCTION, including a body BEGIN ATOMIC ...; END. The END of such a body comes right after a semicolon
- * or ATOMIC; the END of a CASE never does. */
+/* Skips the rest of CREATE FUNCTION or PROCEDURE, with its body if that is BEGIN ATOMIC ...; END. The END of such a
+ * body comes right after a semicolon or ATOMIC; the END of a CASE never does. */
 static void
 skip_routine(struct reader *r)
 {
@@ -241,7 +241,7 @@ note_if(struct reader *r, enum forbidden what, bool is_there)
 	r->found |= is_there ? FORBIDDEN_BIT(what) : 0;
 }
 
-/* Skips a statement that is not run, or is run later; nothing that it contains counts as found. */
+/* Skips a statement that is not run, or is run later. Nothing in such a statement counts as found. */
 static void
 skip_rest(struct reader *r)
 {
@@ -267,7 +267,7 @@ read_create(struct reader *r)
 		read_rest(r);
 }
 
-/* Reads an UPDATE, DELETE or SELECT to its end. Returns false if the statement is another one. */
+/* Reads an UPDATE, DELETE or SELECT to its end. Returns false, at the same token, if the statement is another one. */
 static bool
 read_plain(struct reader *r)
 {

@@ -62,7 +62,7 @@ known_skip_to(struct known_reader *r, const char *word)
 	}
 }
 
-/* Returns the value of a hexadecimal digit; 16 if c is not one. */
+/* Returns the value of a hexadecimal digit, or 16 if c is none. */
 static unsigned
 hex_digit(char c)
 {
@@ -73,8 +73,8 @@ hex_digit(char c)
 					      : 16;
 }
 
-/* Reads a code point, XXXX or +XXXXXX, into *c. Returns its length; 0 if there is none, or if the character is not
- * ASCII, because the character's bytes then depend on the encoding. */
+/* Reads a code point, XXXX or +XXXXXX, into *c. Returns the bytes read; 0 if there is no code point, or if the
+ * character is not ASCII and so has other bytes in each encoding. */
 static size_t
 take_code_point(const char *at, size_t len, char *c)
 {
@@ -92,8 +92,8 @@ take_code_point(const char *at, size_t len, char *c)
 	return code < 128 ? to : 0;
 }
 
-/* Reads the character at i of a quoted text: a doubled quote, an escape or the character itself. escape is the escape
- * character of U&"", else 0. */
+/* Reads the character at i of a quoted text: a doubled quote, an escape or the character itself. escape: the escape
+ * character of U&"", else 0. Returns false if an escape can't be read. */
 static bool
 take_character(const struct sql_token *t, size_t *i, size_t to, char escape, char *c)
 {

@@ -8,7 +8,7 @@
 #include "base/own_settings.h"
 #include "base/text.h"
 
-/* A value while it is built. If it does not fit, the statement is not known. */
+/* A value while it is built. If a value does not fit, the statement counts as unknown. */
 struct value {
 	char *text;
 	size_t len;
@@ -69,7 +69,7 @@ count_digits(const struct sql_token *t, size_t from)
 	return i - from;
 }
 
-/* Returns how many leading zeros PostgreSQL drops when it prints the number: 0 if it is too large for an integer. */
+/* Returns how many leading zeros PostgreSQL drops when it prints the number: none if the number exceeds an integer. */
 static size_t
 count_leading_zeros(const struct sql_token *t)
 {
@@ -83,7 +83,7 @@ count_leading_zeros(const struct sql_token *t)
 	return zeros;
 }
 
-/* Reads a decimal number, without its leading zeros: 010 is ten in SQL, but eight in the text of a setting. */
+/* Reads a decimal number. Drops an integer's leading zeros: 010 is ten in SQL, but eight in the text of a setting. */
 static bool
 known_put_number(struct known_reader *r, struct value *v, bool is_negative)
 {
@@ -159,8 +159,8 @@ known_take_setting(struct known_reader *r, struct known_statement *k)
 	return true;
 }
 
-/* Returns true for session_authorization, which a replay must not set, because it decides whom the session acts as; and
- * for "local", which is no setting of PostgreSQL. */
+/* Returns true for session_authorization, which a replay must not set, because that setting decides whom the session
+ * acts as. Also returns true for "local", which is no setting of PostgreSQL. */
 static bool
 is_never_known(const char *name)
 {
@@ -182,7 +182,7 @@ known_judge_setting(struct known_statement *k)
 		k->kind = KNOWN_LOCAL;
 }
 
-/* Reads values of settings that pgweir needs even if they hold for one transaction only; skips all other values. */
+/* Reads the value if pgweir needs this setting even for a single transaction; skips the value of any other setting. */
 bool
 known_take_local_value(struct known_reader *r, struct known_statement *k)
 {
@@ -200,7 +200,7 @@ known_take_literal(struct known_reader *r, struct known_statement *k)
 	return r->token.kind == SQL_STRING && known_take_values(r, k);
 }
 
-/* Keywords are not values: INTERVAL '...' begins with one. */
+/* Reads a zone that is an identifier. A keyword is refused, because INTERVAL '...' begins with one. */
 bool
 known_take_zone(struct known_reader *r, struct known_statement *k)
 {
@@ -209,7 +209,7 @@ known_take_zone(struct known_reader *r, struct known_statement *k)
 
 /* --- SELECT set_config() ----------------------------------------------------------------------------------------- */
 
-/* Skips a cast to text or boolean, or no cast. Returns false for any other cast. */
+/* Skips a cast to text or boolean, if there is one. Returns false for any other cast. */
 static bool
 skip_cast(struct known_reader *r)
 {

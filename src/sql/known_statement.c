@@ -36,7 +36,7 @@ static const struct form {
 	{ WORD_SET, 0, "[session] names LITERAL", "client_encoding", KNOWN_SET },
 	{ WORD_SET, 0, "[session] schema LITERAL", "search_path", KNOWN_SET },
 	{ WORD_SET, 0, "[session] role LITERAL|ROLE", "role", KNOWN_SET },
-	/* LOCAL, TRANSACTION and CONSTRAINTS as names of settings. */
+	/* LOCAL, TRANSACTION and CONSTRAINTS are names of settings here. */
 	{ WORD_SET, 0, "local|transaction|constraints =|.|to REST", "", KNOWN_NOT },
 	{ WORD_SET, 0, "LOCAL role REST", "role", KNOWN_LOCAL },
 	{ WORD_SET, 0, "LOCAL|transaction|constraints REST", "", KNOWN_LOCAL },
@@ -96,7 +96,7 @@ skip_rest(struct known_reader *r, struct known_statement *k)
 	return true;
 }
 
-/* Skips everything in parentheses. */
+/* Skips one pair of parentheses and everything between them. */
 static bool
 skip_group(struct known_reader *r, struct known_statement *k)
 {
@@ -120,7 +120,7 @@ take_local(struct known_reader *r, struct known_statement *k)
 	return k->is_local;
 }
 
-/* Each isolation level without an access mode, then with each of the two access modes. */
+/* No isolation level, then each isolation level: without an access mode, and with each of the two access modes. */
 const char *const known_modes[KNOWN_MODES] = {
 	NULL,
 	"",
@@ -255,7 +255,7 @@ static const struct {
 	{ "ZONE", known_take_zone },
 };
 
-/* Returns where the word or character ends. */
+/* Returns the end of the word or character with which `part` begins. */
 static const char *
 find_part_end(const char *part)
 {

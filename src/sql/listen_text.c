@@ -7,7 +7,7 @@
 
 #define SUBSTITUTE "UNLISTEN/*LISTEN*/"
 
-/* Returns where the first word begins, after white space, comments and empty statements. */
+/* Returns where the first word begins, after white space, comments and empty statements; len if there is none. */
 static size_t
 first_word_at(const char *sql, size_t len)
 {

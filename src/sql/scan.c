@@ -1,9 +1,9 @@
 /*
  * src/sql/scan.c - see scan.h. Cuts SQL into tokens as PostgreSQL's scan.l does, chunk by chunk.
  *
- * s->lex says which token the next byte belongs to. For each value of s->lex there is a function, which reads on as far
- * as it can. A word that lies within one chunk is passed on where it lies. A word that the end of a chunk cuts is
- * collected in s->word, and so are quoted identifiers.
+ * s->lex says which token the next byte belongs to. read_on() calls the function for this value, which reads on as far
+ * as it can. A word or quoted identifier that lies within one chunk is passed on in place. s->word collects those that
+ * may go on in the next chunk, and identifiers that are U&"" or have doubled quotes.
  */
 #include "sql/scan_rules.h"
 #include "sql/sql_class.h"
@@ -30,7 +30,7 @@ enum lex {
 	LEX_IDENTIFIER, /* in double quotes */
 	LEX_IDENTIFIER_QUOTE,
 	LEX_BODY, /* in dollar quotes */
-	LEX_LOST /* in a dollar quote whose tag was too long to remember */
+	LEX_LOST /* in a dollar quote whose tag is too long to remember, or has a two-byte character */
 };
 
 enum string_kind {
@@ -48,7 +48,7 @@ is_newline(char c)
 	return c == '\n' || c == '\r';
 }
 
-/* Returns true if the next byte is the second half of a character. */
+/* Returns true if the byte after c is the second half of a character. */
 static bool
 is_lead(const struct scan *s, char c)
 {
@@ -232,7 +232,7 @@ read_block_comment_mark(struct scan *s, const char *p)
 
 /* --- strings ----------------------------------------------------------------------------------------------------- */
 
-/* Returns where a string with backslashes ends, or end. */
+/* Returns the position of the next quote of a string with backslash escapes, or end. */
 static const char *
 escape_stop(struct scan *s, const char *p, const char *end)
 {
@@ -433,8 +433,8 @@ add_literal(struct scan *s, const char *begin, const char *end)
 	all->count++;
 }
 
-/* Skips a string that lies within one chunk and needs no further look, as most strings do. Returns NULL if the string
- * is not of this kind. */
+/* Skips a string that lies within one chunk and needs no further look; most strings are like that. Returns NULL for any
+ * other string. */
 static const char *
 skip_plain_string(struct scan *s, const char *p, const char *end)
 {
@@ -502,7 +502,7 @@ begin_other(struct scan *s, const char *p, const char *end)
 }
 
 /* Skips digits, commas and blanks, sixteen bytes at once: long SQL often has a long list of numbers. Call this only
- * after a number, if s->expect is 0 and literals are not listed: the skipped bytes change only s->last. */
+ * after a number, if s->expect is 0 and literals are not listed, because then the skipped bytes change only s->last. */
 static const char *
 skip_numbers(struct scan *s, const char *p, const char *end)
 {
@@ -539,9 +539,9 @@ skip_number(struct scan *s, const char *p, const char *end)
 	if (s->literals != NULL) {
 		char before = begin > s->literals->sql ? begin[-1] : ' ';
 
-		/* Notes the number as a literal, with two exceptions: the 1 of $1 is not a number, and a number right
-		 * after a quote would later be taken for a string. If a word follows directly, versions of PostgreSQL
-		 * disagree on where the number ends, so the count is set too high, and no literal is used. */
+		/* Notes the number as a literal, except the 1 of $1, which is none, and a number right after a quote,
+		 * which would later be taken for a string. If a word or a lone dot follows at once, versions of
+		 * PostgreSQL disagree on where the number ends; a count that is too high makes the list void. */
 		if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
 			s->literals->count = SCAN_LITERALS_MAX + 1;
 		else if (before != '\'' && before != '$')
@@ -588,7 +588,7 @@ read_tokens(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* Handles the byte after '-' or '/'; these two bytes may begin a comment. */
+/* Handles the byte after a '-' or '/', with which that '-' or '/' may begin a comment. */
 static const char *
 read_after_dash_or_slash(struct scan *s, const char *p)
 {

@@ -132,7 +132,7 @@ find_exact_slot(struct scan_cache *m, const char *sql, size_t len, uint64_t *key
 	return &m->exact[hash >> 32 & (SCAN_CACHE_EXACT - 1)];
 }
 
-/* Call this for sql that has the entry k. Keeps the text if this is the second time that it comes. */
+/* Call this for sql that has the entry k. Keeps the text if the last SQL in this slot had the same key. */
 static void
 note_exact(struct scan_cache *m, struct exact_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
 {

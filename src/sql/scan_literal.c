@@ -1,8 +1,8 @@
 /*
  * src/sql/scan_literal.c - examines literals: for pg_temp, names of custom settings, and the code of DO.
  *
- * The code of DO is not parsed. In this code, a word with a dot is taken for a custom setting's name if the word is
- * alone in quotes or follows SET. A set_config() without such a word sets SCAN_NAMES_LOST.
+ * The code of DO is not parsed. A word with a dot counts as a custom setting's name if it is alone in quotes, or
+ * follows SET or RESET. A set_config() whose first argument is not a single word in quotes sets SCAN_NAMES_LOST.
  */
 #include "sql/scan_rules.h"
 #include "sql/sql_class.h"
@@ -73,7 +73,7 @@ scan_name_keep(struct scan *s)
 
 	if (s->name_len < SCAN_WORD_MAX && memchr(s->name, '.', s->name_len) == NULL)
 		return;
-	/* With ASCII trail bytes, the folded byte may be half of a character. */
+	/* With SCAN_ASCII_TRAIL, a byte that was folded may be half of a character. */
 	if (s->name_len == SCAN_WORD_MAX || memchr(s->name, '\0', s->name_len) != NULL ||
 	    ((s->options & SCAN_ASCII_TRAIL) != 0 && !text_is_ascii(s->name, s->name_len))) {
 		s->flags |= SCAN_NAMES_LOST;

@@ -2,8 +2,8 @@
  * src/sql/scan_rules.c - judges what tokens mean for the session.
  *
  * There are three kinds of rules: for the first word of a statement, for some words anywhere, and for names before a
- * parenthesis. Such a name is a function's unless the token before it excludes that. In doubt, a rule sets its flag
- * (scan.flags).
+ * parenthesis. Such a name counts as a function's unless the token before the name excludes that. In doubt, a rule sets
+ * its flag (scan.flags).
  */
 #include "sql/scan_rules.h"
 #include "base/text.h"
@@ -18,7 +18,7 @@ enum expect {
 	EXPECT_RESET, /* RESET */
 	EXPECT_PREPARE, /* PREPARE */
 	EXPECT_PREPARE_TRANSACTION, /* PREPARE TRANSACTION, or PREPARE of a statement with that name */
-	EXPECT_CREATED, /* CREATE, CREATE OR REPLACE, ... */
+	EXPECT_CREATED, /* CREATE, CREATE OR REPLACE, INTO, ... */
 	EXPECT_CONFIG, /* set_config( */
 	EXPECT_CONFIG_COMMA /* set_config('name' or set_config($1, perhaps with a cast */
 };
@@ -44,7 +44,7 @@ classify_last(struct scan *s)
 	s->last = class_of(s->last, s->last_text, s->last_len);
 }
 
-/* Classifies the token before the last name. Its class matters only if a parenthesis follows the name. */
+/* Classifies the token before the last name. This class matters only if a parenthesis follows the name. */
 static void
 classify_before(struct scan *s)
 {
@@ -343,7 +343,7 @@ judge_pg(struct scan *s, const char *text, size_t len)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 
-/* Returns the flags that a function of this name has in addition to those of any function; 0 if there are none. */
+/* Returns the flags of functions of this name besides SCAN_FUNCTION. A rule holds for all names that begin so. */
 static uint32_t
 flags_of_name(const char *text, size_t len)
 {
@@ -464,7 +464,7 @@ may_call_after_word(const struct scan *s, enum sql_word before)
 		[WORD_WITH] = true,
 	};
 
-	if (before == WORD_ON) /* JOIN ... ON f(x), CREATE INDEX ... ON t (x), ON CONFLICT (x) */
+	if (before == WORD_ON) /* a call in JOIN ... ON f(x); none in CREATE INDEX ... ON t (x) and ON CONFLICT (x) */
 		return !s->is_index && (s->last != WORD_CONFLICT || s->has_join);
 	return before == WORD_USING ? !s->is_index : !never[before];
 }

@@ -49,7 +49,7 @@ next_literal(const char *sql, size_t at, size_t len)
 	return at;
 }
 
-/* Returns the quote that ends the string that begins at p, or NULL if the string's value may matter. */
+/* Returns the quote that ends the string at p, or NULL if no quote does, or if the string's value may matter. */
 __attribute__((noinline)) static const char *
 string_end_slowly(const char *p, const char *end)
 {
@@ -202,7 +202,7 @@ skip_listed_numbers(const char *p, const char *end, const char *part, size_t len
 #define ROW_MAX 16 /* skip_rows() skips only rows that have at most this many parts */
 
 /* Skips rows that have the parts from `first` up to, but not including, `after`; `row` points to their bytes. Returns a
- * pointer to the first byte that was not skipped; it is after a literal, and some rows of the list may be left. */
+ * pointer to the first byte that was not skipped, right after a literal. Some rows of the list may be left. */
 static const char *
 skip_rows(const char *p, const char *end, const struct sql_part *first, const struct sql_part *after, const char *row)
 {
@@ -263,8 +263,8 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 
 	for (;; part++) {
 		if (part->row_literals != 0) {
-			/* The second row begins part->row_literals parts before this part. The position of its bytes is
-			 * computed only once. */
+			/* The second row begins part->row_literals parts before this part. The position of that row's
+			 * bytes is computed only once. */
 			if (row_part != part - part->row_literals) {
 				row_part = part - part->row_literals;
 				row = kept;

@@ -90,8 +90,8 @@ is_closed_after(const struct scan_literals *l, size_t i, const char *end)
 	return p < end && (*p == ')' || *p == ']');
 }
 
-/* Returns how many literals, from `first` on, form rows of `width` literals each that look alike; 0 if there are fewer
- * than three rows. (The scan is in the same state after the second row as after any later row.) */
+/* Returns how many literals, from `first` on, form rows of `width` literals each that look alike; 0 unless three or
+ * more such rows end the list. (The scan is in the same state after the second row as after any later row.) */
 static size_t
 count_listed(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
 {

@@ -137,9 +137,9 @@ take_dollar(struct sql_lexer *lx)
 }
 
 /*
- * Takes all letters, digits and dots that follow as part of the number, because no useful token can follow a digit
- * without a space. If the number ends like a word (ends_in_word), a dollar after it belongs to that word and begins no
- * string, as in sql/scan.h.
+ * Takes all letters, digits and dots that follow as part of the number, because no useful token can begin with these
+ * right after a digit. If the number ends like a word (ends_in_word), a dollar after the number belongs to that word
+ * and begins no string, as in scan.c.
  */
 static enum sql_kind
 take_number(struct sql_lexer *lx)

@@ -2,8 +2,8 @@
  * src/sql/trailing_comment.c - finds a comment of pairs key='value' (sqlcommenter) at the end of SQL; see traits.h.
  *
  * The SQL is read backwards. Values are URL-encoded, so they contain neither quotes nor asterisks. Text that looks like
- * a comment of pairs might be part of a string or of another comment. But then that string or comment would not end
- * within the SQL, and PostgreSQL would refuse the SQL with or without the text.
+ * a comment of pairs means nothing in a -- comment. A string or block comment with such text at its end is not closed,
+ * so PostgreSQL refuses the SQL with or without the text.
  */
 #include "sql/traits.h"
 #include "base/text.h"
@@ -29,7 +29,7 @@ skip_spaces(const char *p, size_t at, size_t len)
 	return at;
 }
 
-/* Returns true for key='value', key='value'. */
+/* Returns true for one or more pairs, such as key='value', key='value'. */
 static bool
 is_pairs(const char *p, size_t len)
 {

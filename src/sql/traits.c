@@ -4,7 +4,7 @@
 
 #include <ctype.h>
 
-#define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL, with its strings, that are searched */
+#define SEARCHED_MAX ((size_t)64 << 10) /* the first bytes of SQL, which are searched with all strings in them */
 
 void
 traits_set_from_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len)
@@ -103,8 +103,8 @@ find_moments_and_nulls(const char *sql, size_t len)
 	return found;
 }
 
-/* Words and functions that may stand before a parenthesis in SQL that can't fail. A missing word does no harm: it is
- * taken for a function that may fail. */
+/* Words and functions that may stand before a parenthesis in SQL that can't fail. If a word is missing here, it is
+ * taken for a function that may fail, which does no harm. */
 #define SAFE_WORDS                                                                                                     \
 	"select values all and any as between by case cast coalesce conflict count distinct else end except exists "   \
 	"filter from gen_random_uuid greatest having in intersect into is join json_agg jsonb_agg lateral least "      \

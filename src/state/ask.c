@@ -144,7 +144,7 @@ judge_row(const struct exchange *x, struct findings *f, uint8_t kind, const char
 	case PROBE_REPLICATION:
 		f->immovable |= STATE_SETTINGS | STATE_BACKEND;
 		break;
-	case PROBE_SUPERUSER_SETTING: /* only a superuser can make this setting again on another server */
+	case PROBE_SUPERUSER_SETTING: /* without a grant, only a superuser can make it elsewhere */
 		f->immovable |= gucs_is_on(x->pool->login_parameters, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
 	case PROBE_SETTING:
@@ -152,8 +152,8 @@ judge_row(const struct exchange *x, struct findings *f, uint8_t kind, const char
 		f->settings[f->setting_count++] = (struct guc){ name, value, GUC_OTHER };
 		break;
 	case PROBE_ROLE:
-		/* Where logins begin in another role (ALTER ROLE ... SET role), "none" is a setting, too: the client
-		 * has left that role. */
+		/* Where logins begin in another role (ALTER ROLE ... SET role), "none" is a setting, too, because the
+		 * client has left that role. */
 		if (strcmp(value, "none") != 0 || gucs_get(x->gucs, "role") != NULL)
 			f->settings[f->setting_count++] = (struct guc){ "role", value, GUC_OTHER };
 		break;
@@ -207,7 +207,7 @@ has_changed(const struct exchange *x, const char *name)
 	return was != NULL && now != NULL && strcmp(was, now) != 0;
 }
 
-/* Makes the GUC sets of server and client from the rows; the values of reported settings are known without them.
+/* Makes the GUC sets of server and client from the rows; the values of reported settings are known without the rows.
  * Returns 0, or -1 if there is no memory. */
 static int
 learn_settings(struct exchange *x, struct findings *f)

@@ -18,8 +18,8 @@ __attribute__((noinline)) int
 state_replay(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	/* PostgreSQL has refused these settings before. They are sent alone: if no request after them must be kept from
-	 * running, PostgreSQL need not end the session when it refuses them again. */
+	/* PostgreSQL has refused these settings before. So they are sent alone if possible: the client's messages wait
+	 * for the answer, so PostgreSQL need not end the session when it refuses the settings again. */
 	bool is_alone = x->gucs == x->pool->refused && srv->tx == 'I' && srv->loan.standby == 0 && !x->has_sent_gucs;
 	struct buf b = { 0 };
 
@@ -55,7 +55,8 @@ state_note_left_by_setting(struct server *srv)
 		srv->loan.blame = BLAME_OTHERS;
 }
 
-/* A temporary table may have been used, which fixes the size of the session's temp_buffers. */
+/* If temp_buffers is set, and SQL may have used a temporary table, the session keeps this temp_buffers until it
+ * ends. */
 static inline void
 note_temp_buffers(struct exchange *x)
 {
@@ -100,8 +101,8 @@ state_note_encoding(struct exchange *x, const char *encoding)
 		s->is_unscannable = true;
 }
 
-/* Makes a probe ask for the settings, because the values of effects that were recorded under the old encoding can't be
- * relied on. */
+/* If effects were recorded, or values are not ASCII, makes a probe ask for the settings, because values in the old
+ * encoding can't be relied on. */
 void
 state_note_encoding_change(struct exchange *x, const char *encoding)
 {
@@ -146,8 +147,7 @@ apply_one(struct exchange *x, struct gucs **gucs, const struct effect *e)
 	return 0;
 }
 
-/* Returns 0, or -1 if the GUC set would be too large or memory has run out; the probe will then find the settings on
- * the server. */
+/* Returns 0, or -1 if the GUC set would be too large or memory has run out; then a probe must ask for the settings. */
 static int
 apply_effects(struct exchange *x, struct gucs **slot)
 {
@@ -163,9 +163,9 @@ apply_effects(struct exchange *x, struct gucs **slot)
 }
 
 /*
- * Returns true if the recorded effects might give other settings when they are replayed on another server. While the
- * client acts as another role, it may have made settings that the user that logged in could not make there; and the
- * value of default_text_search_config depends on the search_path at the moment of the SET.
+ * Returns true if the recorded effects might give other settings when they are replayed on another server, or if only a
+ * probe can remove PIN_SESSION_SET. While the client acts as another role, it may have made settings that the user that
+ * logged in could not make there; and the value of default_text_search_config depends on the search_path at the SET.
  */
 static bool
 must_ask(const struct exchange *x)
@@ -211,7 +211,7 @@ settle_and_ask(struct exchange *x)
 		exchange_out_of_memory(x);
 		return false;
 	}
-	note_temp_buffers(x); /* now, as RESET ALL may be among the effects */
+	note_temp_buffers(x); /* before the effects are applied, because RESET ALL may be among them */
 	if (s->effect_count > 0) {
 		if (srv->loan.undone != UNDONE_NOTHING || (flags & SCAN_SETTING) || must_ask(x) ||
 		    apply_effects(x, &x->gucs) < 0 || apply_effects(x, &srv->gucs) < 0)

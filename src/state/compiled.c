@@ -4,8 +4,8 @@
  *
  * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and the role of
  * the client that ran the functions first. So when SQL that names such code (RISK_CONTEXT) has run on a server,
- * srv->plan_gucs is that client's GUC set. The server's plans are discarded before a client with another context
- * (gucs_context()) runs such SQL. Where all clients have one context, this costs nothing.
+ * srv->plan_gucs is that client's GUC set. The server's plans are discarded before a client whose context
+ * (gucs_context()) differs in more than search_path runs such SQL. If no context does, this costs nothing.
  */
 #include "state/compiled.h"
 #include "state/state_state.h"
@@ -94,8 +94,8 @@ state_note_run(struct exchange *x, unsigned risk)
 		note_risk(x, risk);
 }
 
-/* Returns the risk of the loan's SQL according to the newest answer: since that SQL was judged, DDL or this loan's own
- * SQL may have changed the database's code. */
+/* Returns the risk of the loan's SQL. First adds the assumed risk, if no answer is valid or a full answer is newer than
+ * the loan: since the SQL was judged, DDL or this SQL itself may have changed the database's code. */
 __attribute__((noinline)) static unsigned
 judge_risk_again(struct exchange *x)
 {
@@ -203,7 +203,7 @@ state_end_code_changes(struct exchange *x, bool is_committed)
 		pool_code_note_ddl(x->pool, (loan->risk & (RISK_OWN_WORDS | RISK_ASSUMED)) |
 						(loan->code == CODE_MADE ? RISK_KEEPS : 0u));
 	loan->code = CODE_AS_BEFORE;
-	/* if replies are owed, the risk belongs to requests that are in progress */
+	/* if replies are owed, these risks may belong to requests in progress */
 	if (x->srv->ledger.count == 0 && exchange_is_followed(x))
 		loan->risk &= ~(unsigned)(RISK_KEEPS | RISK_OWN_WORDS | RISK_ASSUMED);
 }
@@ -264,7 +264,7 @@ state_begin_context_change(struct exchange *x)
 	x->srv->loan.has_foreign_plans = x->srv->loan.has_foreign_plans || x->srv->plan_gucs != NULL;
 }
 
-/* Returns true if the part of the SQL that has come sets something. */
+/* Returns true if the SQL, or the part of a Query's SQL that has come, may change settings. */
 static bool
 changes_settings(const struct exchange *x, const struct request *m)
 {
@@ -299,8 +299,8 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)
 {
-	/* Only these statements are certain to run after a DISCARD in the same request; others may have to be alone in
-	 * their transaction, or end it. */
+	/* Only these and the plannable statements are certain to run after a DISCARD in the same request; others may
+	 * have to be alone in their transaction, or end it. */
 	static const uint8_t more[] = { WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
 	bool may_be_first = m->traits != NULL && (traits_are_plannable(m->traits->first) ||
 						  memchr(more, m->traits->first, sizeof(more)) != NULL);

@@ -6,8 +6,8 @@
  * 'now' or 'today' means, and which columns EXECUTE and FETCH have, is also decided at the Parse, so such SQL is not
  * shared. The role (role, session_authorization) decides what PostgreSQL may look up and compute at the Parse, so it
  * matters for all SQL; so do settings under which PostgreSQL's planner makes other constants (gucs_affect_plans()).
- * Nothing is shared within a transaction that sets anything of this kind. After code of the database that may make
- * settings has run, SQL with literals is not shared, because pgweir can't see such settings.
+ * Nothing is shared within a transaction that sets anything of this kind, except after a SET LOCAL search_path. After
+ * code of the database has run that may make settings, which pgweir can't see, SQL with literals is not shared.
  */
 #include "base/text.h"
 #include "state/observe.h"
@@ -34,8 +34,8 @@ state_reads_as_gucs(const struct exchange *x)
 	return !state_has_uncommitted_effects(x) && (x->srv == NULL || !x->srv->loan.has_run_code);
 }
 
-/* Returns the context of the client's GUC set with this search_path. Statements must not be shared between
- * search_paths: PostgreSQL looks up the tables again, but refuses a statement if the columns differ. */
+/* Returns the context of the client's GUC set with this search_path, or GUCS_CONTEXT_NONE. Statements are not shared
+ * between search_paths: PostgreSQL looks up the tables again, but refuses a statement if the columns differ. */
 static uint32_t
 context_of_path(struct exchange *x, const char *path)
 {
@@ -73,7 +73,7 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 		state_begin_context_change(x);
 }
 
-/* If the SQL can't be read to its end, it may set anything. */
+/* If the SQL can't be read to its end, assumes that it may set anything. */
 enum feature_step
 state_note_local(struct exchange *x, struct request *m)
 {

@@ -13,9 +13,9 @@
  *
  * An example: at 0 ms client A, which is new, inserts into orders on connection 1. At 1 ms client B waits for a server;
  * connection 1 stays with A all the same, since A's next request may be SELECT currval('orders_id_seq'). That request
- * comes at 2 ms, and connection 1 answers it. From then on pgweir knows that A asks, and so does A's application_name.
- * Client C, of another application, has never asked in its first NEW_REQUESTS requests: its connection is lent to B as
- * soon as C's transaction has ended.
+ * comes at 2 ms, and connection 1 answers it. From then on pgweir expects such questions from A, and from all clients
+ * with A's application_name. Client C, of another application, has never asked in its first NEW_REQUESTS requests: its
+ * connection is lent to B as soon as C's transaction has ended.
  *
  * No client gets to see another client's value: ahead of a client's first SQL that may touch or read a sequence, the
  * connection forgets the values of other clients (DISCARD SEQUENCES); PostgreSQL then reports that there is no value.
@@ -52,8 +52,8 @@ is_server_wanted(const struct exchange *x)
 	       policy_keep_us(p, x->srv->conn, *x->env->now_us) == 0;
 }
 
-/* Returns true if the client has kept its server for long enough while others wait: it has asked for a value twice
- * since its last INSERT, or has run more than ROUNDS_MAX statements after which it might ask. */
+/* Returns true if the client has kept its server for long enough while others wait: it has asked twice for a value
+ * since its last INSERT or nextval(), or has run over ROUNDS_MAX of these, unless it is likely to ask again. */
 static bool
 has_had_enough(const struct loan_followed *f)
 {
@@ -67,7 +67,7 @@ is_pool_asked(const struct exchange *x)
 	return x->pool->sequences_asked_us != 0 && *x->env->now_us - x->pool->sequences_asked_us < ASKED_US;
 }
 
-/* Returns a hash of the application_name; 0 if it is empty, as in many programs, of which only some ask. */
+/* Returns a hash of the application_name; 0 if the name is empty, because too different programs have no name. */
 static uint64_t
 application_hash(const struct exchange *x)
 {
@@ -147,7 +147,7 @@ state_start_or_end_lingering(struct exchange *x)
 	if (f->requests_at_rest != x->requests_done) {
 		if (srv->is_lingering && is_server_wanted(x) && x->request_us > f->since_us)
 			spend_credit(x->pool, x->request_us - f->since_us, *x->env->now_us);
-		/* Requests in the rest of the transaction that used a sequence do not count. */
+		/* Requests after the last use of a sequence, but in the same transaction, do not count. */
 		if ((int32_t)(f->requests_at_rest - f->requests_at_last_use) <= 0)
 			f->requests_at_last_use = x->requests_done - 1;
 		f->requests_at_rest = x->requests_done;
@@ -220,8 +220,8 @@ state_discard_settled(struct server *srv, enum owed_end how)
 /*
  * Returns true for SQL that only writes, in a database without sequences, unless this transaction may have created the
  * first sequence. Even if the database has got a sequence since the catalogs were last asked, no client sees another
- * client's value: this SQL reads no value, and the server is not recorded as having values of this client, so all
- * values are forgotten before a client reads one.
+ * client's value: this SQL reads no value, and when the server is given back, relay/release.c records that it may have
+ * values of several clients, which are forgotten before a client reads one.
  */
 static bool
 writes_without_sequences(const struct exchange *x, uint32_t flags)
@@ -309,7 +309,7 @@ state_prepare_sequence_use(struct exchange *x, uint32_t flags)
 	if (of != 0) {
 		/* The DISCARD takes a snapshot, after which no BEGIN or SET TRANSACTION can choose an isolation level;
 		 * and if the DISCARD is cancelled, PostgreSQL ignores everything up to a Sync, even a Query. So the
-		 * DISCARD gets a Sync of its own. */
+		 * DISCARD gets a Sync of its own, unless a request of the client's has begun. */
 		srv->is_discarding_sequences = true;
 		state_run_ahead(x, "DISCARD " MESSAGE_OURS "SEQUENCES", srv);
 	}

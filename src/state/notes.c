@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keeps the client's GUC set, unless one is kept from before an earlier change of the transaction. */
+/* Keeps the client's GUC set in `before`, unless an earlier change of the transaction has done so. */
 static void
 keep_old_gucs(struct exchange *x)
 {
@@ -121,7 +121,7 @@ state_note_execute(struct exchange *x, const char *name)
 }
 
 /* Returns true if PostgreSQL may read the SQL after k differently. (The client's GUC set does not show this yet,
- * because a reported setting gets there with the reply.) */
+ * because pgweir learns a reported setting from the reply.) */
 static bool
 changes_reading(const struct known_statement *k)
 {
@@ -134,7 +134,7 @@ note_set(struct exchange *x, const struct known_statement *k)
 {
 	if (strcasecmp(k->name, "client_encoding") == 0)
 		state_note_encoding(x, k->value);
-	if (strcasecmp(k->name, "seed") == 0) /* no setting, but the seed of random() */
+	if (strcasecmp(k->name, "seed") == 0) /* sets no value that can be read, but the seed of random() */
 		x->srv->loan.suspected |= SCAN_SEED;
 	else if (!is_reported(x, k->name))
 		add_effect(x, EFFECT_SET, k->name, k->value);
@@ -183,7 +183,7 @@ note_statement(struct exchange *x, const struct known_statement *k)
 	case KNOWN_LISTEN:
 		srv->loan.suspected |= SCAN_LISTEN;
 		return STEP_FORWARD;
-	case KNOWN_LOCAL: /* if the SQL sets several settings, their names are unknown */
+	case KNOWN_LOCAL: /* the name may be "", for example after set_config(): then any setting may be changed */
 		state_note_local_name(x, k->name, k->value);
 		return STEP_FORWARD;
 	default:
@@ -234,7 +234,7 @@ fill_in(struct known_statement *k, const uint8_t *body, size_t len)
 	    (k->value_param != 0 && !copy_value(body, len, k->value_param, k->value, sizeof(k->value))))
 		return false;
 	if (k->local_param != 0) {
-		/* reads a value that begins with t or f, or a byte 0 or 1 (binary); the probe finds other spellings */
+		/* reads a value that begins with t or f, or a byte 0 or 1 (binary); a probe finds other spellings */
 		if (!fields_read_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
 		    local_len == 0 || (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1)))
 			return false;

@@ -101,8 +101,8 @@ forbids_appending(const struct exchange *x, const struct known_text *text)
 	return false;
 }
 
-/* The effects of known SQL are only the final settings. This makes the probe look for what else the SQL may leave
- * (temporary tables, a new seed). */
+/* The effects that are recorded for known SQL are only its final settings. Makes the probe look for what else the SQL
+ * may leave (temporary tables, a new seed). */
 static void
 suspect_side_effects(struct exchange *x, uint32_t flags)
 {
@@ -247,7 +247,7 @@ state_observe_query(struct exchange *x, struct request *m)
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
 
-	/* A Query without traits is malformed: PostgreSQL refuses it. */
+	/* A Query that has come whole, but has no traits, is malformed: PostgreSQL refuses it. */
 	if (!is_looked_at(x) || len == 0 || (have == len && (m->traits == NULL || m->traits->flags == 0)))
 		return STEP_FORWARD;
 	if (have < len)
@@ -459,8 +459,8 @@ state_observe_bind(struct exchange *x, struct request *m)
 	flags = m->traits->flags;
 	if (flags & SCAN_FOLLOWABLE)
 		state_note_followable(x, flags);
-	/* Called at the Bind, even if the effect counts from the Execute on, because nothing may be sent between Bind
-	 * and Execute. (In most cases state_discard_before_parse() has done this already.) */
+	/* The DISCARD is sent at the Bind, although the effect counts from the Execute on, because nothing may be sent
+	 * between Bind and Execute. (Usually state_discard_before_parse() has done this already.) */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		state_prepare_sequence_use(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)

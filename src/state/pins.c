@@ -120,8 +120,8 @@ refuse_pins(struct exchange *x)
 	pool_clean(srv, true, parts, *x->env->now_us);
 }
 
-/* Logs why the client is pinned. For each pool, each reason is logged once a minute, because an application may do the
- * same on each of its connections. */
+/* Logs why the client is pinned. In each pool, a reason that was logged in the same minute is logged at level debug,
+ * because an application may do the same on each of its connections. */
 static void
 log_pins(struct exchange *x, unsigned added)
 {

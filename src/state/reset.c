@@ -84,7 +84,7 @@ put_literal(struct buf *to, const char *value)
 }
 
 /* Appends a SET if possible, because SET takes no snapshot, so SET TRANSACTION may follow it. But SET takes a quoted
- * value for one element, so a list needs set_config(). */
+ * value for one element, so a list needs set_config(), and so does an empty value. */
 static void
 put_restored(struct buf *to, const struct guc *s)
 {
@@ -233,7 +233,7 @@ state_note_discard_all(struct exchange *x)
 	srv->loan.announces_ready = true;
 	srv->loan.settled_flags |= srv->loan.suspected & SCAN_REPLICATION;
 	srv->loan.suspected &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
-	srv->loan.suspected |= srv->loan.settled_flags & SCAN_REPLICATION; /* DISCARD ALL does not drop the slot */
+	srv->loan.suspected |= srv->loan.settled_flags & SCAN_REPLICATION; /* DISCARD ALL leaves slots and origins */
 	x->pins = 0;
 	s->discard = DISCARD_DONE;
 	s->unresolved = 0;

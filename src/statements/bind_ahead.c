@@ -4,8 +4,8 @@
 #include "server/server.h"
 #include "wire/frame.h"
 
-/* Returns x's statement of this name, borrowed, if no change of the statement is in progress, and x's settings are
- * those under which the statement is shared; or NULL. */
+/* Returns x's statement of this name, borrowed. Returns NULL if there is none, if a change of it is in progress, or if
+ * x's settings are not those under which the statement is shared. */
 static struct statement *
 find_settled(const struct exchange *x, const char *name)
 {
@@ -25,7 +25,7 @@ find_settled(const struct exchange *x, const char *name)
 	return st;
 }
 
-/* Appends the Bind with st's name. names_len: how many bytes the names in the given Bind have. */
+/* Appends the Bind with st's name and the unnamed portal. names_len: the bytes of both names in the given Bind. */
 static void
 put_bind_as(const struct statement *st, const uint8_t *bind, size_t len, size_t names_len, struct buf *out)
 {

@@ -17,11 +17,11 @@
 #define SAMPLED_EVERY 8u
 #define SAMPLED_EVERY_LATER 512u
 /* PostgreSQL's generic plan for a name may be worse than a plan that is made for the values of each Bind. A window is
- * slow if the mean time of its uses exceeds the mean time of uses without the name by 3/10 plus 0.2 ms. After two slow
- * windows in a row comes a trial: a window during which half of the uses, chosen at random, are sent without the name.
- * A busy machine or a table that has grown slows uses with and without the name alike, so only a trial shows whether
- * the plan is at fault. If the trial is slow, too, the statement has no name for ten minutes; after the next slow trial
- * for twenty, and so on. */
+ * WINDOW_USES uses with the name; it is slow if their mean time exceeds that of uses without the name by 3/10 plus 0.2
+ * ms. After two slow windows in a row comes a trial: a window during which half of all uses, chosen by a hash, are sent
+ * without the name. A busy machine or a table that has grown slows uses with and without the name alike, so only a
+ * trial shows whether the plan is at fault. If the trial is slow, too, the statement has no name for ten minutes; after
+ * the next slow trial for twenty, and so on. */
 #define WINDOW_USES 32u
 #define SLOW_BEFORE_TRIAL 2u
 #define MEAN_OF 16u /* a new use without the name counts for at least 1/16 of the mean of such uses */
@@ -54,8 +54,8 @@ is_sample(const struct statement_plans *p, uint32_t use)
 	return use % (use < SAMPLED_OFTEN_BELOW ? SAMPLED_EVERY : SAMPLED_EVERY_LATER) == 0;
 }
 
-/* Returns true if the client's next message begins a request outside a transaction block while no reply is due, so the
- * request could be run again if it failed. */
+/* Returns true if the client's next message begins a request outside a transaction block, and no unanswered message may
+ * change that, so the request could be run again if it failed. */
 static bool
 begins_alone(const struct exchange *x)
 {
@@ -73,9 +73,9 @@ may_fail_in_plan(struct statement *st)
 }
 
 /*
- * Returns true if this use of st is to be sent with the name. A sample is sent without it. No name is used where pgweir
- * does not follow settings, because then it cannot know how PostgreSQL reads the statement; nor with session_state =
- * isolate, because then no server keeps a name; nor for SQL whose Parse brings a notice, because each client must get
+ * Returns true if this use of st is to be sent with the name. A sample is sent without the name. No name is used where
+ * pgweir does not follow settings, because it then can't know how PostgreSQL reads the statement; with session_state =
+ * isolate, because then no server keeps a name; or for SQL whose Parse brings a notice, because each client must get
  * the notice. SQL that may fail only with a generic plan gets a name only if its request could be run again without the
  * name.
  */
@@ -105,7 +105,7 @@ may_change_names(const struct owed *o)
 	const void *p = (const void *)(ref & ~(uintptr_t)REF_MASK);
 	struct statement *st = NULL;
 
-	/* The entry is of replayed settings, which get_statement_for_settings() takes into account, or runs nothing. */
+	/* Such an entry is of replayed settings, which get_statement_for_settings() allows for, or runs nothing. */
 	if (o->to != OWED_TO_CLIENT)
 		return false;
 	switch ((enum owed_kind)o->kind) {
@@ -126,8 +126,8 @@ may_change_names(const struct owed *o)
 	return st == NULL || !traits_are_plannable(statement_traits(st)->first);
 }
 
-/* Returns true if nothing that x has in progress can fail, or can change what names in SQL stand for. (PostgreSQL
- * reports the kind of a statement only when the statement ends.) */
+/* Returns true if nothing that x has in progress can leave the transaction failed, or change what names in SQL stand
+ * for. (PostgreSQL reports the kind of a statement only when the statement ends.) */
 static bool
 may_rely_on_names(const struct exchange *x)
 {
@@ -169,8 +169,8 @@ declares_alike(const struct statement *a, const struct statement *b)
 	return a->len == b->len && memcmp(a->bytes + text_len, b->bytes + text_len, a->len - text_len) == 0;
 }
 
-/* Returns the shared statement that has the SQL of st and is for x's settings; borrowed. Returns NULL if st must not be
- * shared, or if there is no memory. */
+/* Returns the shared statement that has the SQL of st and is for x's settings, borrowed. Returns NULL if no shared
+ * statement may be used, or if there is no memory. */
 static struct statement *
 get_statement_for_settings(struct exchange *x, struct statement *st)
 {
@@ -197,14 +197,14 @@ get_statement_for_settings(struct exchange *x, struct statement *st)
 	return statement_learnt_types(named, &len) == NULL ? named : NULL;
 }
 
-/* From now on, servers run `named` for the client's unnamed statement. Returns 0, or -1 if there is no memory. */
+/* Makes servers run `named` for the client's unnamed statement. Returns 0, or -1 if there is no memory. */
 static int
 set_kept(struct exchange *x, struct statement *named)
 {
 	struct client_statements *s = x->statements;
 	struct client_statement *n = s->kept;
 
-	if (n != NULL && n->refs == 1) { /* no reply about it is due */
+	if (n != NULL && n->refs == 1) { /* no reply about n is due */
 		statement_ref(named);
 		statement_unref(n->st);
 		n->st = named;
@@ -230,7 +230,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 {
 	const struct policy_conn *conn = x->srv->conn;
 	uint32_t use = next_use(x, st);
-	/* If the request was sent ahead of its turn, its Parse gets a name only if it was sent with one. */
+	/* If the request was sent ahead of its turn, the name is used only if it was used there, without a Parse. */
 	bool is_wanted = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : wants_name(x, st, use);
 	struct statement *named;
 	enum statement_presence there;

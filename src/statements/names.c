@@ -109,7 +109,7 @@ statements_find(const struct exchange *x, const char *name)
 	return n == NULL ? NULL : n->st;
 }
 
-/* Returns true if st may be a BEGIN with a mode. */
+/* Returns true if st may be a BEGIN with a mode. st is NULL if its SQL is not known. */
 static bool
 may_be_begin(struct statement *st)
 {
@@ -139,7 +139,7 @@ client_statement_is_unsettled(const struct exchange *x, const struct client_stat
 	const struct client_statements *s = x->statements;
 
 	if (s != NULL && (s->deallocating_count > 0 || s->is_clearing) && x->srv->ledger.count > 0)
-		return true; /* the reply will show which names there are */
+		return true; /* the reply will show which names are left */
 	return n != NULL && n->state != NAME_PREPARED && n->state != NAME_GONE && n->sync_no != x->statements->sync_no;
 }
 
@@ -341,7 +341,7 @@ statements_free(struct exchange *x)
 	for (uint32_t i = 0; i < s->slot_count; i++)
 		if (s->slots[i] != NULL) {
 			s->bytes -= text_size(s->slots[i]);
-			s->slots[i]->is_in_table = false; /* a ledger may still hold it */
+			s->slots[i]->is_in_table = false; /* a ledger may still refer to the entry */
 			client_statement_unref(s->slots[i]);
 		}
 	free(s->slots);

@@ -3,8 +3,8 @@
  *
  * If the server has the statement already, pgweir answers the Parse itself, in its turn. Where the transaction may have
  * failed, PostgreSQL first gets the same SQL under the name PLACEHOLDER, and refuses this SQL if it would refuse the
- * client's Parse. A Parse that must fail (its name is taken, or pgweir refuses it) is sent in a form that PostgreSQL
- * refuses: only then does PostgreSQL skip to Sync and abort the transaction.
+ * client's Parse. In place of a Parse that must fail (its name is taken, or pgweir refuses it), PostgreSQL gets a
+ * message that it refuses: only then does it skip to Sync and abort the transaction.
  */
 #include "state/compiled.h"
 #include "state/observe.h"
@@ -18,7 +18,7 @@
 
 /*
  * Handles a Parse of a name that is taken. PostgreSQL reports an error in the new SQL, or that the name is taken;
- * pgweir rewrites the error on its way back. The old statement may be impossible to prepare by now (its table is gone),
+ * pgweir rewrites that error for the client. The old statement may be impossible to prepare by now (its table is gone),
  * so pgweir prepares an empty statement, for which this can't happen, under the name that the Parse has on the server
  * (PLACEHOLDER).
  */
@@ -53,8 +53,8 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 	return 0;
 }
 
-/* Returns the statement for a Parse, with a reference for the caller. With statement_ignore_comments, a trailing
- * comment is left out of its SQL. v: the traits of the SQL. */
+/* Returns the statement for a Parse, with a reference for the caller. With statement_ignore_comments, a shared
+ * statement lacks the SQL's trailing comment. v: the traits of the SQL. */
 static struct statement *
 get_statement_of_parse(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v)
 {
@@ -92,7 +92,7 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct cli
 		statement_unref(st);
 		return NULL;
 	}
-	if (closed != NULL) /* if its Close, which was sent just before, is skipped, this Parse is skipped, too */
+	if (closed != NULL) /* if the Close, which was sent before, is skipped, this Parse is skipped, too */
 		client_statement_leave(x->statements, closed);
 	if (client_statement_enter(x->statements, n) == 0) {
 		x->pool->database->counters.client_parses++;
@@ -102,7 +102,7 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct cli
 	return NULL;
 }
 
-/* Sends a message that PostgreSQL refuses. pgweir replaces PostgreSQL's error by its own. */
+/* Sends a message that PostgreSQL refuses. put_refusal() replaces PostgreSQL's error by one of pgweir's own. */
 static enum feature_step
 refuse_parse(struct exchange *x)
 {
@@ -141,7 +141,7 @@ parse_there(struct exchange *x, struct client_statement *n)
 	client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 }
 
-/* closed: the statement that had the name before, and whose Close was sent; or NULL. */
+/* Handles a Parse of a free name. closed: the statement that had the name, and whose Close was sent; or NULL. */
 static enum feature_step
 parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v,
 	    struct client_statement *closed)
@@ -227,9 +227,9 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 }
 
 /*
- * Answers without a server a Parse that only a Sync follows, if the same statement was prepared in this pool under the
- * same settings. Otherwise a client that prepares, waits for the reply and then executes (libpq's PQprepare) would hold
- * a server for nothing, or wait for one.
+ * Handles a Parse without a server: in a failed transaction, or before a Sync if the same named statement was prepared
+ * in this pool under the same settings. Otherwise a client that prepares, waits for the reply and then executes
+ * (libpq's PQprepare) would hold a server for nothing, or wait for one.
  */
 bool
 statements_parse_unlinked(struct exchange *x, const struct request *m)

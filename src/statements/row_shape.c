@@ -41,8 +41,8 @@ is_describe_of(const char *portal, const uint8_t *next, size_t next_len)
 	       memcmp(next + FRAME_HEAD_LEN + 1, portal, portal_len) == 0;
 }
 
-/* Sends a Describe of n. If n's rows have changed before, they may be the old ones again, and the statement on the
- * server may be outdated; so PostgreSQL parses the SQL once more, and describes the new statement. */
+/* Sends a Describe of n. If n's rows have changed before, the old rows may be back, and the statement on the server may
+ * be outdated; so PostgreSQL parses the SQL once more, and describes the new statement. */
 static enum feature_step
 send_describe(struct exchange *x, struct client_statement *n)
 {
@@ -76,8 +76,8 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 
 	if (n->types_hash == 0 && is_describe_of(portal, next, next_len) &&
 	    fields_count_result_formats(bind, bind_len) <= 1) {
-		/* The Describe of a portal does not name the statement, so the statement of this Bind is remembered for
-		 * it. */
+		/* The next Describe names the portal, not the statement, so describe_portal() needs the statement of
+		 * this Bind. */
 		client_statement_unref(s->to_describe);
 		n->refs++;
 		s->to_describe = n;

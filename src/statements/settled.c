@@ -87,7 +87,7 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 			n->describing = DESCRIBING_NOT;
 		n->is_proven |= how == OWED_ANSWERED;
 		break;
-	default: /* a Bind that was not answered */
+	default: /* a Bind that was not answered, a duplicate Parse, a Describe of a portal */
 		break;
 	}
 	s = statements_of(srv);
@@ -174,7 +174,7 @@ put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct
 	return buf_ok(out);
 }
 
-/* Returns the length of a name of pgweir's, or of PLACEHOLDER; 0 if the bytes are neither. */
+/* Returns the length of the bytes if they are a name that pgweir gave to a statement, or PLACEHOLDER; else 0. */
 static size_t
 our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 {
@@ -190,7 +190,7 @@ our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 }
 
 /* Adds a hint to the error of SQL, such as EXECUTE, that names a statement which the client has prepared by the
- * protocol: the server has that statement under another name. Returns false if this is another error. */
+ * protocol: the server has that statement under another name. Returns false for any other error. */
 static bool
 put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len, struct buf *out)
 {
@@ -215,9 +215,9 @@ put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message,
 }
 
 /*
- * Writes to *out the error that the client must get. Returns false if it must get PostgreSQL's error as it is. Because
- * DDL renews names, the error may have an earlier name of its statement; so any name of pgweir's in the error is taken
- * for that of the statement that the message was about.
+ * Writes to *out the error that the client must get. Returns false if the client must get PostgreSQL's error as it is.
+ * Because DDL renews names, the error may have an earlier name of its statement; so any name of pgweir's in the error
+ * is taken for that of the statement that the message was about.
  */
 static bool
 rewrite(const struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len, struct buf *out)

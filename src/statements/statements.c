@@ -5,9 +5,9 @@
  * store's name. If a server has a statement already, pgweir answers its Parse, in its turn; otherwise pgweir sends a
  * Parse ahead of Bind and Describe. pgweir answers Close: the statement stays on the server for other clients.
  *
- * A message that PostgreSQL would refuse (a duplicate or unknown name) is sent in a form that PostgreSQL itself
- * refuses: only then does PostgreSQL skip to Sync and abort the transaction. The error is rewritten to have the
- * client's name. Refusals of pgweir's own are made the same way.
+ * A message with a duplicate or unknown name is sent in a form that PostgreSQL itself refuses: only then does
+ * PostgreSQL skip to Sync and abort the transaction. The error is rewritten to have the client's name. Refusals of
+ * pgweir's own are made the same way.
  */
 #include "exchange/report.h"
 #include "state/compiled.h"
@@ -42,7 +42,7 @@ put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len
 	memcpy(out + FRAME_HEAD_LEN + 1, name, name_len);
 }
 
-/* Writes a Bind (with its portal) or Describe (portal is NULL) up to its last name, which becomes prefix + name. */
+/* Writes a Bind with its portal, or a Describe (portal is NULL), up to the statement's name: prefix + name. */
 static void
 put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *prefix,
 	    size_t prefix_len, const char *name)
@@ -279,8 +279,8 @@ find_named(struct exchange *x, const char *name, struct request *m)
 	return STEP_FORWARD;
 }
 
-/* Finds the statement of a Bind or Describe. Returns STEP_FORWARD with m->named, m->statement and m->traits set;
- * STEP_HOLD; or STEP_FAILED. */
+/* Finds the statement of a Bind or Describe. Returns STEP_FORWARD with m->named, m->statement, m->traits and m->risk
+ * set; STEP_HOLD; or STEP_FAILED. */
 __attribute__((always_inline)) static inline enum feature_step
 find_referred(struct exchange *x, const char *name, struct request *m)
 {
@@ -513,7 +513,7 @@ statements_close(struct exchange *x, struct request *m)
 	n = client_statement_find(x, m->name);
 	if (client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
-	is_oversize = n != NULL && statement_is_oversize(n); /* if so, its name on the server is the client's own */
+	is_oversize = n != NULL && statement_is_oversize(n); /* if so, the server has n under the client's own name */
 	if (n == NULL || statement_is_closing(n)) {
 		/* A name that is unknown here, and does not look like pgweir's, may have been made by SQL PREPARE. */
 		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)

@@ -2,13 +2,13 @@
  * src/statements/statements_deallocate.c - SQL that deallocates statements of the protocol: PDO, DBD::Pg, Rails, Sequel
  * and psycopg 3 send it.
  *
- * If a Query has no other statement, pgweir answers the Query itself, and removes the names from its table. If the SQL
+ * If a Query is a single DEALLOCATE, pgweir answers the Query itself, and removes the names from its table. If the SQL
  * is one of several statements (psqlODBC frees a plan between SAVEPOINT and RELEASE), or comes by the extended
  * protocol, the server gets the SQL unchanged. Before that, pgweir prepares an empty statement on the server under the
  * client's own name, for the SQL to deallocate. All earlier messages are answered by then. Every later message that
  * concerns names waits for the reply.
  *
- * pgweir also answers an UNLISTEN by a client that does not listen.
+ * pgweir also answers an UNLISTEN in a transaction block by a client that has never listened.
  */
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
@@ -72,7 +72,7 @@ take_out_names(struct exchange *x, const struct request *m)
 			statements_clear_names(x->statements);
 		return "DEALLOCATE ALL";
 	case KNOWN_UNLISTEN:
-		if (strlen(k.name) >= 63) /* PostgreSQL sends a notice that the name is too long */
+		if (strlen(k.name) >= 63) /* PostgreSQL may send a notice that the name is too long */
 			return NULL;
 		/* fall through */
 	case KNOWN_UNLISTEN_ALL:
@@ -83,8 +83,8 @@ take_out_names(struct exchange *x, const struct request *m)
 }
 
 /*
- * Runs a Query of pgweir's own after pgweir has answered a client's Query in a transaction. On the server, the client's
- * Query would have had two effects, which pgweir's Query has in its place: any Query drops the unnamed portal, and a
+ * Runs a Query of pgweir's own when pgweir answers a client's Query in a transaction. On the server, the client's Query
+ * would have had two effects, which pgweir's Query has in its place: any Query drops the unnamed portal, and a
  * DEALLOCATE takes a snapshot, after which PostgreSQL refuses to change the isolation level. (SHOW takes no snapshot.)
  */
 static void
@@ -145,8 +145,8 @@ statements_deallocating_pop(struct client_statements *s)
 	memmove(s->deallocating, s->deallocating + 1, s->deallocating_count * sizeof(struct client_statement *));
 }
 
-/* Returns the client's statement of this name; or NULL if the table has none, or if one of the `count` statements in
- * `before` is the same. */
+/* Returns the client's statement of this name. Returns NULL if the table has none, or if one of the `count` statements
+ * in `before` is the same. */
 static struct client_statement *
 find_for_sql(struct exchange *x, const char *name, struct client_statement *const *before, unsigned count)
 {
@@ -158,13 +158,13 @@ find_for_sql(struct exchange *x, const char *name, struct client_statement *cons
 		return NULL;
 	}
 	for (unsigned i = 0; i < count && n != NULL; i++)
-		if (before[i] == n) /* that earlier DEALLOCATE is of the same statement */
+		if (before[i] == n) /* an earlier DEALLOCATE in the SQL names the same statement */
 			return NULL;
 	return n;
 }
 
 /* Prepares an empty statement on the server for each statement that the SQL, which is about to run, deallocates. `all`:
- * these statements in the SQL's order, with NULL for other names. */
+ * these statements in the SQL's order, with NULL for names that the client's table lacks. */
 static enum feature_step
 put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 {
@@ -184,7 +184,7 @@ put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 		if (all[i] == NULL)
 			continue;
 		all[i]->refs++;
-		if (!statement_is_oversize(all[i])) /* else the server has it under the client's own name */
+		if (!statement_is_oversize(all[i])) /* the server has an oversize statement under that name */
 			statement_put_dummy(x, all[i]->name, "\0\0", 3); /* neither its Close nor its Parse can fail */
 	}
 	return STEP_FORWARD;

@@ -2,7 +2,7 @@
  * src/statements/statements_transfer.c - a client's statements move with the client to another process of pgweir; see
  * statements_transfer.h.
  *
- * The new process finds out by itself which servers have the statements. The old process's ids mean nothing in it, so
+ * The new process finds out by itself which servers have the statements. The old process's ids mean nothing there, so
  * the columns that RowDescription told the client are compared again before the client's first Bind (row_shape.c).
  */
 #include "statements/statements_transfer.h"

@@ -112,8 +112,8 @@ unnamed_bind(struct exchange *x)
 	return step;
 }
 
-/* Sets the client's unnamed statement. If the client has a server, the server will have that statement after everything
- * that was sent to it. */
+/* Sets the client's unnamed statement. If the client has a server, the server will have that statement once it has
+ * handled all that was sent to it. Takes over the reference to st. */
 static void
 set_unnamed(struct exchange *x, struct statement *st, enum unnamed_kind kind)
 {
@@ -151,9 +151,9 @@ statements_forget_unnamed(struct exchange *x)
 }
 
 /*
- * Returns true if the SQL may be stored. Unnamed statements must not use up the memory for named statements: if more
- * than half of it is in use, a long unnamed statement is treated as oversize: only the client's server has it. Short
- * statements are always stored, because each client has one unnamed statement at most.
+ * Returns true if the SQL may be stored. Unnamed statements must not use up the memory for named ones: a long one is
+ * stored only if half of what is free in the first half of that memory has room for it, and is oversize otherwise.
+ * Short statements are always stored, because each client has one unnamed statement at most.
  */
 static bool
 has_room(const struct exchange *x, const struct parse_fields *f)
@@ -249,7 +249,7 @@ unnamed_note_answered_parse(struct exchange *x, struct statement *st)
 							  .phase = 1,
 							  .ref = statements_ref_of(st, REF_UNNAMED) });
 	set_unnamed(x, statement_ref(st), UNNAMED_STORED);
-	x->srv->unnamed_owner = 0; /* the server's own unnamed statement is not this one */
+	x->srv->unnamed_owner = 0; /* the server has no or another unnamed statement */
 }
 
 void
@@ -267,9 +267,9 @@ unnamed_close(struct exchange *x, enum owed_to to)
 }
 
 /*
- * Returns true if PostgreSQL refuses the text before it drops anything. It first converts the text to its own encoding
- * (pq_getmsgstring), and refuses a text that can't be converted with 22021; for client encodings other than UTF8 only
- * PostgreSQL can tell. It refuses a zero byte within the text with 08P01 (pq_getmsgend).
+ * Returns true if PostgreSQL certainly refuses the text before it drops anything. First PostgreSQL converts the text to
+ * the database's encoding (pq_getmsgstring). If that fails, the error is 22021; for client encodings other than UTF8,
+ * only PostgreSQL can tell. A zero byte within the text brings the error 08P01 (pq_getmsgend).
  */
 static bool
 is_unreadable(const struct exchange *x, const char *sql, size_t len)
@@ -302,9 +302,9 @@ statements_note_unnamed_dropped_of(struct exchange *x, const char *sql, size_t l
 }
 
 /*
- * Returns true if the Parse of st (NULL if oversize) has failed because PostgreSQL could not convert its text. A
- * constant in the SQL that can't be converted causes the same error; the text shows which case it is, if pgweir knows
- * the client's encoding or the text is ASCII.
+ * Returns true if the Parse of st (NULL if oversize) may have failed because PostgreSQL could not convert its text. A
+ * constant in the SQL that can't be converted causes the same error; the text shows the true cause if pgweir knows the
+ * client's encoding, or if the text is ASCII.
  */
 static bool
 was_misread(const struct server *srv, const struct statement *st)
@@ -322,7 +322,7 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 {
 	struct exchange *x = srv->borrower;
 	struct client_statements *s = x == NULL ? NULL : x->statements;
-	/* pgweir's own SQL has dropped the unnamed statement after all changes */
+	/* after all changes, pgweir's SQL has dropped the unnamed statement, or pgweir answered a Parse */
 	bool is_overwritten = srv->unnamed_owner == 0;
 
 	if (s == NULL) {

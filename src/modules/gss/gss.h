@@ -7,16 +7,16 @@
  *   gss_show.c      makes pgweir's own tokens, as libpq does; PostgreSQL must authenticate itself, too
  *   gss_delegate.c  credentials that clients delegate, for gss_show.c: see README.md
  *
- * The client presents a ticket for the service whose key is in the keytab, so no KDC is asked. Only Kerberos is
- * accepted, also within SPNEGO. With gss_accept_delegation = on, the client's delegated credentials are accepted, too.
+ * A client presents a ticket for the service whose key is in the keytab, so pgweir asks no KDC. Only Kerberos is
+ * accepted, also within SPNEGO. With gss_accept_delegation = on, credentials that clients delegate are accepted, too.
  *
- * Owns: struct gss_options owns its texts. It does not change after the rule was read.
+ * Owns: struct gss_options owns its texts, and does not change after the rule was read.
  */
 #pragma once
 
 #include "auth/auth_module.h"
 
-/* A rule's options. Zeroed at first. Texts are NULL if they were not given. */
+/* A rule's options. Zeroed at first. Texts are NULL if they were not given, or are empty. */
 struct gss_options {
 	char *realm; /* the realm to which all clients must belong */
 	char *keytab; /* NULL for the library's default (KRB5_KTNAME, or what krb5.conf has, or /etc/krb5.keytab) */

@@ -23,14 +23,14 @@ bool gss_begin(struct auth_tokens *t, struct fail *why);
  * Called on the thread on which the library has returned these codes. */
 enum proof_verdict gss_fail(enum proof_verdict proof, const char *doing, OM_uint32 major, OM_uint32 minor,
 			    struct fail *why);
-/* Writes the client's name, of at most AUTH_NAME_MAX bytes. Returns PROOF_WRONG for an anonymous client, whose name is
- * of another type. */
+/* Writes a Kerberos name, of at most AUTH_NAME_MAX bytes, and a terminator. Returns PROOF_WRONG if the name is longer,
+ * or is of another type, as that of an anonymous client. */
 enum proof_verdict gss_take_name(gss_name_t client, char *name, struct fail *why);
 /* Returns true if the system, the KDC or the replay cache is at fault, not the other side. */
 bool gss_is_system_error(OM_uint32 minor);
 
 /* --- gss_delegate.c --- */
-/* Called when the client t->name has authenticated. Sets *t->delegated to a new object with the client's name. Moves
- * into the object the credentials that the client has delegated, if any. */
+/* Called after the client t->name has authenticated. Sets *t->delegated to a new object, and moves *credentials into
+ * the object, unless the client has delegated none. Returns PROOF_WRONG for credentials of another user. */
 enum proof_verdict gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fail *why);
 gss_cred_id_t gss_credentials(const struct delegated *d); /* returns pgweir's own credentials if d is NULL */

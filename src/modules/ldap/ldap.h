@@ -16,7 +16,7 @@
 #include "auth/auth_module.h"
 #include "base/buf.h"
 
-#define LDAP_PLACEHOLDER "$username" /* in ldapsearchfilter: the user */
+#define LDAP_PLACEHOLDER "$username" /* stands for the user's name in ldapsearchfilter */
 
 /* A rule's options. Zeroed at first. Texts are NULL if they were not given. */
 struct ldap_settings {
@@ -42,7 +42,7 @@ bool ldap_sends_clear_text(const struct ldap_settings *s);
 void ldap_settings_free(void *settings); /* wipes secrets; settings may be NULL */
 /* Appends the filter that finds the user, without a terminator. */
 void ldap_put_filter(const struct ldap_settings *s, const char *user, struct buf *to);
-/* Appends the name as which pgweir binds for the user without a search. Writes no terminator. */
+/* Appends the name with which pgweir binds if it does not search: prefix, user, suffix. Writes no terminator. */
 void ldap_put_name(const struct ldap_settings *s, const char *user, struct buf *to);
 
 /* --- ldap_bind.c --- */

@@ -6,7 +6,7 @@
  * --import-pgbouncer. bouncer_keys.c says for each of PgBouncer's settings what becomes of it. pgbouncer_ini.c has the
  * struct file_format for code outside this folder.
  *
- * Owns:    struct bouncer owns its texts; bouncer_fini() wipes them, because there may be passwords among them.
+ * Owns:    struct bouncer owns its texts; bouncer_fini() wipes values, which may have passwords.
  * Borrows: the sink. Keys and words are rows of static tables.
  * Always:  bouncer_read_lines() fills values and entries; bouncer_translate() then makes settings and notes from them.
  */
@@ -40,7 +40,7 @@ enum bouncer_type {
 enum bouncer_fate {
 	BOUNCER_TAKEN, /* becomes one setting of pgweir */
 	BOUNCER_SPECIAL, /* becomes one setting of pgweir, by special code (bouncer_combine.c) */
-	BOUNCER_PART, /* becomes, together with others, one setting of pgweir, from which its value can't be restored */
+	BOUNCER_PART, /* becomes, often with others, a setting of pgweir from which its value can't be restored */
 	BOUNCER_IGNORED, /* not needed; note says why */
 	/* asks for something that pgweir does not have, so only the default is accepted; note says why */
 	BOUNCER_REFUSED,
@@ -64,7 +64,7 @@ const struct bouncer_key *bouncer_key_at(size_t i);
 const struct bouncer_key *bouncer_key_find(const char *name);
 void bouncer_try_keys(struct nearest *nearest); /* calls nearest_try() for each name, for "did you mean" */
 size_t bouncer_key_row(const struct bouncer_key *key);
-bool bouncer_key_is_changeable(const struct bouncer_key *key); /* returns true if a reload or SET can change it */
+bool bouncer_key_is_changeable(const struct bouncer_key *key); /* returns false if it changes only by a restart */
 /* Returns pgweir's setting into which the key is translated, alone or with others; NULL if there is none. */
 const struct config_key *bouncer_key_ours(const struct bouncer_key *key);
 
@@ -73,7 +73,7 @@ struct bouncer_word {
 	const char *name;
 	enum { OF_DATABASE = 1, OF_USER = 2, OF_PEER = 4 } places; /* the kinds of lines that may have the word */
 	enum { WORD_SETTING, WORD_UPSTREAM, WORD_HOSTS, WORD_AUTH } part;
-	/* for WORD_SETTING: the same setting's name in [pgbouncer]; pgweir's has a scope_name (config_keys.h) */
+	/* for WORD_SETTING: the setting of [pgbouncer] that the word sets; pgweir's setting for it has a scope_name */
 	const char *key;
 	const char *note; /* for all other words: what becomes of the word */
 };
@@ -98,7 +98,7 @@ struct bouncer_entries {
 /* A setting of pgweir that was made from the file. */
 struct bouncer_setting {
 	char *section, *key, *value; /* key is NULL for a section without settings */
-	char *from; /* the setting as PgBouncer's file has it, such as "default_pool_size = 20" */
+	char *from; /* the setting in PgBouncer's file, such as "verbose = 1"; else a reason, or "" */
 	unsigned line;
 };
 
@@ -122,11 +122,11 @@ struct bouncer {
 
 /* Sets the value of a setting; line is where the value stands. */
 void bouncer_set_value(struct bouncer *b, const struct bouncer_key *key, unsigned line, const char *value);
-void bouncer_fini(struct bouncer *b); /* wipes and frees all texts */
+void bouncer_fini(struct bouncer *b); /* frees all texts, and wipes values */
 
-/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it begins with an %include. */
+/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or follows an %include. */
 bool bouncer_is_ini(const char *text, size_t len);
-/* Fills values and entries. */
+/* Fills values, lines and entries, and, from sections of pgweir in the file, `ours`. */
 void bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path);
 
 /* --- bouncer_translate.c --- */

@@ -1,8 +1,8 @@
 /*
  * src/modules/slowlog/slowlog.h - the slow-query log, with a line for each slow request, as JSON or in PostgreSQL's
- * style. A thread writes the lines (log/log_writer.h). Their rate is limited, per fingerprint and in total; the next
- * line of a fingerprint has the number of lines that were suppressed. Other code calls this module through its struct
- * module.
+ * style. A thread writes the lines (log/log_writer.h). Their rate is limited, per fingerprint and in total; as JSON,
+ * the next line of a fingerprint has the number of lines that were suppressed. Other code calls this module through its
+ * struct module.
  */
 #pragma once
 
@@ -44,16 +44,16 @@ struct slowlog_slot {
 
 struct slowlog_limit {
 	uint32_t max_lines_per_second; /* in total; 0 if there is no limit */
-	uint64_t credit, seen_us; /* credit: for all lines, in millionths of a line; seen_us: when it was last raised */
+	uint64_t credit, seen_us; /* lines that may be written now, in millionths of a line; when credit last rose */
 	struct slowlog_slot slots[SLOWLOG_LIMIT_SETS][SLOWLOG_LIMIT_WAYS];
 };
 
-/* Changes the limit, and keeps the fingerprints. A zeroed struct has no limit and no fingerprints. */
+/* Changes the limit, fills the credit, and keeps the fingerprints. A zeroed struct has no limit and no fingerprints. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
 /* Returns true if a line may be written, and sets *suppressed to the number of lines that were suppressed before this
  * one. Otherwise counts this line as suppressed, and returns false. */
 bool slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed);
-/* Called when a line for which slowlog_limit_take() returned true was lost. The next line's *suppressed includes it. */
+/* Called when a line that slowlog_limit_take() allowed was lost: the next line's *suppressed counts this line, too. */
 void slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t suppressed);
 
 /* --- slowlog_line.c: the format of a line of the slow-query log. Pure. --- */
