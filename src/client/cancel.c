@@ -92,7 +92,7 @@ close_asker(struct client *asker, enum cancel_result result)
 	client_close(asker, NULL);
 }
 
-/* Called when the cancel is over: on the worker that was asked, or on the main worker for cancel_give_up(). */
+/* Called on the worker that was asked, when the cancel is over. */
 static void
 finish_at_origin(struct note *n, void *owner, bool is_over)
 {
@@ -358,8 +358,7 @@ cancel_give_up(struct client_env *worker)
 	inbox_take_back(worker->inbox, note_has_reader, &(note_read *){ arrive }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
-		((struct client_cancel *)n)->result = CR_FAILED;
-		finish_at_origin(n, NULL, false);
+		cancel_finish((struct client_cancel *)n, CR_FAILED);
 	}
 }
 
