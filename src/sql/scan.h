@@ -130,7 +130,7 @@ struct scan {
 	uint32_t last, before; /* 32 bits wide, because they are read right after they are written */
 	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, may_call_after_close;
-	bool has_inserted; /* an earlier statement of the SQL was an INSERT whose values RETURNING does not give */
+	uint32_t earlier_flags; /* `flags` as they were when the present statement began */
 	/* parens: the number of open parentheses. config_parens: what parens was at the first argument of the present
 	 * set_config(), if that argument may be computed; otherwise 0. */
 	uint32_t parens, config_parens;

@@ -244,7 +244,7 @@ begin_statement(struct scan *s, enum sql_word word)
 	if (s->first == SQL_WORDS_NONE)
 		s->first = word;
 	s->statement = (uint8_t)word;
-	s->has_inserted = (s->flags & SCAN_INSERT) != 0;
+	s->earlier_flags = s->flags;
 	s->flags |= rules[word].flags;
 	s->hints |= rules[word].hints;
 	s->expect = rules[word].expect;
@@ -267,8 +267,7 @@ judge_word(struct scan *s, enum sql_word word)
 		s->flags |= SCAN_DEFAULTS;
 	switch (word) {
 	case WORD_RETURNING:
-		if (!s->has_inserted)
-			s->flags &= ~(uint32_t)SCAN_INSERT;
+		s->flags &= ~(uint32_t)SCAN_INSERT | s->earlier_flags;
 		break;
 	case WORD_TEMP:
 	case WORD_TEMPORARY:
