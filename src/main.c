@@ -1,7 +1,7 @@
 /*
  * src/main.c - the command line, then process_run().
  *
- * Exit codes: 0 success, 1 the configuration is wrong or pgweir could not start, 2 the command line is wrong.
+ * Exit codes: 0 success, 1 a wrong configuration or another failure, 2 a wrong option or one not in this build.
  */
 #include "config/compat.h"
 #include "os/os.h"
@@ -160,7 +160,7 @@ leave_terminal(void)
 
 /*
  * Takes ownership of config, so that the first configuration, with its passwords, is not kept beyond the first reload.
- * ready_fd is a descriptor to which a byte is written when the process begins to serve, or -1. Returns the exit code.
+ * ready_fd is a descriptor to which a byte is written once process_new() has succeeded, or -1. Returns the exit code.
  */
 static int
 serve(struct config *config, const struct process_start *start, int ready_fd)
@@ -187,7 +187,7 @@ serve(struct config *config, const struct process_start *start, int ready_fd)
 	return 0;
 }
 
-/* Overwrites a password on the command line, which everyone on the machine can read. pgweir has a copy. */
+/* Hides a password before the @ of a URI: everyone on the machine can read the command line. pgweir has a copy. */
 static void
 hide_password(char *uri)
 {

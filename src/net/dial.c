@@ -1,8 +1,8 @@
 /*
  * src/net/dial.c - see dial.h.
  *
- * A single timer limits the whole attempt. The timer also makes the callback if the result was known within
- * dial_start(), e.g. because the connection was refused at once.
+ * A single timer limits the whole attempt. If the result is known before dial_start() or dial_address() returns, e.g.
+ * because the connection is refused at once, the timer makes the callback.
  */
 #include "net/dial.h"
 #include "base/alloc.h"
@@ -30,12 +30,12 @@ struct dial {
 	struct ares_addrinfo *found;
 	struct ares_addrinfo_node *next; /* the first address that was not tried yet */
 	uint64_t timeout_us; /* limit for the whole attempt; 0 if there is none */
-	struct timeval share; /* part of timeout_us for each address but the last; zero: unlimited */
+	struct timeval share; /* part of timeout_us for each address but the last; zero if there is no limit */
 	char where[300];
 	enum {
 		DIAL_STARTS,
 		DIAL_GOES_ON,
-		DIAL_OVER /* the result was known within dial_start(), and the timer makes the callback */
+		DIAL_OVER /* the result is known already, and the timer makes the callback */
 	} state;
 	struct dial_result result;
 };
@@ -175,8 +175,8 @@ on_connecting(evutil_socket_t fd, short what, void *arg)
 	on_connected(d, fd);
 }
 
-/* Tries one address. Returns 0 if the attempt is under way or done, or -1 if this address failed; d's result has the
- * reason. */
+/* Tries one address. Returns 0 if the attempt is under way or done, or -1 with the reason in d->result if this address
+ * failed. */
 static int
 try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 {

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define INPUT_MAX ((size_t)128 << 10) /* most bytes read in a handshake; certificate chains have some kB */
+#define INPUT_MAX ((size_t)128 << 10) /* the most bytes read in a handshake; certificate chains have some kB */
 #define READ_AT_ONCE ((size_t)16 << 10)
 /* The output of one step usually fits. The loop's thread allocates this buffer: if the helper thread did, the loop
  * would free the buffer into the helper's arena, and wait for the arena's lock while the helper is preempted. */
@@ -129,7 +129,7 @@ end_established(struct handshake *h)
 	settings.done(s, NULL, settings.arg);
 }
 
-/* Begins the next step if bytes have come meanwhile; else waits for bytes. */
+/* Begins the next step if bytes have come meanwhile. Reads on in either case. */
 static void
 begin_next_step(struct handshake *h)
 {
@@ -145,7 +145,7 @@ begin_next_step(struct handshake *h)
 		stream_set_reading(h->stream, true);
 }
 
-/* Runs on the loop. */
+/* Called on the loop after each step. */
 static void
 step_done(struct work *w)
 {

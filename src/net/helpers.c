@@ -11,19 +11,19 @@
 #define THREADS_MAX 64
 
 struct helpers {
-	pthread_mutex_t lock; /* guards the fields below, unless their comments say otherwise */
+	pthread_mutex_t lock; /* guards queues, waiting, taken and is_ending */
 	pthread_cond_t has_work;
 	struct note_list queues[WORK_QUEUES]; /* of struct work */
 	size_t waiting[WORK_QUEUES];
-	unsigned taken; /* pieces of work taken so far: with each, helpers_take() decides which queue is next */
+	unsigned taken; /* pieces of work taken so far, from which helpers_take() derives the queue that is next */
 	bool is_ending;
-	atomic_size_t unfinished; /* pieces of work that were submitted and not handed back; needs no lock */
+	atomic_size_t unfinished; /* pieces of work that were submitted but not handed back yet; needs no lock */
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_count;
 };
 
-/* Takes from the queue of begun work three times out of four, or from the other queue if that one is empty. Returns
- * NULL if both are empty. */
+/* Takes a piece of work, three times out of four from the queue of begun work, else from the queue of new work. If the
+ * chosen queue is empty, takes from the other one. Returns NULL if both are empty. */
 static struct work *
 helpers_take(struct helpers *hs)
 {
@@ -37,7 +37,7 @@ helpers_take(struct helpers *hs)
 		assert(hs->waiting[queue] > 0);
 		STAILQ_REMOVE_HEAD(&hs->queues[queue], next);
 		hs->waiting[queue]--;
-		/* not raised if there was no work, because how often a thread finds none depends on the scheduler */
+		/* not raised if both queues were empty, because how often that happens depends on the scheduler */
 		hs->taken++;
 	}
 	return w;

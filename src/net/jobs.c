@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <pthread.h>
 
-#define STACK_WIPED ((size_t)64 << 10) /* bytes of the stack that are wiped */
+#define STACK_WIPED ((size_t)64 << 10) /* bytes of the stack that are wiped after each call */
 
 struct job_queue {
 	STAILQ_ENTRY(job_queue) next;
@@ -43,7 +43,7 @@ on_handed_back(struct note *n, void *owner, bool is_over)
 	e->done(e);
 }
 
-/* --- Called on a thread, under the lock. --- */
+/* --- Called on the threads of a queue, under the lock. --- */
 
 static struct job *
 job_take(struct job_queue *queue)
@@ -100,8 +100,8 @@ free_if_last(struct jobs *es, bool is_last)
 	free(es);
 }
 
-/* Wipes the part of the stack that a call has used: PAM modules leave passwords there. The stack outlives its
- * thread. */
+/* Wipes STACK_WIPED bytes of the stack, where the call has just run: PAM modules leave passwords there, and glibc keeps
+ * the stacks of threads that have ended. */
 static void __attribute__((noinline)) wipe_stack(void)
 {
 	char below[STACK_WIPED];
@@ -133,8 +133,8 @@ jobs_main(void *arg)
 	return NULL;
 }
 
-/* Starts a thread that does not block signals, because processes that a PAM module starts would inherit blocked
- * signals. The main thread still gets the signals as long as it does not block them itself. */
+/* Starts a thread with the caller's signal mask. Worker 0, which submits PAM's calls, blocks no signals, because
+ * processes that a PAM module starts would inherit blocked signals. For signals, the kernel prefers the main thread. */
 static bool
 start_thread(struct job_queue *queue)
 {

@@ -15,11 +15,11 @@
 struct listener {
 	struct listener_settings s;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the file of a Unix socket, or "" */
-	bool owns_path; /* the listener removes the file at path */
+	bool owns_path; /* true if listener_free() removes the file at path */
 	struct event *event;
 	struct timer pause;
 	int fd;
-	int reserve; /* a spare descriptor; if no other is free, it is closed, to accept one connection and refuse it */
+	int reserve; /* spare descriptor, closed to accept and refuse one connection when no other is free */
 };
 
 static int
@@ -49,8 +49,8 @@ pause_accepting(struct listener *l, int error)
 	l->s.on_exhausted(error, l->s.arg);
 }
 
-/* Handles a lack of descriptors: uses the reserve to refuse the waiting connection, then accepts nothing for a
- * while. */
+/* Handles a lack of descriptors or memory: uses the reserve to refuse the waiting connection, then accepts nothing for
+ * a while. */
 static void
 turn_away(struct listener *l, int error)
 {
@@ -133,7 +133,7 @@ make_address(const struct listener_settings *s, struct sockaddr_storage *out, so
 	return -1;
 }
 
-/* Binds a Unix socket. The file gets its final name after the socket has begun to listen. */
+/* Binds a Unix socket and begins to listen. Only then does the file get its final name. */
 static int
 bind_unix(struct listener *l, const struct sockaddr_un *at)
 {
@@ -252,7 +252,7 @@ listener_free(struct listener *l)
 	free(l);
 }
 
-/* Applies this process's settings to a socket that the previous process made with another configuration. */
+/* Applies this process's settings to a socket that the previous process may have made with another configuration. */
 static int
 renew_inherited(struct listener *l, struct fail *why)
 {

@@ -1,10 +1,10 @@
 /*
  * src/net/lookup.c - see dial.h.
  *
- * c-ares can neither end a single lookup nor read its file again. So a lookup that is cancelled is only *forgotten*: it
- * goes on until c-ares calls back. When the file has changed, or too many lookups were forgotten, a new channel
- * replaces the present channel. A timer destroys the old channel, because c-ares may be on the stack now; lookups that
- * were under way in the old channel are started again in the new one.
+ * c-ares cannot end a single lookup, and before version 1.22 it cannot read its file again. So a lookup that is
+ * cancelled is only *forgotten*: it goes on until c-ares calls back. After the file has changed, or too many lookups
+ * were forgotten, the next lookup makes a new channel. A timer destroys the old channel, because c-ares may be on the
+ * stack now; lookups that were under way in the old channel are started again in the new one.
  */
 #include "net/dial.h"
 #include "base/alloc.h"
@@ -25,7 +25,7 @@
 #define ATTEMPTS 2
 #define ATTEMPTS_MAX 5
 
-/* Identifies a version of a file, to find out that it was changed or replaced. */
+/* Identifies a version of a file, to find out whether the file was changed or replaced. */
 struct file_mark {
 	ino_t inode;
 	struct timespec changed_at;
@@ -40,11 +40,11 @@ struct watched {
 struct resolver {
 	struct event_base *base;
 	ares_channel channel; /* made for the first lookup */
-	ares_channel old; /* the channel that the timer, which has fired, will destroy; usually NULL */
+	ares_channel old; /* a channel that the timer, which is about to fire, will destroy; usually NULL */
 	struct timer timer;
 	LIST_HEAD(, watched) sockets;
 	char *file;
-	struct file_mark mark; /* version of the file that channel has read */
+	struct file_mark mark; /* the version of the file that the channel has read; zero if not known */
 	unsigned forgotten; /* how many lookups were forgotten and still go on */
 };
 
@@ -53,7 +53,7 @@ struct lookup {
 	lookup_done done; /* done and name_done are both NULL if the lookup was forgotten */
 	lookup_name_done name_done;
 	void *arg;
-	struct lookup **owner_field; /* the variable that lookup_start() has set to this lookup */
+	struct lookup **owner_field; /* the caller's variable that points to this lookup */
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
@@ -160,7 +160,7 @@ find_option(const char *text, const char *name, int default_value, int most)
 	return value < 1 ? 1 : value > most ? most : (int)value;
 }
 
-/* Reads two options of the file: c-ares reads the file, too, but knows these options by other names. */
+/* Reads two options of the file: c-ares reads it, too, but older versions know these options by other names. */
 static void
 read_options(const char *file, struct ares_options *options)
 {
@@ -240,8 +240,8 @@ resolver_free(struct resolver *r)
 
 static void ask(struct lookup *l);
 
-/* Called by c-ares' callbacks. Returns true if the lookup is over, and sets *l to a copy of it. Returns false if the
- * lookup was forgotten, or is started again because its channel was destroyed. */
+/* Called by c-ares' callbacks. Returns true if the lookup is over, and sets *l to a copy of the lookup. Returns false
+ * if the lookup was forgotten, or is started again because its channel was destroyed. */
 static bool
 end_lookup(struct lookup *ended, int status, struct lookup *l)
 {
@@ -298,7 +298,7 @@ ask(struct lookup *l)
 	start_timer(r);
 }
 
-/* Returns a lookup of this name, or NULL if there is no memory. */
+/* Returns a lookup of this name, or NULL if there is no memory, or no channel could be made. */
 static struct lookup *
 lookup_new(struct resolver *r, const char *host, void *arg, struct lookup **owner_field)
 {

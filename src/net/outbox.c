@@ -20,9 +20,8 @@ ends_at(const struct iovec *piece, const void *bytes)
 	return (const uint8_t *)piece->iov_base + piece->iov_len == (const uint8_t *)bytes;
 }
 
-/* If the last piece is small, and the piece before ends where the used part of o->space ends, appends a copy of the
- * last piece to the piece before: a copy costs less than one more piece. Called when nothing will extend the last
- * piece. */
+/* If the last piece is small, and the piece before it ends where the used part of o->space ends, appends a copy of the
+ * last piece to that piece: a copy costs less than one more piece. Called when nothing will extend the last piece. */
 static void
 join_last(struct outbox *o)
 {

@@ -136,7 +136,7 @@ stream_set_broken(struct stream *s)
 	s->is_broken = true;
 	drop_queue(s);
 	stream_update_interest(s);
-	stream_call_later(s); /* the owner is called back, but not from within its own call */
+	stream_call_later(s); /* the owner's callback must not run within a call by the owner */
 }
 
 static int
@@ -176,7 +176,7 @@ enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
 	return 0;
 }
 
-/* This is not inline, because the usual case, a single piece, does not need it. */
+/* This function is not inlined, because the usual case, a single piece, does not need it. */
 __attribute__((noinline)) static ssize_t
 transmit_all(int fd, const struct iovec *pieces, int count)
 {

@@ -1,9 +1,10 @@
 /*
  * src/net/stream_tls.c - an established TLS session between a stream's owner and its socket.
  *
- * Reading: one recv fills the loop's scratch, and OpenSSL takes record after record from there until nothing is left.
- * Writing: OpenSSL puts all records of a batch into the loop's sink, which one send empties; bytes that the peer does
- * not take are queued encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
+ * Reading: one recv fills the loop's scratch, and OpenSSL takes record after record from there until nothing is left or
+ * the caller's buffer is full. Writing: OpenSSL puts the records of a batch into the loop's sink, which is sent at the
+ * end of the batch, and whenever it has WRITE_AT_ONCE bytes; bytes that the peer does not take are queued encrypted. So
+ * OpenSSL never waits for a socket, and an idle session holds no buffer.
  */
 #include "base/alloc.h"
 #include "net/tls_state.h"
@@ -78,8 +79,7 @@ take_input(struct stream *s, size_t cap)
 		t->in_len = t->stash_len;
 		return STREAM_OK;
 	}
-	/* If a part of a record is pending in OpenSSL, reading less leaves room in the caller's buffer for that whole
-	 * record. */
+	/* If OpenSSL holds a part of a record, less is read, so that record fits into the caller's buffer. */
 	if (SSL_has_pending(t->ssl) && want > 2 * RECORD_PARTIAL_MAX)
 		want -= RECORD_PARTIAL_MAX;
 	r = stream_read_raw(s, t->scratch->in, want, &t->in_len);
@@ -119,7 +119,7 @@ stream_tls_has_input(const struct stream *s)
 	return t->stash != NULL || t->has_plain || t->is_ended || t->is_broken;
 }
 
-/* Keeps input for the next call, because the caller had too little room. */
+/* Keeps input for which the caller's buffer had no room, for the next call. Returns 0, or -1 without memory. */
 static int
 stash_rest(struct tls_session *t)
 {
@@ -157,7 +157,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	if (t->is_ended || t->is_broken)
 		return classify_end(t);
 	t->out = &t->scratch->sink;
-	is_fed = !t->has_plain; /* otherwise there are decrypted bytes left */
+	is_fed = !t->has_plain; /* else OpenSSL still holds decrypted bytes */
 	if (is_fed)
 		r = take_input(s, cap);
 	if (r != STREAM_OK)
@@ -258,7 +258,7 @@ stream_tls_close(struct stream *s)
 		if (sink->len > 0 && !sink->is_broken)
 			send(s->fd, sink->bytes, sink->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		sink->len = 0;
-		if (sink->is_broken) /* the sink is shared with the next stream */
+		if (sink->is_broken) /* all TLS streams of the loop share the sink */
 			buf_fini(sink);
 	}
 	tls_session_free(t);

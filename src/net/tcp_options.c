@@ -27,8 +27,8 @@ tcp_options_set(const struct tcp_options *options, int fd)
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->interval_s);
 }
 
-/* Clients send first, so with TCP_DEFER_ACCEPT the kernel can delay the accept until the first packet has come. The
- * packet is then read at once, without another turn of the loop. */
+/* With TCP_DEFER_ACCEPT, the kernel delays the accept until the client, which sends first, has sent a packet. The
+ * packet is then read right after the accept, without another turn of the loop. */
 void
 tcp_options_set_listening(const struct tcp_options *options, int fd)
 {

@@ -166,7 +166,7 @@ choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const u
 	return SSL_TLSEXT_ERR_ALERT_FATAL; /* the client wants another protocol, and is refused as by PostgreSQL 17 */
 }
 
-/* Chooses the first certificate for the server name that the client has sent; the default one if none fits. */
+/* Chooses the first certificate that fits the server name sent by the client, or the default one if none fits. */
 static int
 choose_certificate(SSL *ssl, int *alert, void *arg)
 {
@@ -232,7 +232,7 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 	if (is_set(s->tls13_ciphers) && SSL_CTX_set_ciphersuites(c, s->tls13_ciphers) != 1)
 		return fail_set(why, "F0000", "tls13_ciphers = %.200s: OpenSSL does not know all of these",
 				s->tls13_ciphers);
-	/* Clients send passwords, and OpenSSL frees its buffers without wiping them unless it is told to. */
+	/* Clients send passwords, and without CLEANSE_PLAINTEXT OpenSSL frees its buffers without wiping them. */
 	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
 	/* Sessions are resumed by tickets alone: tickets need no memory here, and are invalid once this context, which
 	 * has their keys, is freed. */
@@ -243,7 +243,7 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 	return 0;
 }
 
-/* Copies the next item of "a, b" to out and returns out; NULL if the list is at its end, or the item is too long. */
+/* Copies the next item of "a, b" to out and returns out. Returns NULL if the list has ended or the item is too long. */
 static const char *
 next_path(const char **list, char *out, size_t out_cap)
 {

@@ -12,8 +12,8 @@
 
 /* --- life --- */
 
-/* Sets the server's name: as SNI, unless s->host is an address or the context hides names; and, with TLS_CHECK_NAME, as
- * the name that the server's certificate must have. */
+/* Makes OpenSSL send s->host as SNI, unless s->host is an address or the context hides names. With TLS_CHECK_NAME,
+ * makes OpenSSL check that the server's certificate is for s->host. */
 static int
 set_server_name(struct tls_session *s)
 {

@@ -24,7 +24,7 @@ make_pid_file(const char *path)
 	unlink(temporary);
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	is_in_place = fd < 0 && errno == EACCES && getuid() != 0;
-	/* the user of run_as may write the file, which root has made, but may not add files to its directory */
+	/* the user of run_as may write the file, which root has made, but may not add files to the directory */
 	if (is_in_place)
 		fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)

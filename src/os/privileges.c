@@ -1,9 +1,9 @@
 /*
- * src/os/privileges.c - changes from root to a user with fewer rights (run_as), and hides our memory from all but root.
+ * src/os/privileges.c - changes from root to a user with fewer rights (run_as), and hides memory from all but root.
  *
- * Everything that needs root is done before the change: ports are bound, keys and secrets are read. Logs and the pid
- * file are opened with the new user's rights only: that user may own the directories, and root must not write through
- * links that the user has put there. Files that must be written or removed later are given to that user.
+ * Everything that needs root is done before the change: ports are bound, keys and secrets are read. Logs, and the pid
+ * file if possible, are opened with the new user's rights: that user may own the directories, and root must not write
+ * through links that the user has put there. Files that must be written or removed later are given to that user.
  */
 #include "config/config_keys.h"
 #include "os/os.h"
@@ -33,7 +33,7 @@ os_hide_memory(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/* Returns the user that the process must become; NULL if it is not root, or if run_as names no other user. */
+/* Returns the user that the process must become, or NULL if the process is not root or run_as names no other user. */
 static const struct passwd *
 user_to_be(const struct config *config)
 {
@@ -137,6 +137,6 @@ os_become_user(const struct config *config, struct log *log, struct fail *why)
 			give_file(config->listens[i].host, O_PATH, to->pw_uid, to->pw_gid);
 	if (drop_rights(to, why) < 0)
 		return -1;
-	os_hide_memory(); /* changing the user has undone this */
+	os_hide_memory(); /* changing the user has reset PR_SET_DUMPABLE */
 	return 1;
 }

@@ -51,8 +51,8 @@ read_quota_v1(const char *directory)
 	return processors_of(quota, read_number(directory, "cpu.cfs_period_us", &ignored));
 }
 
-/* Returns the smallest quota of a group and its parents, up to the mount. In a container, `group` may be the host's
- * path, of which only the last part, or nothing, is below the mount: directories that are not there have no quota. */
+/* Returns the smallest quota of a group and its parents, up to the mount. In a container, `group` may be a path of the
+ * host that does not exist below the mount; directories that do not exist have no quota. */
 static unsigned
 least_quota(const char *mount, const char *group, unsigned (*read_quota)(const char *directory))
 {
@@ -84,7 +84,7 @@ has_cpu(const char *controllers)
 	return false;
 }
 
-/* Returns the quota of the group in a line. The line is "number:controllers:/group"; v2 has no controllers. */
+/* Returns the quota of the group that a line names. The line is "number:controllers:/group"; v2 has no controllers. */
 static unsigned
 quota_of_line(char *line, const char *mount)
 {

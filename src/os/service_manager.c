@@ -1,7 +1,7 @@
 /*
  * src/os/service_manager.c - talks with systemd by libsystemd: reports READY=1, RELOADING=1, STOPPING=1 and WATCHDOG=1,
- * and finds out which sockets were passed and how often WATCHDOG=1 is expected. A build without libsystemd does none of
- * this.
+ * and finds out how many sockets were passed and how often WATCHDOG=1 is expected. A build without libsystemd does none
+ * of this.
  */
 #include "os/os.h"
 #include "build.h"

@@ -52,7 +52,7 @@ os_find_program(const char *argv0, char *room, size_t room_size)
 	return room;
 }
 
-/* Sets *out to the signals that would end a process that has no handlers yet. */
+/* Sets *out to the signals that do not stop pgweir, but would end a process that has no handlers yet. */
 static void
 fill_early_signals(sigset_t *out)
 {
@@ -71,8 +71,8 @@ os_unblock_signals(void)
 	sigprocmask(SIG_UNBLOCK, &early, NULL);
 }
 
-/* Returns a copy of this process's environment in which own ("variable=...") replaces `variable`, if that is set; NULL
- * if there is no memory. */
+/* Returns a copy of this process's environment in which `variable` has only the value in own ("variable=..."). Returns
+ * NULL if there is no memory. */
 static char **
 make_environment(const char *variable, char *own)
 {

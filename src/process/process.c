@@ -13,8 +13,8 @@
 
 #define OWN_DESCRIPTORS 64
 
-/* Raises the limit on descriptors: two for each client (its own and a server's), OWN_DESCRIPTORS, and one more for each
- * client while it logs in (admission/admission_queue.c). */
+/* Raises the limit on descriptors: two for each client (its own and a server's), OWN_DESCRIPTORS, and for logins one
+ * more for each client, but at least 1000 (admission/admission_queue.c). */
 static void
 raise_descriptor_limit(struct weir *w)
 {
@@ -156,7 +156,7 @@ process_new(struct config *config, const struct process_start *start, struct fai
 		setup_warn_of_secrets(config, w->log);
 		raise_descriptor_limit(w);
 		process_apply(w);
-		/* No connection is accepted yet: that begins in begin_service(), with a predecessor after its GO. */
+		/* No connection is accepted before begin_service(), for which a successor waits until GO has come. */
 		if (process_watch_events(w, why) == 0 &&
 		    (start->predecessor_fd < 0 ||
 		     restart_meet_predecessor(w->restart, start->predecessor_fd, why) == 0) &&
@@ -225,7 +225,7 @@ process_run(struct weir *w)
 		worker_run_turn(main_worker);
 	while (w->stopping.stage != STOP_ENDING);
 	end_threads(w);
-	restart_forget_predecessor(w->restart); /* frees clients that are not ours yet */
+	restart_forget_predecessor(w->restart); /* frees clients that do not belong to this process yet */
 	close_clients(w);
 	restart_forget_successor(w->restart); /* tells the successor, which may then begin a restart itself */
 	/* The clients' requests are being canceled: PostgreSQL gets a moment to receive the cancels. */
@@ -252,7 +252,7 @@ process_free(struct weir *w)
 		k->clients.x.is_closed = k->clients.x.is_draining = true;
 	close_clients(w);
 	restart_forget_successor(w->restart);
-	/* Events are freed before the objects that their handlers use, because dialer_free() runs turns of the loop. */
+	/* Events are freed before the objects that their handlers use. */
 	process_stop_http(w);
 	process_ignore_events(w);
 	listeners_free(w->listeners);

@@ -1,4 +1,4 @@
-/* src/process/process_console.c - what the console's commands ask of the process. */
+/* src/process/process_console.c - carries out the console's commands that concern the process. */
 #include "process/process_state.h"
 #include "build.h"
 #include "config/compat.h"
@@ -78,7 +78,7 @@ host_suspend(struct weir *w, struct fail *why)
 static void
 host_shutdown(struct weir *w, enum shutdown_how how)
 {
-	/* After a restart, SHUTDOWN is meant for both processes: the new process stops the old one. */
+	/* SHUTDOWN is meant for both processes of a restart: the successor is told to stop, and stops this process. */
 	if (!restart_stop_successor(w->restart, how))
 		process_stop(w, how);
 }

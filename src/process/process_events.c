@@ -1,4 +1,4 @@
-/* src/process/process_events.c - signals, and what the process does about every 100 ms. */
+/* src/process/process_events.c - handles signals, and does the work that is due about every 100 ms. */
 #include "process/process_state.h"
 #include "config/compat.h"
 #include "dedicated/fleet.h"
@@ -11,8 +11,8 @@
 
 static const int signal_numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
-/* Handles SIGUSR2: resumes, as PgBouncer does. If nothing is paused, begins a restart; with a pgbouncer.ini, only the
- * console's commands begin one. */
+/* Handles SIGUSR2: resumes, as PgBouncer does. If nothing is paused or suspended, begins a restart instead; but with a
+ * pgbouncer.ini, only the console's commands begin a restart. */
 static void
 on_sigusr2(struct weir *w)
 {
@@ -49,7 +49,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	struct fail why;
 
 	w->main_worker->now_us = clock_now_us();
-	/* At the end, a reload, for instance, would find that the listeners were given away. */
+	/* Once the main loop ends, a reload, for instance, would find that the listeners were given away. */
 	if (w->stopping.stage == STOP_ENDING)
 		return;
 	switch (number) {

@@ -1,9 +1,9 @@
 /*
- * src/process/process_http.c - starts the metrics thread, and collects what the workers send to it.
+ * src/process/process_http.c - starts the metrics thread, and collects the workers' snapshots for it.
  *
  * Each worker takes its own snapshot, on its own thread, when a note asks for one. Worker 0 merges the snapshots when
- * all have come, or after GATHER_MAX_US. For a worker that has not answered by then, the previous snapshot is
- * taken, because counters may not go back. For the table that shows which sessions block which, worker 0 waits up to
+ * all have come, or after GATHER_MAX_US. For a worker that has not answered by then, the worker's previous snapshot is
+ * taken, because counters must not go back. For the table that shows which sessions block which, worker 0 waits up to
  * LOCKS_MAX_US for PostgreSQL's answer.
  */
 #include "process/process_state.h"
@@ -43,7 +43,7 @@ merge_parts(struct weir *w)
 	return process_merge_snapshots(w, parts, n);
 }
 
-/* Fills the tables that are wanted. Returns false while a table still waits for PostgreSQL's answer. */
+/* Delivers the wanted tables that are complete, or all if is_late. Returns false while a table waits for PostgreSQL. */
 static bool
 fill_tables(struct weir *w, bool is_late)
 {
@@ -115,7 +115,7 @@ ask_worker(struct gathering *g, struct worker *k)
 {
 	struct gathered *of = &g->of[k->number];
 
-	if (of->is_out) /* the worker has not read the last request yet */
+	if (of->is_out) /* the worker's answer to the last request has not come yet */
 		return;
 	of->is_out = true;
 	of->worker = k;

@@ -1,8 +1,8 @@
 /*
- * src/process/process_memory.c - what happens when memory runs out. The limit is max_memory, or the limit under which
- * pgweir was started.
+ * src/process/process_memory.c - keeps memory below a limit. The limit is max_memory, or the limit under which pgweir
+ * was started.
  *
- *   short: less than a tenth is left. Clients whose unfinished messages are large are not read (client_memory.c).
+ *   short: less than a tenth or 4 MiB is left. Clients with large unfinished messages are not read (client_memory.c).
  *   full:  so little is left that an allocation whose size a peer chooses may fail. New clients are refused with 53200,
  *          caches are emptied, and clients are closed one by one, the largest first, until there is room again or no
  *          client is left. Clients are also closed if memory stays short for long, because the clients that are not

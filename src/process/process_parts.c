@@ -1,5 +1,5 @@
-/* src/process/process_parts.c - makes what all workers share, and connects them: fills struct client_env
- * and struct server_env, and handles what the parts report to the process. */
+/* src/process/process_parts.c - makes the objects that all workers share, connects the workers with them (struct
+ * client_env, struct server_env), and handles reports to the process. */
 #include "process/process_state.h"
 #include "base/alloc.h"
 #include "client/cancel.h"
@@ -37,7 +37,7 @@ enum seed {
 	SEEDS
 };
 
-/* --- what the parts report --- */
+/* --- reports to the process --- */
 
 /* Logs a statement that its client has canceled. */
 static void
@@ -146,7 +146,7 @@ on_far_cancel_over(void *owner, uint64_t number)
 	restart_cancel_over(k->weir->restart, number);
 }
 
-/* --- what other workers are told --- */
+/* --- notes to other workers --- */
 
 struct vacate_note {
 	struct note note;
@@ -225,7 +225,7 @@ on_cluster_reading(void *worker)
 		clients_end_late(&k->clients, k->now_us);
 }
 
-/* Called on any thread: wakes the worker that owns the clients. */
+/* May be called on any thread. Wakes the worker, which then calls on_cluster_reading(). */
 static void
 wake_for_reading(void *owner)
 {
@@ -405,7 +405,7 @@ process_free_parts(struct weir *w)
 		worker_close(k);
 	helpers_end(w->shared.helpers); /* afterwards, the results of all work are in inboxes */
 	none_hangs = jobs_free(w->shared.jobs);
-	/* Reading a note may post another note to another worker. */
+	/* Reading a note may post a note to another worker, so this goes on until no worker has any. */
 	for (struct worker *k = w->main_worker; k != NULL; k = worker_read_last(k) ? w->main_worker : k->next)
 		continue;
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)

@@ -169,7 +169,7 @@ report_problems(struct weir *w, struct config_problems *problems, struct fail *w
 	fail_hint(why, "SHOW CONFIG_ERRORS lists them; the old configuration stays in force.");
 }
 
-/* Reads the file again. If that succeeds, values given by SET end. */
+/* Reads the file again. If that succeeds, the values that SET has given no longer apply. */
 static int
 try_reload(struct weir *w, struct fail *why)
 {

@@ -1,5 +1,5 @@
 /* src/process/process_set.c - the console's SET: loads the configuration again with other values for some settings,
- * with the same checks as a reload, all or nothing. The values hold until the next RELOAD. */
+ * with the same checks as a reload, all or nothing. The values hold until a reload succeeds. */
 #include "process/process_state.h"
 #include "base/alloc.h"
 #include "load/load.h"
@@ -19,7 +19,7 @@ copy_overrides_with(const struct process_overrides *before, const char *name, co
 	return o;
 }
 
-/* Returns true if an error is about this setting itself, whatever values the others have. */
+/* Returns true if one of the problems is an error of this setting itself. */
 static bool
 is_about(const struct config_problems *problems, const char *name)
 {

@@ -103,8 +103,8 @@ take_pools(struct worker *k, struct snapshot *s)
 	return 0;
 }
 
-/* Counts the clients and what they hold. The policy counts clients that wait for a server, and the process counts those
- * that are logging in. */
+/* Counts the clients and what they hold. Clients that wait for a server are counted by add_counts(), and clients that
+ * are logging in by process_snapshot_of(). */
 static void
 take_clients(struct worker *k, struct snapshot *s)
 {

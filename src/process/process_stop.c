@@ -1,8 +1,8 @@
 /*
  * src/process/process_stop.c - stops in this order: /readyz returns 503; after shutdown_delay the TCP listeners close
  * (Unix sockets stay for the console) and new clients are refused; clients between transactions get 57P01; transactions
- * may finish until shutdown_timeout; then everything closes, the metrics last. SHUTDOWN WAIT_FOR_CLIENTS disconnects no
- * client and waits as long as there are clients.
+ * may finish within shutdown_timeout; then all clients are closed, and after them the metrics port. SHUTDOWN
+ * WAIT_FOR_CLIENTS disconnects no client and waits as long as there are clients.
  */
 #include "process/process_state.h"
 #include "config/compat.h"
@@ -12,8 +12,8 @@
 /* the shutdown_timeout that bouncer_combine.c sets if a pgbouncer.ini has none */
 #define A_DAY (UINT64_C(86400) * US_PER_S)
 
-/* Returns true if c waits for a server, or is in a transaction that will need one: after BEGIN (relay/begin.h) it may
- * have none yet. */
+/* Returns true if c waits for a server, or will need one because its BEGIN was answered, but not sent to a server yet
+ * (relay/begin.h). */
 static bool
 needs_server(const struct client *c)
 {
@@ -108,7 +108,7 @@ process_stop(struct weir *w, enum shutdown_how how)
 }
 
 /* Admits no more clients, and begins the drain of all workers: for SHUTDOWN_SERVERS, clients are closed between their
- * transactions. If a worker does not answer, the next tick tries again. */
+ * transactions, unless process_is_patient(). If a worker does not answer, the next tick tries again. */
 static void
 begin_drain(struct weir *w)
 {

@@ -21,14 +21,14 @@
 #include <time.h>
 
 #define READ_CAP ((size_t)64 << 10)
-#define TOKEN_BITS 48 /* the low bits of a client's token, a counter; the bits above are its worker's number */
+#define TOKEN_BITS 48 /* the low bits of a client's token are a counter; the bits above are the worker's number */
 
 /* Seeds of hash tables and the like, one for each. */
 enum seed { SEED_GUCS, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
-/* Allocates for libevent. Its own structs are small, and all clients depend on them, so they may use the reserve
- * (base/resources.h). evhttp (2.1.12) can't handle a failed allocation, so evhttp's thread, on which no client depends,
- * waits for memory. */
+/* Allocates memory for libevent. libevent's own structs are small, and all clients depend on them, so they may use the
+ * reserve (base/resources.h). evhttp (2.1.12) can't handle a failed allocation, so evhttp's thread, on which no client
+ * depends, waits for memory. */
 static void *
 event_malloc(size_t size)
 {
@@ -54,8 +54,8 @@ new_base(unsigned number)
 	cfg = event_config_new();
 	if (cfg == NULL)
 		return NULL;
-	/* Locks are not needed, as one thread uses the base; nor is a changelist, as descriptors are added once and
-	 * hardly ever changed. */
+	/* Locks are not needed, because only one thread at a time uses the base. A changelist is not needed, because
+	 * descriptors are added once and hardly ever changed. */
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
@@ -242,7 +242,7 @@ worker_close(struct worker *k)
 	pool_set_free(k->pools);
 	if (k->servers.cancelling != NULL)
 		server_cancel_abandon(&k->servers);
-	dialer_free(k->servers.dialer); /* now that nothing dials: runs turns of the loop, which uses the rest of k */
+	dialer_free(k->servers.dialer); /* now that no dial is in progress */
 }
 
 bool

@@ -16,9 +16,9 @@ struct member {
 	pthread_t thread;
 	struct note halt, end;
 	/* Guarded by the lock. HALT_POSTED: the halt note is in the worker's inbox. STANDS: the worker stands still in
-	 * this round. */
+	 * the present halt, or did so in the last one. */
 	enum { RUNS, HALT_POSTED, STANDS, ENDED } state;
-	bool is_over; /* only used by the thread: it ends after this turn */
+	bool is_over; /* true if the thread ends after this turn; only used by the thread */
 };
 
 struct worker_threads {
@@ -26,8 +26,8 @@ struct worker_threads {
 	pthread_cond_t changed;
 	uint64_t round; /* the number of halts so far; guarded by the lock */
 	bool is_halt; /* guarded by the lock */
-	struct process_counters *counters; /* worker 0's counters; only worker 0 uses them, depth and asked_us */
-	unsigned depth; /* nested halts */
+	struct process_counters *counters; /* worker 0's counters; only worker 0 uses this field, depth and asked_us */
+	unsigned depth; /* the number of nested halts */
 	uint64_t asked_us; /* when the present halt was asked for */
 	unsigned count; /* threads that run */
 	struct member members[];
@@ -169,8 +169,8 @@ end_halt(struct worker_threads *t)
 	histogram_observe_us(&t->counters->halt_duration, &histogram_bounds_proxy, clock_now_us() - t->asked_us);
 }
 
-/* Asks all threads to stand still and waits for that. Returns the first worker that does not stop in time, or NULL if
- * all stand still. */
+/* Asks all threads to stand still, and waits until they do. Returns NULL, or the first worker that does not stand still
+ * in time. Called under the lock. */
 static struct worker *
 stop_all(struct worker_threads *t, uint64_t until_us)
 {
@@ -178,7 +178,7 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 	struct worker *mover = find_worker(t, HALT_POSTED, true);
 	int r = 0;
 
-	/* this worker has not read the note of a halt that was given up, and would not stop this time, either */
+	/* this worker has not read the note of a halt that was given up, so it would not stop this time, either */
 	if (mover != NULL)
 		return mover;
 	t->is_halt = true;

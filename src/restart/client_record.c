@@ -69,7 +69,7 @@ client_record_obstacle_name(enum client_record_obstacle o)
 
 /* --- the process that the client leaves --- */
 
-/* A statement or pool that was sent already. Holds a reference, so no other statement can get the same address. */
+/* A statement or pool that was sent already. Holds a reference to a statement, so no other can get its address. */
 struct sent {
 	struct {
 		const void *what;
@@ -153,8 +153,8 @@ wipe(struct buf *b)
 	buf_fini(b);
 }
 
-/* Sends a pool or a text, which client records refer to by number, and frees b. Returns false without memory: the pool
- * or text has no number then. */
+/* Sends a pool or a text, which client records refer to by number, and frees b. Returns false if there was no memory
+ * for b; the pool or text then has no number. */
 static bool
 send_shared(struct client_record_writer *o, bool is_pool, struct buf *b)
 {
@@ -467,8 +467,8 @@ take_session(struct client_record_reader *s, struct client *c, const struct clie
 	return 0;
 }
 
-/* Gives the client its pool, settings and user, and counts it in the limits, the pool and its worker, but not as a
- * login. Returns 0, or -1 with *why set. */
+/* Gives the client its pool, settings and user. Counts the client in the limits, in its pool and on its worker, but not
+ * as a login. Returns 0, or -1 with *why set. */
 static int
 take_place(struct client_record_reader *s, struct client *c, const struct client_record *p, struct fail *why)
 {
@@ -505,7 +505,7 @@ limit_to_now(uint64_t us, uint64_t now_us)
 	return us == 0 || us > now_us ? now_us : us;
 }
 
-/* Makes a client on the worker of its pool. Takes fd. Returns NULL with *why set. */
+/* Makes a client on the worker of its pool, and takes over fd. Returns NULL with *why set on failure. */
 static struct client *
 make_client(struct client_env *main_worker, const struct client_record *p, int fd, struct fail *why)
 {
@@ -550,7 +550,7 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 	}
 	c->x.waiter.idle_since_us = limit_to_now(p->idle_since_us, now_us);
 	exchange_step(&c->x, CE_GREETED);
-	c->x.has_seen_primary = true; /* assumed, as this process does not know what the client was shown */
+	c->x.has_seen_primary = true; /* assumed, because this process does not know which data the client has seen */
 	assert(c->env->login_count > 0);
 	c->env->login_count--;
 	return c;

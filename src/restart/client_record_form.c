@@ -5,14 +5,14 @@
 
 #define SECRET_SHORT 4u
 
-/* Bytes that are written or read. If the input is too short, every field from there on reads as 0, "" or NULL. */
+/* Bytes that are written or read. If the input is malformed, every field from there on reads as 0, "" or NULL. */
 struct client_record_form {
 	struct buf *out; /* NULL when reading */
 	struct client_record_part left; /* bytes that are not read yet */
 	bool is_bad;
 };
 
-/* --- pieces of items: each function writes its argument, or reads a value; all return the value --- */
+/* --- pieces of items: each function writes its argument, or reads a value, which most of them return --- */
 
 static const uint8_t *
 form_bytes(struct client_record_form *f, const uint8_t *bytes, size_t len)
@@ -208,7 +208,7 @@ client_record_next(struct client_record_part *part, client_record_item *item, vo
 	return !f.is_bad;
 }
 
-/* Returns true if the part consists of items of this type, and of no more than `most`. */
+/* Returns true if the part consists of items of this type, at most `most` of them. */
 static bool
 are_all(struct client_record_part part, client_record_item *item, void *of, size_t most)
 {

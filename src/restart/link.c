@@ -46,7 +46,7 @@ struct link {
 	enum {
 		LINK_OPEN,
 		LINK_OVER /* on_closed is due, or was called */,
-		LINK_FREED /* link_free() was called; if on_readable() runs, the link is destroyed at its end */
+		LINK_FREED /* link_free() was called; if on_readable() runs, it destroys the link at its end */
 	} life;
 	bool is_in_callback; /* true while on_readable() runs; on_writable() does not use the link after its callback */
 };
@@ -66,7 +66,7 @@ free_out(struct outgoing *o)
 {
 	if (o->fd >= 0)
 		close(o->fd);
-	explicit_bzero(o->bytes, o->len); /* may contain clients' keys, as may the input buffer */
+	explicit_bzero(o->bytes, o->len); /* the bytes may contain a client's cancel key or a pool's secret */
 	free(o);
 }
 
@@ -139,7 +139,7 @@ transmit(int fd, const uint8_t *bytes, size_t len, int passed)
 	return sendmsg(fd, &m, MSG_NOSIGNAL);
 }
 
-/* Sends as much of o as the other side takes now, with fd if fd has not been sent yet. Returns 0, or -1 if the link is
+/* Sends as much of o as the other side takes now, and fd together with o's first bytes. Returns 0, or -1 if the link is
  * over. */
 static int
 send_some(struct link *l, struct outgoing *o, int fd)
@@ -376,7 +376,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	int r = 1;
 
 	l->is_in_callback = true;
-	/* Reads on even after a failed write: messages that came before it must still be handled. */
+	/* Reads on even after a failed write, because messages that came before the failure must still be handled. */
 	for (int i = 0; i < 4 && r > 0 && l->life != LINK_FREED; i++)
 		if ((r = receive(l)) > 0 && dispatch(l) < 0)
 			r = -1;

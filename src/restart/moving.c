@@ -15,7 +15,7 @@
 
 #define TRANSFERS_MAX PARKED_MAX /* the most clients on their way at a time */
 #define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client on its way waits for TAKEN; it is not read meanwhile */
-#define PAUSE_US (10 * US_PER_S) /* no other client is sent for this long after a client was not TAKEN in time */
+#define PAUSE_US (10 * US_PER_S) /* the pause after a client was not TAKEN in time; see take_back_late() */
 #define SILENCE_US US_PER_S /* the time from a failed halt to the next attempt; an attempt may take as long itself */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move earlier, when they become idle */
@@ -51,7 +51,7 @@ struct moving {
 	/* no client is sent before all_from_us, and no client that listens before listeners_from_us */
 	uint64_t all_from_us, listeners_from_us;
 	uint64_t silent_until_us; /* no halt is asked for before this time */
-	char last_staying[STAYING_MAX]; /* the last text of STAYING that the successor got */
+	char last_staying[STAYING_MAX]; /* the text of the last STAYING that was sent */
 };
 
 static void
@@ -99,8 +99,8 @@ count_staying(const struct moving *m, char text[STAYING_MAX])
 	return all;
 }
 
-/* Called at the end of a round. Logs, after the first round, which clients stay, and tells the successor whenever that
- * has changed. */
+/* Called at the end of a round if no client is on its way. The first time, logs which clients stay. Tells the successor
+ * whenever the reasons or their numbers have changed. */
 static void
 report_staying(struct moving *m)
 {
@@ -180,7 +180,7 @@ walk_round(struct moving *m)
 	return false;
 }
 
-/* Closes clients for which YOURS was sent. The successor reads them once YOURS has left this process. */
+/* Closes clients for which YOURS was sent, once YOURS has left this process: the successor then reads from them. */
 static void
 close_released(struct moving *m)
 {
@@ -212,8 +212,8 @@ release(struct moving *m, struct transfer *t)
 	link_send_number(m->link, c == NULL ? HANDOVER_GONE : HANDOVER_YOURS, t->number, queued, len);
 }
 
-/* Takes back a client that the successor has not taken in time: either the client listens, and the successor has no
- * server for its listener; or the successor hangs. A TAKEN that comes later is ignored. */
+/* Takes back a client that the successor has not taken in time. If c listens, the successor may lack a server for c's
+ * listener, so no listening client is sent for PAUSE_US; else it may hang, so none is. A later TAKEN is ignored. */
 static void
 take_back_late(struct moving *m, struct transfer *t)
 {

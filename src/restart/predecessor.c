@@ -20,7 +20,7 @@
 #define LISTENERS_US (10 * US_PER_S) /* all listening sockets must have come within this time */
 #define LOST_MAX_US (2 * US_PER_S) /* how long the old process may take to die after the link is lost */
 #define ARRIVALS_MAX 64
-#define OLD_IDS 1000 /* after GO, the old process uses fewer ids than this, for servers of its remaining clients */
+#define OLD_IDS 1000 /* room for ids that the old process uses after GO, for servers of its remaining clients */
 
 enum stage {
 	STAGE_MADE, /* the struct client exists; next, its pool's listener must listen on its channels, if any */
@@ -50,7 +50,7 @@ struct predecessor {
 	/* MET: some listening sockets have not come yet. HAS_SOCKETS: all have come. READY: this process waits for GO.
 	 * SERVES: this process serves in place of the old process. */
 	enum { TAKEOVER_MET, TAKEOVER_HAS_SOCKETS, TAKEOVER_READY, TAKEOVER_SERVES } phase;
-	bool is_holding; /* true while messages come: all workers are halted */
+	bool is_holding; /* true while all workers are halted, until no more messages come */
 	struct client_record_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
 	uint32_t moved, refused;
@@ -136,8 +136,8 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 		client_let_go(c);
 }
 
-/* Tells the old process that the client is taken, once the client's listener, if any, listens on all its channels here
- * and has caught up. Notifications that came until then are dropped here: the old process sends them. */
+/* Tells the old process that the client is taken, once the client's listener, if any, listens on all the client's
+ * channels here and has caught up. Drops notifications that came until then, because the old process sends them. */
 static void
 take_if_confirmed(struct predecessor *p, struct arrival *n)
 {
@@ -234,7 +234,7 @@ hold_workers(struct predecessor *p, struct fail *why)
 	return 0;
 }
 
-/* Makes a client of a CLIENT message. Takes fd. */
+/* Makes a client from a CLIENT message, and takes over fd. */
 static void
 on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 {
@@ -393,7 +393,7 @@ is_dead(const struct predecessor *p)
 	return getppid() != p->pid;
 }
 
-/* Gives the clients that the old process has not released to this process if are_ours, else to the old process. */
+/* Decides where clients belong that the old process has not released: here if are_ours, else in that process. */
 static void
 settle_arrivals(struct predecessor *p, bool are_ours)
 {
@@ -514,7 +514,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	listeners_hold(r->host.listeners);
 	p->reader = client_record_reader_new(r->host.main_env);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
-	/* The tick, ten times a second, ends each turn of the loop. */
+	/* Because of the tick, each turn of the loop ends after about 100 ms at the latest. */
 	while (p->phase == TAKEOVER_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
 		event_base_loop(restart_env(r)->base, EVLOOP_ONCE);
 	if (p->phase == TAKEOVER_MET)

@@ -88,7 +88,7 @@ restart_client_released(struct restart *r, struct exchange *x)
 		parked_add(r->parked, c);
 }
 
-/* Called when the listener has answered for a client on its way, or has caught up: its queue is complete. */
+/* Called when a pool's listener has answered for a client on its way, or has caught up for that client. */
 void
 restart_transfer_progress(struct restart *r)
 {

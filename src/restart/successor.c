@@ -1,10 +1,10 @@
 /*
- * src/restart/successor.c - a hitless restart, in the old process: it starts its successor, passes its listening
- * sockets and then its clients to it, and ends when no client is left. restart/handover.h has the messages between the
- * two.
+ * src/restart/successor.c - a hitless restart, in the old process: the old process starts its successor, passes its
+ * listening sockets and then its clients to the successor, and ends when no client is left. restart/handover.h has the
+ * messages between the two.
  *
  * restart/moving.c moves the clients. Clients that can't move are served here until they leave, or until
- * restart_timeout is over; then this process stops as it does at SIGTERM.
+ * restart_timeout is over; then this process stops when open transactions are finished (SHUTDOWN_SERVERS).
  */
 #include "restart/restart_state.h"
 #include "os/os.h"
@@ -66,7 +66,7 @@ restart_forget_successor(struct restart *r)
 
 /* --- the end --- */
 
-/* Ends this process if only the console's clients are left. */
+/* Ends this process if no client is on its way, and only the console's clients are left. */
 void
 restart_end_if_moved(struct restart *r)
 {
@@ -80,8 +80,8 @@ restart_end_if_moved(struct restart *r)
 	r->host.end(r->host.w);
 }
 
-/* Closes idle servers that are not needed here, because for a while both processes have servers, and the successor's
- * servers need room. */
+/* Closes the servers of pools in which no client waits, because for a while both processes have servers, and the
+ * successor's servers need room. */
 static void
 make_room_for_servers(const struct restart *r, struct client_env *env)
 {
