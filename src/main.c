@@ -187,23 +187,31 @@ serve(struct config *config, const struct process_start *start, int ready_fd)
 	return 0;
 }
 
-/* Hides a password before the @ of a URI: everyone on the machine can read the command line. pgweir has a copy. */
+/* Returns the length of the password that may begin at `from`, in a URI or a connection string. */
+static size_t
+password_len(const char *from)
+{
+	return strncmp(from, "${", 2) == 0 ? 0 : strcspn(from, *from == '\'' ? "" : "& \t\n");
+}
+
+/* Hides passwords in a URI or connection string, because everyone on the machine can read the command line. */
 static void
 hide_password(char *uri)
 {
-	char *scheme = strstr(uri, "://"), *at, *colon, *slash;
+	char *scheme = strstr(uri, "://"), *at = NULL, *colon = NULL;
+	size_t hidden = 0, len;
 
-	if (scheme == NULL)
-		return;
-	scheme += 3;
-	slash = scheme + strcspn(scheme, "/?");
-	at = memchr(scheme, '@', (size_t)(slash - scheme));
-	colon = at == NULL ? NULL : memchr(scheme, ':', (size_t)(at - scheme));
-	if (colon == NULL)
-		return;
-	fputs("pgweir: warning: others can see a password on the command line; use PGPASSWORD or ~/.pgpass\n", stderr);
-	for (char *p = colon + 1; p < at; p++)
-		*p = '*';
+	if (scheme != NULL && (at = memchr(scheme + 3, '@', strcspn(scheme + 3, "/?"))) != NULL)
+		colon = memchr(scheme + 3, ':', (size_t)(at - scheme - 3));
+	if (colon != NULL)
+		memset(colon + 1, '*', hidden = (size_t)(at - colon - 1));
+	for (char *p = uri; (p = strstr(p, "password=")) != NULL; hidden += len) {
+		p += strlen("password=");
+		memset(p, '*', len = password_len(p));
+	}
+	if (hidden > 0)
+		fputs("pgweir: warning: others can see a password on the command line; use PGPASSWORD or ~/.pgpass\n",
+		      stderr);
 }
 
 /* The options and arguments of the command line. */

@@ -435,12 +435,12 @@ def test_upstream_quick_start_without_a_password(quick):
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("how", ["in the URI", "PGPASSWORD", "passfile"])
+@pytest.mark.parametrize("how", ["postgres://scramuser:scram-secret@127.0.0.1:{}/app", "postgres://scramuser@127.0.0.1:{}/app?password=scram-secret",
+                                 "host=127.0.0.1 port={} user=scramuser password=scram-secret dbname=app", "PGPASSWORD", "passfile"])
 def test_upstream_quick_start_with_a_password_which_is_the_clients_too(quick, how):
-    where = f"127.0.0.1:{quick.postgres.port}/app"
-    environment, secret = {}, ""
-    if how == "in the URI":
-        secret = ":scram-secret"
+    environment, upstream = {}, "postgres://scramuser@127.0.0.1:{}/app"
+    if "=" in how or ":" in how:
+        upstream = how
     elif how == "PGPASSWORD":
         environment["PGPASSWORD"] = "scram-secret"
     else:
@@ -448,7 +448,7 @@ def test_upstream_quick_start_with_a_password_which_is_the_clients_too(quick, ho
         passfile.write_text(f"127.0.0.1:{quick.postgres.port}:*:scramuser:scram-secret\n")
         passfile.chmod(0o600)
         environment["PGPASSFILE"] = str(passfile)
-    quick_start(quick, f"postgres://scramuser{secret}@{where}", environment)
+    quick_start(quick, upstream.format(quick.postgres.port), environment)
     with Wire(("127.0.0.1", 6432)).login("scramuser", "app", "scram-secret") as wire:
         assert wire.query("SELECT current_user") == [["scramuser"]]
     with pytest.raises(rawwire.LoginRefused) as refused:
