@@ -154,7 +154,7 @@ struct exchange_env {
 	size_t name_bytes; /* the total length of all clients' statement names */
 	uint64_t last_token; /* the last client_statements.token; its highest bits are the worker's number */
 	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */
-	uint32_t requests_begun; /* chooses the requests whose messages are timed one by one: report.c */
+	uint32_t requests_begun; /* chooses the requests for which the clock is read after each batch: report.c */
 	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
 	uint64_t event_threshold_us; /* report.c looks at all longer requests, for the log and for late timeouts */
 	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_before_sampling,

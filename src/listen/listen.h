@@ -36,7 +36,7 @@
 struct client_listen; /* opaque: listen_state.h; made at the first LISTEN, or SQL that may notify such clients */
 
 /* --- requests --- */
-/* Tells if a message can be handled now, only once the listener has answered, or not at all for lack of memory. */
+/* A message can be handled now, once the listener has answered, or never (no memory, too many channels). */
 enum listen_gate { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
 /* Called before a Query, Parse or Execute is handled, with a server or without. After LISTEN_WAIT, the caller keeps the
  * message, and handles it again once the listener has answered. */

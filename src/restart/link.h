@@ -2,7 +2,7 @@
  * src/restart/link.h - messages between two processes of pgweir over a socket pair. A message may carry a file
  * descriptor (SCM_RIGHTS, unix(7)).
  *
- * Messages are not trusted: lengths are bounded, and a descriptor without a message ends the link.
+ * Messages are not trusted: lengths are bounded, and too many descriptors without their messages end the link.
  *
  * Owns:   its socket, messages that were not sent yet, and descriptors that were received but not passed to a callback
  *         yet.

@@ -65,7 +65,7 @@ struct phase_clock {
 	uint64_t since_us; /* when us[] was last brought up to date; 0 if no request is under way */
 	uint64_t us[PHASE_COUNT]; /* how long each party has been the debtor in this request */
 	uint8_t debtor; /* enum phase */
-	bool is_timed; /* the clock is read after each message of this request; set and cleared by start_clock() */
+	bool is_timed; /* the clock is read after each batch of this request; set and cleared by start_clock() */
 	/* Bytes of the replies to the present requests were passed to the client's outbox. Set by replies.c, cleared by
 	 * report.c, resend_begin() and loan_begin(). */
 	bool has_passed_reply;
@@ -204,8 +204,8 @@ struct loan {
 	/* TAG_CHANGES_ROLES and TAG_CHANGES_DEFAULTS, if tags of the transaction had them. The changes are handled
 	 * again at the transaction's end, because other sessions may see them only then. */
 	uint16_t changes;
-	/* Code of the database ran, which may have changed roles or defaults. Set by compiled.c, notes.c and ask.c,
-	 * cleared by ask.c. */
+	/* Code of the database ran, which may have changed settings. Set by compiled.c, notes.c and ask.c, cleared by
+	 * ask.c after a probe of settings. */
 	bool has_run_code;
 	/* The server has plans that were made under another context than the borrower's. The loan must end before the
 	 * borrower runs SQL that depends on plans. Set by compiled.c, cleared by loan_begin(). */

@@ -532,7 +532,7 @@ void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
 void server_owe_sync(struct server *srv, enum owed_to to);
 
 /* --- server_cancel.c: cancels the request that runs on a server. --- */
-/* is_confirmed: PostgreSQL has sent the signal. why: why pgweir could not connect; NULL if it could. */
+/* is_confirmed: PostgreSQL has sent the signal. why: the reason that pgweir could not connect, or NULL. */
 typedef void (*server_cancel_done)(bool is_confirmed, const char *why, void *arg);
 
 /*

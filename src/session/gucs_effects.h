@@ -6,7 +6,8 @@
 /* Returns true if this setting affects how PostgreSQL parses, plans or compiles, or whom the session acts as. */
 bool guc_affects_context(const char *name);
 
-/* Returns true for settings that affect how PostgreSQL reads literals or parses SQL, or whom the session acts as. */
+/* Returns true for settings that affect how PostgreSQL reads literals, parses SQL or computes its constants, whom the
+ * session acts as, or whether row security applies. */
 bool guc_affects_parsing_or_user(const char *name);
 
 /* Returns true if any user may set and reset this setting, in all versions of PostgreSQL; false if in doubt. */
