@@ -4,7 +4,7 @@
 #define ADMIN true
 #define ROW_OF_SHOW(id, name, needs_admin, what, example)                                                              \
 	{ COMMAND_SHOW_##id, "SHOW " #id, "SHOW", ARGUMENT_LIKE, needs_admin, what, example },
-#define UNDOCUMENTED NULL, NULL /* for SQL that drivers and tools send by themselves: SHOW HELP leaves it out */
+#define UNDOCUMENTED NULL, NULL /* SHOW HELP leaves these rows out: most are SQL that drivers and tools send */
 
 /* clang-format off */
 static const struct command_row rows[] = {

@@ -24,7 +24,7 @@ struct tokens {
 	bool is_cut; /* true if the statement had more than TOKENS_MAX tokens */
 };
 
-/* --- tokens: names, numbers, quoted names, strings, signs; they end as in PostgreSQL --- */
+/* --- tokens: signs of one character; words, numbers, quoted names and strings, which end as in PostgreSQL --- */
 
 static enum token_kind
 classify_token(struct sql_lexer *lexer, struct sql_token *t)
@@ -41,14 +41,14 @@ classify_token(struct sql_lexer *lexer, struct sql_token *t)
 		return TOKEN_NAME;
 	if (t->kind == SQL_STRING && first == '\'')
 		return TOKEN_STRING;
-	/* Takes the first character alone, so that each sign is a token, and an E before a string is a word. */
+	/* Takes the first character alone, so each sign is a token, and the E of an E'' string is a word. */
 	lexer->pos = (size_t)(t->at - lexer->sql) + 1;
 	lexer->is_after_escape_string = false;
 	t->len = 1;
 	return (first | 0x20) >= 'a' && (first | 0x20) <= 'z' ? TOKEN_WORD : TOKEN_SIGN;
 }
 
-/* Reads the next token, TOKEN_END at the end. Returns 0, or -1 with *why set at an unterminated quote or comment. */
+/* Reads the next token; TOKEN_END at the end. Returns 0, or -1 with *why set if a quote or comment does not end. */
 static int
 next_token(struct sql_lexer *lexer, struct token *out, struct fail *why)
 {
@@ -175,7 +175,7 @@ write_tokens(const struct tokens *w, size_t max, char *out, size_t out_cap)
 	}
 }
 
-/* Returns the phrase that is most similar to the first two tokens; if there is none, to the first token alone. */
+/* Returns the phrase in SHOW HELP that is similar to the first two tokens, else to the first token alone; or NULL. */
 static const char *
 find_nearest_phrase(const struct tokens *w)
 {
@@ -240,7 +240,7 @@ take_name(const struct token *t, struct command *out, struct fail *why)
 	return 0;
 }
 
-/* Takes the second of these tokens as out->text. Returns false unless it is a string that fits. */
+/* Sets out->text to the second token. Returns false if there is no second token, or it is no string that fits. */
 static bool
 take_string(const struct token *t, size_t count, struct command *out)
 {
@@ -301,7 +301,7 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 	return take_like(t, count, out, why);
 }
 
-/* Takes the rest of SHOW DATABASE_CODE [FOR 'SQL']. */
+/* Takes the rest of SHOW DATABASE_CODE [FOR 'SQL' | LIKE 'pattern']. */
 static int
 take_sql(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -329,7 +329,7 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 }
 
 /* Returns the name of the setting that has a phrase of its own in SQL (TIME ZONE), if t begins with that phrase, and
- * sets *taken to its length in tokens. Otherwise returns NULL and sets *taken to 1. */
+ * sets *taken to the phrase's length in tokens. Otherwise returns NULL and sets *taken to 1. */
 static const char *
 find_setting_of_phrase(const struct token *t, size_t count, size_t *taken)
 {

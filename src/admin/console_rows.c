@@ -46,8 +46,7 @@ rows_describe(struct buf *out, const struct column *columns, size_t column_count
 	message_end(out, begun);
 }
 
-/* Returns a field as text in the form of the column's type, or NULL for SQL's NULL. scratch has NUMBER_TEXT_MAX
- * bytes. */
+/* Returns a field as text for the column's type, or NULL for SQL's NULL. scratch has NUMBER_TEXT_MAX bytes. */
 static const char *
 field_text(enum column_type type, const void *field, char *scratch)
 {
@@ -173,8 +172,7 @@ next_char(const char *text)
 	return text;
 }
 
-/* After a mismatch, only the text for the last % is extended. That finds every match, so no pattern takes exponential
- * time. */
+/* After a mismatch, it suffices to extend the text that the last % stands for, so no pattern takes exponential time. */
 bool
 console_like_matches(const char *text, const char *pattern)
 {

@@ -3,7 +3,7 @@
 
 #include <strings.h>
 
-/* These must agree with each ParameterStatus that enter_console() in login/login_proof.c sends. */
+/* Values must agree with the ParameterStatus of the same name that enter_console() in login/login_proof.c sends. */
 static const struct console_setting settings[] = {
 	{ "application_name", "" },
 	{ "bytea_output", "hex" },

@@ -67,7 +67,7 @@ stats_total(const struct database_counters *c)
 	return s;
 }
 
-/* Returns the count (STAT_...) that divides a sum of times for its average, or STATS if the average is per second. */
+/* Returns the count (STAT_...) by which a sum is divided for its average, or STATS if the average is per second. */
 static unsigned
 divisor_of(unsigned stat)
 {
@@ -83,8 +83,8 @@ divisor_of(unsigned stat)
 	}
 }
 
-/* Returns now - begun, count by count. A count may have become smaller: a worker's counts are lost when its last pool
- * of the database is freed. */
+/* Returns now - begun, count by count. A count may have become smaller: when a worker's last pool of a database is
+ * freed, the worker forgets the database's counts, unless the database has a section of its own. */
 static struct stats
 difference(const struct stats *begun, const struct stats *now)
 {
@@ -193,8 +193,7 @@ stats_log_write(struct stats_log *s, const struct database_sum *sums, bool has_c
 		rates = averages(&counted, now_us - s->logged_us);
 		if (has_client_logins)
 			snprintf(logins, sizeof(logins), ", %" PRIu64 " client logins/s", of[STAT_CLIENT_LOGINS]);
-		/* This line has PgBouncer's words whatever the log's format is, because there are tools that read
-		 * it. */
+		/* Whatever the log's format, this line has PgBouncer's words, because tools read the line. */
 		log_info(log,
 			 "stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64
 			 " server parses/s, %" PRIu64 " binds/s%s, in %" PRIu64 " B/s, out %" PRIu64

@@ -68,8 +68,8 @@ SHOW(show_database_code, code_columns, OF_ALL)
 			continue;
 		}
 		fill.row.age_ms = show_age_us(env->now_us, d->code->answer_asked_us) / 1000;
-		/* Besides a row for each name there is one for SQL as a whole: any SQL of the database, or the SQL in
-		 * FOR. */
+		/* The last row is about SQL as a whole: any SQL of the database, or the SQL in FOR. Before it, each
+		 * name has a row, unless the SQL in FOR is opaque. */
 		row = fill.row;
 		found = fill.sql == NULL ? risk_of_opaque_sql(answer->risks) | RISK_OPAQUE
 					 : risk_of_sql(answer->risks, fill.sql, strlen(fill.sql));

@@ -1,5 +1,5 @@
 /*
- * src/admin/show_databases.c - SHOW DATABASES and USERS: all that are configured, and others that are in use.
+ * src/admin/show_databases.c - SHOW DATABASES and USERS list all that are configured, and others that are in use.
  *
  * The servers and clients of all pools are first added up by database or user, so the commands stay cheap with many
  * databases and many pools each.
@@ -25,7 +25,7 @@ struct sum {
 };
 
 struct sums {
-	struct rows *rows; /* the rows for which sums are made */
+	struct rows *rows; /* the command's rows, which are marked as broken if memory runs out */
 	uint64_t seed;
 	struct sum *table;
 };
@@ -228,8 +228,7 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 	rows_add(rows, &row);
 }
 
-/* The order is: users of the users_file, users of the configuration, and other users who have a pool or are
- * connected. */
+/* The order is: users of the users_file, users of the configuration, and others that have a pool or are connected. */
 SHOW(show_users, user_columns, OF_ALL)
 {
 	const struct config *config = env->clients->x.config;

@@ -12,9 +12,9 @@
 
 #define FIGURE_MAX 24
 
-/* In the names of columns, query is the whole time that the client sees, wait the time until a server is free, and
- * server PostgreSQL's time until its first reply. The figures are texts, because a time beyond a histogram's last bound
- * has no number. */
+/* In the names of columns, query_ stands for the whole time that the client sees, wait_ for the time until a server is
+ * free, and server_ for PostgreSQL's time until its first reply. The figures are texts, because a time beyond a
+ * histogram's last bound has no number. */
 SHOW_ROW(latency, (TEXT, database) (INT8, requests) (TEXT, query_p50_ms) (TEXT, query_p95_ms) (TEXT, query_p99_ms)
 	(TEXT, wait_p50_ms) (TEXT, wait_p95_ms) (TEXT, wait_p99_ms) (TEXT, server_p50_ms) (TEXT, server_p95_ms)
 	(TEXT, server_p99_ms));
@@ -28,7 +28,7 @@ quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, do
 	return histogram_count(h) == 0 ? (double)NAN : isinf(us) ? us : (double)(uint64_t)(us + 0.5) / 1000;
 }
 
-/* Fills three figures; they are NULL if there were no requests. */
+/* Sets three figures, which are NULL if h is empty. */
 static void
 put_figures(const struct histogram *h, const struct histogram_bounds *bounds, char texts[3][FIGURE_MAX],
 	    const char **p50, const char **p95, const char **p99)

@@ -2,7 +2,7 @@
  * src/admin/show_holders.c - SHOW HOLDERS has a row for each server connection that a client holds: what the client
  * does there and for how long, and how many clients wait for a connection meanwhile. If the server waits for a lock in
  * PostgreSQL, the row also names the processes that hold the lock, and the process at the root of the chain. SHOW
- * BLOCKERS has only the holders for which others wait, the one that blocks most first.
+ * BLOCKERS has only the holders for which others wait; the holder that blocks most comes first.
  */
 #include "admin/show.h"
 #include "exchange/holder.h"
@@ -19,8 +19,7 @@
 
 /* --- which clients hold servers, and which wait for which --- */
 
-/* Returns true if a logged-in client holds the server. A server for replication is in no pool, and a server counts as
- * held only after its client has logged in. */
+/* Returns true if a logged-in client holds the server. The client may be a replication client. */
 static bool
 is_held(const struct server *srv)
 {
@@ -48,7 +47,7 @@ find_holding(struct holding *list, const char *address, uint32_t pid)
 	return NULL;
 }
 
-/* Does what blocking_get_blockers() does; asks all workers' answers in turn. */
+/* Does what blocking_get_blockers() does, but looks through the answers of all workers. */
 static int
 find_blockers(const struct show_env *env, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX])
 {
@@ -59,8 +58,8 @@ find_blockers(const struct show_env *env, const char *address, uint32_t pid, uin
 	return n;
 }
 
-/* Sets the waiter's root: follows the chain to the waiter's first blocker, and on while that blocker waits, too. Counts
- * the waiter in `blocks` of each holding on the way. Links of the chain may be processes that are not pgweir's. */
+/* Follows the chain of first blockers from the waiter to its end, which becomes the waiter's root. Counts the waiter in
+ * `blocks` of each holding on the way. Links of the chain may be processes that are not pgweir's. */
 static void
 follow_chain(const struct show_env *env, struct holding *list, struct holding *waiter)
 {

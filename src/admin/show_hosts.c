@@ -10,7 +10,7 @@ SHOW_ROW(host, (TEXT, database) (TEXT, host) (INT4, port) (TEXT, role) (TEXT, st
 	(TEXT, last_error) (TEXT, zone));
 
 struct host_fill {
-	const struct snapshot *s; /* NULL without memory */
+	const struct snapshot *s; /* NULL without memory, or if a worker does not answer */
 	struct rows *rows;
 };
 

@@ -6,7 +6,7 @@ SHOW_ROW(peer, (INT4, peer_id) (TEXT, host) (INT4, port) (INT4, pool_size));
 SHOW_ROW(peer_pool, (INT4, peer_id) (INT4, cl_active_cancel_req) (INT4, cl_waiting_cancel_req) (INT4, sv_active_cancel)
 	(INT4, sv_login));
 
-/* Each cancel request gets its own connection to the peer at once, so no request waits, and a pool has no size. */
+/* Each cancel request gets its own connection to the peer at once, so no request waits, and pool_size is 0. */
 static void
 fill_peers(const struct show_env *env, struct rows *rows)
 {

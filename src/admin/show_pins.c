@@ -1,5 +1,5 @@
 /*
- * src/admin/show_pins.c - SHOW PINS: the clients that keep a server connection between transactions, and why; SHOW
+ * src/admin/show_pins.c - SHOW PINS: the clients that keep a server connection because of pins, and the reasons; SHOW
  * AUDIT: the kinds of SQL by which each application may change its session (if session_state = warn).
  */
 #include "admin/show.h"

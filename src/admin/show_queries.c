@@ -1,6 +1,6 @@
 /*
- * src/admin/show_queries.c - SHOW QUERIES [count] [PER what] [BY column] [LIKE application]: the statements that cost
- * the most; SHOW READS: the hosts that they ran on; SHOW EVENTS: the last lines of the log.
+ * src/admin/show_queries.c - SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern']: the statements that cost the
+ * most; SHOW READS: how often the primary or a standby ran each, and why; SHOW EVENTS: the last lines of the log.
  */
 #include "admin/show.h"
 #include "log/log.h"
@@ -105,7 +105,7 @@ add_queries(struct query_row *list, size_t count, void *arg)
 #define ROUTE_COLUMN(id, name) { name, COLUMN_INT8 },
 
 struct reads_row {
-	/* `calls` has only the calls that were made while standbys could be read */
+	/* `calls` leaves out the calls for which reads were not sent to standbys (ROUTE_OFF) */
 	ROW_FIELDS(STATEMENT_COLUMNS)
 	uint64_t routes[ROUTE_COUNT - 1];
 	ROW_FIELDS((TEXT, query))

@@ -1,6 +1,6 @@
 /*
  * src/admin/show_sizing.c - EXPLAIN POOL: advises how large a pool should be, by the use of its connections in the last
- * ten to twenty minutes (policy/policy_use.h). docs/sizing.md has the reasons for the figures.
+ * twenty minutes at most (policy/policy_use.h). docs/sizing.md has the reasons for the figures.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -14,7 +14,7 @@
 /* If PostgreSQL is idle for more than this fraction of the time that connections are lent, reducing that waste helps
  * more than a larger pool. */
 #define WASTE_MUCH 0.3
-#define HEADROOM 1.5 /* bursts need this many times the average */
+#define HEADROOM 1.5 /* because of bursts, advice is for this many times the connections in use */
 #define LONG_ENOUGH_US (60 * US_PER_S) /* the shortest time after which a pool is called too large */
 #define QUEUES_SAID 3
 #define MANY_UNNAMED 1000 /* this many requests are enough for advice on keep_plans */
@@ -145,8 +145,7 @@ find_first_in_queue(const struct show_env *env, const struct pool *pool)
 	return first;
 }
 
-/* Explains how many connections would be in use without a limit, and whether PostgreSQL gets slower with more of
- * them. */
+/* Explains how many connections would be in use without a limit, and whether PostgreSQL then gets slower. */
 static void
 say_demand(const struct show_env *env, const struct policy_sizing *u, struct rows *rows)
 {
@@ -200,14 +199,14 @@ say_pool(const struct show_env *env, const struct pool *pool, const struct holdi
 			 closes,
 			 pool_code_most_blamed(pool->code)->closes > 0 ? pool_code_most_blamed(pool->code)->why
 								       : "code of SHOW DATABASE_CODE");
-	/* The advice is about the present, as in EXPLAIN WAIT. If the present says nothing against a larger pool, the
-	 * advice follows from the use of the pool. */
+	/* If something other than a larger pool would help at present, the advice says so, as EXPLAIN WAIT does.
+	 * Otherwise the advice follows from the use of the pool. */
 	if (!(first != NULL ? show_explain_wait(env, first, list, rows)
 			    : show_explain_usage(env, pool, list, stuck_us, "Advice", rows)))
 		advise(env, pool, &u, rows);
 }
 
-/* Explains the longest queues by the sentences of EXPLAIN WAIT about the first client in each. */
+/* Explains the longest queues, with the sentences of EXPLAIN WAIT about the first client in each. */
 static void
 say_queues(const struct show_env *env, const struct holding *list, struct rows *rows)
 {
@@ -222,7 +221,7 @@ say_queues(const struct show_env *env, const struct holding *list, struct rows *
 
 /*
  * Says how many of the database's requests ran with a plan that PostgreSQL had kept because of keep_plans. If none did,
- * and at least MANY_UNNAMED requests, more than half of all, had an unnamed statement, says so, because PostgreSQL
+ * but at least MANY_UNNAMED requests and more than half of all had an unnamed statement, says that, because PostgreSQL
  * plans such a statement anew each time. Each Bind of a named statement counts as one request with a named statement.
  */
 static void

@@ -1,5 +1,4 @@
-/* src/admin/show_sockets.c - SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS, EXPLAIN RESTART: one row per connection.
- */
+/* src/admin/show_sockets.c - SHOW CLIENTS, SERVERS, SOCKETS, ACTIVE_SOCKETS, EXPLAIN RESTART: a row per connection. */
 #include "admin/show.h"
 #include "client/clients.h"
 #include "statements/statements.h"

@@ -1,7 +1,7 @@
 /*
- * src/admin/show_wait.c - EXPLAIN WAIT: explains, sentence by sentence, the wait of a client that still waits. The
- * sentences give the same explanation as the pool's error after the timeout, and name the clients that have the
- * servers.
+ * src/admin/show_wait.c - EXPLAIN WAIT: explains in sentences what a client waits for. If the client waits for a
+ * server, the sentences give the same explanation as the pool's error after the timeout, and name the clients that have
+ * the servers.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -98,7 +98,7 @@ is_in_way(const struct pool *pool, const struct holding *h)
 
 /* Returns how many of the places that the pool's clients wait for are kept because of one root: the place of h, and the
  * places of all holdings that have the same root. The root is h itself or, if h is blocked, the process outside pgweir
- * that blocks h. */
+ * at the end of its chain. */
 static uint32_t
 count_kept(const struct holding *list, const struct pool *pool, const struct holding *h)
 {
@@ -114,7 +114,7 @@ count_kept(const struct holding *list, const struct pool *pool, const struct hol
 }
 
 /* Counts of the connections that a pool's clients wait for. of: the connections that no lock is known to block, by use.
- * unknown: the connections in `of` of which PostgreSQL has not said whether a lock blocks them. */
+ * unknown: the connections in `of` that a lock may block, because PostgreSQL was not asked or has not answered. */
 struct uses {
 	uint32_t all, of[SERVER_USES], blocked, unknown;
 };
@@ -147,8 +147,8 @@ say_uses(const struct show_env *env, const struct pool *pool, const struct uses 
 			 "answered; run there: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity.");
 }
 
-/* Returns true if other clients could go on if h ended. A client that was idle for milliseconds while others wait for
- * its row is in a healthy transaction, so an idle client counts only if it was idle since before_us. */
+/* Returns true if the remedy of write_remedy() for h would let other clients go on. An idle client counts only if it
+ * was idle since before_us, because a healthy transaction may be idle for milliseconds while others wait. */
 static bool
 helps_if_ended(const struct holding *h, uint64_t before_us)
 {

@@ -75,7 +75,7 @@ admission_tick(struct admission *a, uint64_t now_us)
 	admission_table_sweep(a->guesses, now_us);
 }
 
-/* Always returns false. */
+/* Calls ops->refuse. Always returns false, which the caller can return. */
 static bool
 refuse(struct admission *a, struct admission_place *t, const struct fail *why, enum reject_reason reason)
 {
@@ -197,7 +197,7 @@ admission_leave(struct admission *a, struct admission_place *t)
 
 /* --- Rates. --- */
 
-/* A rate that limits a login; it does not apply if entry is NULL. */
+/* A rate that limits a login, unless entry is NULL. */
 struct rate {
 	struct admission_entry *entry;
 	uint32_t per_second;
@@ -205,7 +205,7 @@ struct rate {
 	enum reject_reason reason;
 };
 
-/* Returns how many bytes of a database's name are its key; all databases of a tenant count together, as "tenant/". */
+/* Returns how many bytes of a database's name are its key, which is "tenant/" for all databases of a tenant. */
 static size_t
 key_len_of(const struct config *config, const char *database)
 {
@@ -214,7 +214,7 @@ key_len_of(const struct config *config, const char *database)
 	return tenant_len > 0 ? tenant_len + 1 : strlen(database);
 }
 
-/* Takes tokens from all rates. If one rate has none left, takes none, refuses the login, and returns false. */
+/* Takes a token from each rate. If a rate has no token left, takes none, refuses the login, and returns false. */
 static bool
 take_tokens(struct admission *a, struct admission_place *t, const struct rate *rates, size_t count)
 {
@@ -308,7 +308,7 @@ find_or_add_database_entry(struct admission *a, const char *database)
 					   *a->settings.now_us);
 }
 
-/* Refuses the client and returns false if held is limit or more; a limit of 0 is none. `whose` is for the error. */
+/* Refuses the client and returns false if held >= limit; 0 stands for no limit. `whose` is for the error. */
 static bool
 enforce_client_limit(struct admission *a, struct admission_place *t, uint32_t held, uint32_t limit, const char *whose,
 		     enum reject_reason reason)

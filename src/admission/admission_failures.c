@@ -4,10 +4,10 @@
  * user's wrong ones from that address; otherwise a user with an account could go on trying other users' passwords.
  * Users at an address in exempt_addresses, and users of the console, wait only because of their own wrong passwords.
  *
- * Only the connection with the wrong password waits, with a timer of its own. Meanwhile its input is dropped, it may
- * leave, and it counts as logging in. At HELD_MAX delayed answers in all, further answers are sent at once. At
- * ADMISSION_WAITING_MAX for one address (or one user of the console), further logins are refused before they can try a
- * password.
+ * Only the connection with the wrong password waits, with a timer of its own. Meanwhile the connection's input is
+ * dropped, its client may leave, and the connection counts as logging in. At HELD_MAX delayed answers in all, further
+ * answers are sent at once. At ADMISSION_WAITING_MAX for one address (or for one user of the console or of
+ * exempt_addresses), further logins are refused before they can try a password.
  */
 #include "admission/admission_state.h"
 #include "net/loop.h"
@@ -115,7 +115,7 @@ admission_find_or_add_guess(struct admission *a, const struct admission_place *t
 	return admission_table_find_or_add(a->guesses, key, put_guess_key(t, user, key), *a->settings.now_us);
 }
 
-/* Counts a wrong password. Returns for how long to delay its answer. */
+/* Counts a wrong password, except on a Unix socket. Returns for how long to delay the answer. */
 static uint64_t
 count_failure(struct admission *a, struct admission_place *t, struct admission_entry *own)
 {

@@ -4,10 +4,10 @@
  *
  * The bound is max_client_connections or 1000, whichever is larger, but at most a third of the descriptors; and at
  * least QUEUE_FLOOR, however few descriptors there are. At the bound, a new connection is let in, and another
- * connection is closed: a client that waits for the answer to its wrong password. If there is no such client, the
- * oldest connection of the larger of two groups is closed: connections that have not sent their startup packet, and
- * connections that have sent it. So silent connections can't keep out a client that sends a startup packet, and
- * connections that send one and prove nothing can't push out a client that has just connected.
+ * connection is closed: the client that has waited longest for the answer to its wrong password. If there is no such
+ * client, the oldest connection of the larger of two groups is closed: connections that have not sent their startup
+ * packet, and connections that have sent it. So silent connections can't keep out a client that sends a startup packet,
+ * and connections that send one and prove nothing can't push out a client that has just connected.
  */
 #include "admission/admission_state.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* size of an error message, which must be sent even when there is no memory for anything else */
+/* the largest error message, which must be sent even when there is no memory for anything else */
 #define SMALL_MAX ((size_t)4096)
 
 void

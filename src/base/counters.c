@@ -22,7 +22,7 @@ counters_error_class(const char *sqlstate)
 	return ERROR_CLASS_OTHER;
 }
 
-/* Structs of counters, with their histograms, consist of uint64_t alone, so counters_add() can add whole structs. */
+/* These structs, with their histograms, consist of uint64_t alone, so counters_add() can add whole structs. */
 _Static_assert(sizeof(struct pool_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 _Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 _Static_assert(sizeof(struct process_counters) % sizeof(uint64_t) == 0, "only uint64_t");

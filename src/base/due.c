@@ -36,7 +36,7 @@ put(struct due_heap *h, size_t i, struct due *d)
 	d->place = i + 1;
 }
 
-/* Moves d to its place after its time has changed, or after it was added at the end of the list. */
+/* Moves d to its place after its time has changed, or after d was put at the end or in a removed element's place. */
 static void
 sift(struct due_heap *h, struct due *d)
 {

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
+/* Follows Unicode's table 3-7, which excludes overlong forms, surrogates and everything above U+10FFFF. */
 size_t
 escape_utf8_len(const char *bytes, size_t len)
 {

@@ -16,7 +16,7 @@ write_utc(uint64_t wall_us, const char *fmt, char *out)
 	struct tm tm = { 0 };
 
 	gmtime_r(&t, &tm);
-	return strftime(out, BASE_TIMESTAMP_LEN, fmt, &tm); /* 0 for a year of five digits */
+	return strftime(out, BASE_TIMESTAMP_LEN, fmt, &tm);
 }
 
 void

@@ -1,8 +1,8 @@
 /*
  * src/base/memory.c - see resources.h.
  *
- * max_memory is a soft RLIMIT_DATA. The kernel counts all mapped memory, even memory that was never touched (mainly
- * thread stacks), so the size of untouched memory is added to the limit.
+ * max_memory is a soft RLIMIT_DATA. The kernel counts all writable private memory that is mapped, even if it was never
+ * touched (mainly thread stacks), so the size of the untouched memory is added to the limit.
  */
 #include "base/resources.h"
 
@@ -41,7 +41,7 @@ read_usage(void)
 	return (struct usage){ size * page, (data + shared - resident) * page };
 }
 
-/* Reserves a quarter of the free address space below a hard limit (RESERVE_MAX at most). Returns the new soft limit. */
+/* Lowers a soft limit that is at its hard limit, by a quarter of the free space at most. Returns the soft limit. */
 static rlim_t
 limit_addresses(size_t used)
 {

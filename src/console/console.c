@@ -1,5 +1,5 @@
 /*
- * src/console/console.c - messages of console clients: each is queued, and is handled at once unless an earlier command
+ * src/console/console.c - messages of console clients: each is queued, and is handled at once unless an earlier message
  * waits or the client does not read its answers. All console clients together have a share of each turn of the loop, so
  * no script holds up other clients. See console.h and console_client.h.
  */
@@ -9,7 +9,7 @@
 #include "net/loop.h"
 #include "wire/frame.h"
 
-#define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; larger than one read and one message */
+#define QUEUE_MAX ((size_t)256 << 10) /* the limit on bytes sent ahead of an answer; more than a read and a message */
 #define TURN_US 500 /* the console's share of a turn of the loop; a single command may take longer */
 
 static void on_turn(void *arg);
@@ -69,14 +69,14 @@ find_or_make_session(struct console *k, struct client *c)
 	return cc;
 }
 
-/* Undoes the PAUSE or SUSPEND that only this closed client could have ended. Returns 0, or -1 with *why set if a worker
- * does not answer. */
+/* Undoes the PAUSE that this closed client still waited for and, if no console client is left, any SUSPEND. Returns 0,
+ * or -1 with *why set if a worker does not answer. */
 static int
 undo_hold(const struct console_client *cc, struct fail *why)
 {
 	struct console *k = cc->console;
 
-	/* If a client leaves before the pause that it asked for is complete, the pause is taken back. */
+	/* If a client leaves before its PAUSE is complete, the pause is taken back. */
 	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.w) &&
 	    k->host.resume(k->host.w, cc->has_wait_database ? cc->wait_database : NULL, why) < 0)
 		return -1;
@@ -135,7 +135,7 @@ close_with_error(struct client *c, const char *sqlstate, const char *text)
 	client_close(c, &why);
 }
 
-/* Sends the answer, and then closes the client or shuts pgweir down if the command was to do so. cc may be freed. */
+/* Sends the answer, and then closes the client or shuts pgweir down if that was the command. May free cc. */
 static void
 console_finish(struct console_client *cc)
 {
@@ -170,7 +170,7 @@ console_turn_is_over(const struct console *k)
 	return clock_now_us() >= k->turn_until_us;
 }
 
-/* Handles queued messages until one must wait. If is_over, the first message has failed, so it is only removed. */
+/* Handles queued messages until one must wait. If is_over, the first message has failed, and is only removed. */
 static void
 handle_queue(struct console_client *cc, bool is_over)
 {
@@ -259,8 +259,8 @@ on_turn(void *arg)
 	pump(cc);
 }
 
-/* Takes the counts for SHOW STATS, and those for the statistics line in the log, if they are due. If a worker does not
- * answer, the next tick tries again. */
+/* Takes the counts for SHOW STATS, and logs the line with statistics, if they are due. If a worker does not answer, the
+ * next tick tries again. */
 static void
 take_counts(struct console *k, uint64_t now_us)
 {

@@ -1,9 +1,9 @@
 /*
- * src/console/console_protocol.c - handles messages: simple queries of one or several statements. Other messages are
+ * src/console/console_protocol.c - handles messages: simple queries of one or several statements. Other requests are
  * refused. See console_client.h.
  *
- * Where PostgreSQL would skip to the next Sync, or would refuse all commands but ROLLBACK, the console does the same,
- * because drivers rely on that.
+ * Where PostgreSQL would skip to the next Sync, or would refuse all commands that don't end a transaction, the console
+ * does the same, because drivers rely on that.
  */
 #include "console/console_client.h"
 #include "wire/messages.h"
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OUT_KEEP ((size_t)16 << 10) /* a larger buffer is freed between messages */
+#define OUT_KEEP ((size_t)16 << 10) /* a larger buffer is freed after its contents were sent */
 
 void
 console_flush(struct console_client *cc)

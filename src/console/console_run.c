@@ -44,8 +44,8 @@ console_parse_statement(struct console_client *cc, const char *text, size_t len,
 		return -1;
 	if (out->row == NULL)
 		return 0;
-	/* The listed names are PostgreSQL settings that drivers set; they have no effect here. Any other name is taken
-	 * for a setting of pgweir. */
+	/* Drivers set the listed settings of PostgreSQL, and those of console_settings.c, without effect here. Any
+	 * other name is taken for a setting of pgweir. */
 	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL &&
 	    !text_is_one_of(out->name, "client_connection_check_interval client_min_messages "
 				       "default_transaction_deferrable idle_in_transaction_session_timeout "
@@ -193,7 +193,7 @@ database_of(const struct command *command)
 	return command->has_name ? command->name : NULL;
 }
 
-/* Accepts databases that are configured by name, and those that a client has used. Returns 0, or -1 with *why set. */
+/* Accepts databases that have their own section, or that a client has used. Returns 0, or -1 with *why set. */
 static int
 check_database(struct console_client *cc, const struct command *command, struct fail *why)
 {
@@ -240,8 +240,8 @@ has_closing_server(struct client_env *const *client_envs, const char *database)
 	return false;
 }
 
-/* For WAIT_QUIET, returns true if no worker has a server in use; for WAIT_BLOCKING, if no worker still waits for an
- * answer about locks. */
+/* For WAIT_QUIET, returns true if no worker has a server in use; for WAIT_BLOCKING, returns true if no worker still
+ * waits for an answer about locks. */
 static bool
 is_over_on_all(struct client_env *const *client_envs, enum wait_kind wait, const char *database)
 {
@@ -309,7 +309,7 @@ wait_for(struct console_client *cc, enum wait_kind kind, const struct command *c
 }
 
 /* Returns PgBouncer's reason to refuse a command, or NULL. Scripts that were written for PgBouncer rely on these
- * refusals; without compat = pgbouncer, a second PAUSE or RESUME does nothing. */
+ * refusals. Without compat = pgbouncer, repeating a command is no error. */
 static const char *
 get_pgbouncer_refusal(const struct console_client *cc, const struct command *command)
 {
@@ -423,7 +423,7 @@ set_kill_reason(struct fail *why, const char *theirs)
 	fail_pgbouncer_text(why, "%s", theirs);
 }
 
-/* Closes a client. The log says which admin's command did so; the client is not told. */
+/* Closes a client. The log names the admin whose command did so; the client's error does not. */
 static void
 end_client(const struct run *r, struct client *c, const struct fail *why)
 {
@@ -545,7 +545,7 @@ run_nothing(struct run *r)
 	return RUN_DONE;
 }
 
-/* --- commands that are not offered --- */
+/* --- commands that are not offered, and SET --- */
 
 static enum run_result
 run_refused(struct run *r)

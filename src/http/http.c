@@ -2,9 +2,9 @@
  * src/http/http.c - see http.h.
  *
  * The HTTP thread and the main loop share one mailbox (the fields under the lock, and struct http_served.mail): the
- * thread wakes the loop when the thread wants a snapshot or a table; the loop puts these into the mailbox and wakes the
- * thread. The loop also reads the list of pages, which does not change. Everything else belongs to the HTTP thread. A
- * request that needs a snapshot waits on its connection; one snapshot serves all requests that wait.
+ * thread wakes the loop to ask for a snapshot or a table; the loop puts these into the mailbox and wakes the thread.
+ * The loop also reads the list of pages, which does not change. Everything else belongs to the HTTP thread. A request
+ * that needs a snapshot waits on its connection; one snapshot serves all requests that wait.
  */
 #include "http/http.h"
 #include "base/alloc.h"
@@ -206,7 +206,7 @@ on_answered(void *arg)
 	if (has_answered)
 		h->is_asking = false;
 	if (snapshot == NULL)
-		return; /* the loop had no memory for a snapshot: requests that wait get the previous one */
+		return; /* the loop had no memory for a snapshot, so on_late() answers the requests that wait */
 	http_pages_take(&h->pages, snapshot, is_awaited(h), now_us);
 	answer_fresh(h, now_us);
 }

@@ -1,10 +1,10 @@
 /*
- * src/http/http_access.c - which requests may see pages that are not open, because these contain SQL and users' names.
+ * src/http/http_access.c - which requests may see pages that are not open (pages with SQL and users' names).
  *
- * With [http] auth_file, a request must prove a name and password of that file (RFC 7617). Without auth_file, the
- * request must come by a loopback address or a Unix socket, or from 127.0.0.1 or ::1 to any address (in a container,
- * pgweir listens on all addresses). Its Host must not be the name of another site, because a site's name may resolve to
- * 127.0.0.1, so that the site's page can read ours in a browser (DNS rebinding).
+ * With [http] auth_file, a request must prove a name and password of that file (RFC 7617). Without auth_file, pgweir
+ * must listen on a loopback address or a Unix socket, or the request must come from 127.0.0.1 or ::1 (in a container,
+ * pgweir listens on all addresses). The request's Host, if any, must be an IP address or localhost: another site's name
+ * may resolve to 127.0.0.1, and then the site's page could read ours in a browser (DNS rebinding).
  */
 #include "http/http_state.h"
 #include "auth/encoding.h"

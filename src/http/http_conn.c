@@ -69,8 +69,8 @@ on_close(struct evhttp_connection *evcon, void *arg)
 	free_conn(c);
 }
 
-/* Returns true if a should be closed before b. Connections that send nothing, or have not sent a whole request yet, are
- * closed first, so that a crowd of silent clients does not keep other clients out. */
+/* Returns true if a should be closed before b. Connections that have no whole request to be answered are closed first,
+ * so a crowd of silent clients does not keep other clients out. */
 static bool
 is_to_close_before(const struct http_conn *a, const struct http_conn *b)
 {
@@ -172,7 +172,7 @@ on_first_bytes(struct evbuffer *in, const struct evbuffer_cb_info *info, void *a
 	if (buf_ok(&error))
 		send(fd, error.bytes, error.len, MSG_NOSIGNAL);
 	buf_fini(&error);
-	shutdown(fd, SHUT_WR); /* evhttp frees the connection when the client closes it, or after READ_US */
+	shutdown(fd, SHUT_WR); /* the connection is freed when the client closes it, or after READ_US */
 }
 
 /* Returns NULL if there is no memory. libevent has then freed the SSL, or leaked it, so it must not be freed here. */
@@ -223,7 +223,7 @@ http_conns_init(struct http_conns *all, struct evhttp *http)
 	evhttp_set_bevcb(http, on_accept, all);
 }
 
-/* Frees connections that were accepted in the last turn of the loop and that evhttp does not know. */
+/* Frees connections that were accepted in the last turn of the loop, for which on_close() is not set yet. */
 void
 http_conns_fini(struct http_conns *all)
 {

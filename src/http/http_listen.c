@@ -1,6 +1,6 @@
 /*
- * src/http/http_listen.c - see http_state.h. net/listener is not used here, because evhttp accepts connections itself,
- * and because only the owner and the owner's group may use this Unix socket, on which there is no login.
+ * src/http/http_listen.c - see http_state.h. net/listener makes the Unix socket's file, but evhttp accepts connections
+ * itself. Only the owner and the owner's group may use the Unix socket, because it has no login.
  */
 #include "http/http_state.h"
 #include "base/text.h"

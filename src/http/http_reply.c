@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <zlib.h>
 
-/* A page has files of its own for its script and style; nothing comes from other sites, and nothing is inline. */
+/* A page's script and style are files of its own; nothing comes from other sites, and only images may be inline. */
 #define HTTP_POLICY                                                                                                    \
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "                 \
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 #define GZIP_WINDOW (15 + 16) /* zlib's code for the gzip format */
 #define GZIP_LEVEL 1 /* metrics repeat themselves: level 4 takes two thirds longer and saves a tenth */
 
-/* Sends the reply. evhttp would send a body for HEAD, too, so the body is left out here; its length is still sent. */
+/* Sends the reply. evhttp would send a body for HEAD, too, so the body is left out here, but not its length. */
 void
 http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
 {
