@@ -70,7 +70,7 @@ pool_use_take_sample(const struct pool *pool)
 	policy_get_counts(pool->policy, &counts);
 	sample.waiting = counts.waiting;
 	TAILQ_FOREACH(srv, &pool->servers, all)
-		if (pool_server_is_lent(srv)) {
+		if (srv->target->replication == NULL && pool_server_is_lent(srv)) { /* replication has no place here */
 			sample.in_use++;
 			sample.uses[pool_use_of(srv, &since_us)]++;
 		}

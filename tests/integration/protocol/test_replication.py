@@ -1,5 +1,6 @@
 """Replication connections: passed through, each on a server of its own."""
 
+import re
 import select
 import shutil
 import signal
@@ -254,6 +255,17 @@ def test_they_count_as_server_connections(weir):
         wires[0].leave()
         wait_until(lambda: not errors(two.ask(query("SELECT 1"))), what="the place of the one that left")
         one.query("COMMIT")
+
+
+@pytest.mark.weir_only
+def test_they_use_no_place_of_the_pool(weir):
+    """By EXPLAIN POOL, which advised a larger one."""
+    weir.start(pool_size=1, max_overflow=0)
+    stream(replicate(weir))
+    client = weir.raw()
+    client.query(BEGIN_NOW)
+    used = wait_until(lambda: re.search(r"In use: (0\.[5-9]|[1-9]\.\d)", str(weir.console("EXPLAIN POOL app"))), what="the use to be measured")
+    assert float(used[1]) <= 1
 
 
 @pytest.mark.weir_only
