@@ -6,8 +6,8 @@
  * before the question's answer. The second is sent ahead of the COMMIT, in the same write. Mostly, the second question
  * is a simple Query, which fails in an aborted transaction without skipping later messages. A Query drops the unnamed
  * statement and portal. Ahead of a COMMIT the client does not need the portal, and pgweir can make the statement again,
- * except in session mode and if the statement is too long. In these cases, a second question that begins a request uses
- * a named statement and portal. The first question always does so, because the client may run its unnamed portal again.
+ * except in session mode or if the statement is too long. In these cases, a second question that begins a request uses
+ * a named statement and portal. The first question always uses them: the client may run its unnamed portal again.
  *
  * From a COMMIT to the end of its replies, no message is sent that runs, parses or binds anything. So if the server is
  * lost then, usually only replies to the COMMIT's own messages are owed, and pgweir can make these replies itself.
@@ -64,8 +64,8 @@ put_named_question(struct exchange *x, struct buf *b, enum question which)
 	ledger_push_request(l, OWED_SYNC, OWED_TO_COMMIT, &request);
 }
 
-/* Sends the question ahead of the client's next message: with a named statement if the client may still need an unnamed
- * statement that pgweir can't make again; else, and always in the middle of a request, as a Query. */
+/* Sends the question ahead of the client's next message. Uses a named statement if the client may still need an unnamed
+ * statement that pgweir can't make again; otherwise, and always in the middle of a request, uses a Query. */
 static void
 ask_ahead(struct exchange *x, enum question which)
 {
@@ -178,7 +178,7 @@ commit_check_question_done(struct server *srv, const struct owed *ended)
 
 /* --- The COMMIT on its way. --- */
 
-/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if commit.is_on, and the SQL is only that command; else KNOWN_NOT. */
+/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if commit.is_on and the SQL is only that command; else KNOWN_NOT. */
 static enum known_kind
 checked_kind(const struct exchange *x, const struct request *m)
 {
@@ -194,8 +194,8 @@ checked_kind(const struct exchange *x, const struct request *m)
 
 /*
  * Returns true if there may be something to commit, and a Query may be sent ahead of the COMMIT at this point. Without
- * a transaction block, in the middle of an extended request, the Query itself would commit the statements before it,
- * and would get the error of a deferred constraint.
+ * a transaction block, in the middle of an extended request, that Query itself would commit the request's earlier
+ * statements, and would get the error of a deferred constraint.
  */
 static bool
 may_ask_before_commit(const struct server *srv)
@@ -227,7 +227,7 @@ query_is_read_only(const struct exchange *x, const char *sql, size_t len)
 }
 
 /* Returns false if the SQL of m may have an effect that gives the transaction no number: for example, a view's function
- * or a WITH may write on another server. commit_check_completed() handles commands whose tag is not SELECT. */
+ * or a WITH may write on another server. commit_check_completed() finds such effects by the command's tag. */
 static bool
 is_free_of_hidden_effects(const struct exchange *x, const struct request *m)
 {
@@ -292,7 +292,7 @@ commit_check_before_query(struct exchange *x, struct request *m)
 	return checked_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
 }
 
-/* A Query drops the unnamed statement, so the question must not come between that statement's Parse and Bind. */
+/* A Query drops the unnamed statement, so the question goes ahead of that statement's Parse, not of its Bind. */
 enum feature_step
 commit_check_before_parse(struct exchange *x, struct request *m)
 {
@@ -420,7 +420,7 @@ commit_check_error(struct exchange *x)
 	struct loan_commit *c = commit_of(x);
 
 	if (c->phase < COMMIT_SENT && x->srv->ledger.intake == INTAKE_SYNC)
-		commit_of(x)->phase = COMMIT_NOT; /* PostgreSQL will skip the remaining messages of the COMMIT */
+		commit_of(x)->phase = COMMIT_NOT; /* PostgreSQL will skip the rest of the COMMIT's messages */
 	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form)) {
 		const struct server *srv = x->srv;
 		bool is_of_commit =

@@ -1,4 +1,4 @@
-/* src/commit_check/commit_doubt.c - answers a COMMIT whose server was lost before all replies; see commit_check.h. */
+/* src/commit_check/commit_doubt.c - answers a COMMIT that is in doubt; see commit_check.h. */
 #include "commit_check/commit_check.h"
 #include "exchange/report.h"
 #include "commit_check/fate_asker.h"
@@ -13,7 +13,7 @@
 /* The fate of the session after the COMMIT. */
 enum doubt_session {
 	SESSION_STAYS,
-	SESSION_LOST_IF_ANSWERED, /* lost if COMMIT AND CHAIN has succeeded: another transaction would be open */
+	SESSION_LOST_IF_ANSWERED, /* lost if COMMIT AND CHAIN gets a tag: another transaction would be open */
 	SESSION_LOST
 };
 
@@ -22,17 +22,17 @@ struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
 	struct fail shown; /* the error with which the client is closed; unused if the session stays */
-	/* the settings that are in effect if the transaction was not committed; NULL for the present settings */
+	/* the settings from before the transaction; NULL if the transaction has changed no reported setting */
 	struct gucs *before;
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
 	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
 	bool is_asked; /* the question is under way; set and cleared by commit_doubt.c */
-	bool is_partial; /* the result of is_partial(); set by new_doubt(), never cleared */
+	bool is_partial; /* is_partial() is true, or `owed` was too small; set by new_doubt() only */
 	uint8_t session; /* enum doubt_session */
-	/* enum loan_undone: the worst result since the last ReadyForQuery; after UNDONE_NOTHING, `before` is not used;
-	 * after UNDONE_FAILED, messages up to a Sync are skipped */
+	/* enum loan_undone: the worst result since the last ReadyForQuery; if UNDONE_NOTHING, only an error needs
+	 * `before`; if UNDONE_FAILED, messages up to a Sync are skipped */
 	uint8_t undone;
 	char server[SERVER_ADDRESS_MAX];
 };
@@ -76,7 +76,7 @@ has_owed(const struct commit_doubt *d, enum owed_kind kind)
 }
 
 /* Returns true if a reply is owed that put_replies() can't make, or that is not the COMMIT's. OWED_DUPLICATE is the
- * reply to a Parse whose name is taken: this Parse has probably failed, so that the COMMIT was skipped. */
+ * reply to a Parse whose name is taken: this Parse has probably failed, so the COMMIT was skipped. */
 static bool
 is_partial(const struct commit_doubt *d, bool is_simple)
 {
@@ -93,7 +93,7 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 	return runs > 1 || ends > 1;
 }
 
-/* Lets the client go on with messages that it has sent meanwhile, or with the rest of the request that has failed. */
+/* Lets the client go on with later messages or, if is_failed_within, with the rest of the request that has failed. */
 static void
 go_on(struct exchange *x, bool is_failed_within)
 {
@@ -144,8 +144,8 @@ set_failure(enum commit_fate fate, const char *reason, struct fail *why)
 	}
 }
 
-/* Answers the COMMIT with `why`, or else with tag. If is_answered_already, only the replies after the COMMIT's answer
- * are missing; tag is then not sent, and is NULL if the COMMIT was skipped. */
+/* Answers the COMMIT with the error `why` or, if that is NULL, with tag. If is_answered_already, only the replies after
+ * the COMMIT's answer are missing; tag is then not sent, and is NULL if the COMMIT was skipped. */
 static void
 answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag,
 	      const struct fail *why)

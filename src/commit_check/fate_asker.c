@@ -9,8 +9,8 @@
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 /* the connection is closed if no answer has come after this time, because another host may be the primary by now */
 #define ANSWER_US (3 * US_PER_S)
-/* After this many questions, every second one terminates the transaction's backend if that still waits for its client,
- * because the backend may not know that the connection is gone. */
+/* After this many questions about a transaction, every second one instead terminates the transaction's backend if the
+ * backend still waits for its client, because the backend may not know that the connection is gone. */
 #define ASKS_BEFORE_TERMINATING 3u
 
 struct fate_asker {
@@ -19,7 +19,7 @@ struct fate_asker {
 	struct server_env env; /* from dedicated_fill_env() */
 	struct timer timer;
 	TAILQ_HEAD(, fate_question) questions;
-	/* the question whose answer is due; NULL if it was cancelled, or if there is none */
+	/* the question whose answer is due; NULL if none is, or the question was cancelled */
 	struct fate_question *asked;
 	enum commit_fate fate; /* FATE_AGAIN if the answer does not tell the fate, or has not come yet */
 	bool is_standby; /* the answer came from a standby */

@@ -17,7 +17,7 @@
 #define RING_LEN (256 * 1024)
 #define MESSAGE_MAX 4096
 #define RECENT_KEPT 100 /* lines of each kind */
-#define RECENT_KINDS 2 /* one of warnings and errors, and one of the rest */
+#define RECENT_KINDS 2 /* warnings and errors; all others */
 #define FIELDS_MAX 1024 /* bytes of a log_about: names, addresses and words */
 /* room for a line with every byte escaped in JSON's longest way */
 #define LINE_MAX_LEN (6 * (MESSAGE_MAX + FIELDS_MAX + 2 * FAIL_TEXT_MAX) + 512)
@@ -31,7 +31,7 @@ struct log {
 	struct log_recent_line recent[RECENT_KINDS][RECENT_KEPT];
 	size_t recent_next[RECENT_KINDS]; /* index of the oldest line, which is overwritten next */
 	uint64_t reported_dropped; /* number of lost lines that the log has reported */
-	uint64_t failed_reports; /* how often there was no room for that report, which the writer counts as lost, too */
+	uint64_t failed_reports; /* how often that report itself was lost, which the writer counts as a lost line */
 	uint64_t old_dropped, old_failed; /* the numbers of log_count_lost_lines() for previous writers */
 };
 
@@ -53,8 +53,8 @@ open_writer(const char *destination, struct log_writer **writer, struct fail *wh
 	return *writer != NULL ? 0 : -1;
 }
 
-/* Called with the lock held, or before other threads have the log. In PgBouncer's format lines are written at once,
- * because programs that read its log expect this. */
+/* Called with the lock held, or before other threads have the log. In PgBouncer's format, lines are written at once, as
+ * programs that read PgBouncer's log expect. */
 static void
 set_format(struct log *log, enum log_format format)
 {
@@ -317,7 +317,7 @@ write_event(struct log *log, const struct event *given)
 		*next = (*next + 1) % RECENT_KEPT;
 	}
 	if (log->writer == NULL) {
-		/* syslog adds the time, level and process to a text line itself. */
+		/* syslog itself adds the time, level and process to a line, so a text line leaves them out. */
 		if (format == LOG_FORMAT_TEXT || format == LOG_FORMAT_PGBOUNCER)
 			put_text(ev, line, sizeof(line));
 		syslog(syslog_priorities[ev->level], "%s", line);
@@ -342,7 +342,7 @@ log_event(struct log *log, enum log_level level, const struct log_about *about, 
 	write_event(log, &(struct event){ level, message, about != NULL ? about : &nothing });
 }
 
-/* Returns the line that is n before the newest, or NULL if there were not that many. */
+/* Returns the newest line but n, or NULL if there are not so many lines. */
 static const struct log_recent_line *
 nth_recent(const struct log *log, size_t kind, size_t n)
 {

@@ -19,8 +19,7 @@ log_file_open(const char *destination, struct fail *why)
 
 	if (strcmp(destination, "stderr") == 0)
 		return STDERR_FILENO;
-	/* O_NONBLOCK, because opening a FIFO that no process reads must not block; it has no effect on regular
-	 * files. */
+	/* With O_NONBLOCK, opening a FIFO that no process reads does not block. Regular files ignore this flag. */
 	fd = open(destination, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	if (fd < 0)
 		return fail_set(why, "58P01", "could not open \"%s\": %s", destination, strerror(errno));
@@ -69,7 +68,7 @@ log_file_replace(struct log_file *f, int fd)
 	set_fd(f, fd);
 }
 
-/* Waits until a pipe, terminal or socket takes bytes; a file always does. Returns false if the time has expired. */
+/* Waits until a pipe, terminal or socket takes bytes; a regular file always does. Returns false if the time is over. */
 static bool
 wait_writable(struct log_file *f)
 {
@@ -106,7 +105,7 @@ write_some(struct log_file *f, const char *bytes, size_t len)
 			return -1;
 		f->last = LINE_ENDED;
 	}
-	/* A pipe that is ready takes PIPE_BUF bytes without blocking. If possible, whole lines are written. */
+	/* A pipe that is ready takes PIPE_BUF bytes without blocking. Writes whole lines if possible. */
 	if (!f->is_regular && len > PIPE_BUF) {
 		const char *end = memrchr(bytes, '\n', PIPE_BUF);
 

@@ -5,8 +5,8 @@
  * and the thread reads only the filled part.
  *
  * Waking the thread costs a system call, so producers rarely wake it: after a batch the thread naps for a few
- * milliseconds, and then looks for new lines by itself. A producer wakes the thread only if it sleeps without a time
- * limit, if the ring is more than half full, or if the writer is prompt.
+ * milliseconds, and then looks for new lines by itself. A producer wakes the thread only if the thread sleeps without a
+ * time limit, if the ring is more than half full, or if the writer is prompt.
  */
 #include "log/log_writer.h"
 #include "base/alloc.h"
@@ -18,7 +18,7 @@
 
 #define NAP_US (5 * US_PER_MS)
 #define FLUSH_US (1 * US_PER_S)
-#define FLUSH_GRACE_US (200 * US_PER_MS) /* added to FLUSH_US: the time in which the thread notices the end */
+#define FLUSH_GRACE_US (200 * US_PER_MS) /* time for the thread to notice the end; added to FLUSH_US */
 
 enum thread_state { THREAD_AWAKE, THREAD_NAPPING, THREAD_ASLEEP, THREAD_ENDED };
 
@@ -134,7 +134,7 @@ log_writer_new(const char *destination, size_t ring_len, struct fail *why)
 	w->reopened = -1;
 	w->ring_len = ring_len;
 	w->ring = xmalloc(ring_len);
-	/* The thread takes no signals: they belong to the loop. */
+	/* The thread takes no signals, because the loop handles them. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&w->thread, NULL, writer_run, w);
@@ -149,8 +149,8 @@ fail:
 	return NULL;
 }
 
-/* Tells the thread to end, and waits for at most wait_us. If the thread has not ended by then, it frees everything
- * itself. If wait_us is 0, the thread always does that, because w->life is STOPS_ALONE when the lock is released. */
+/* Tells the thread to end, and waits for at most wait_us. If the thread has not ended by then, the thread frees
+ * everything itself. If wait_us is 0, this is always so, because w->life is STOPS_ALONE when the lock is released. */
 static void
 end_thread(struct log_writer *w, uint64_t wait_us)
 {
@@ -212,7 +212,7 @@ log_writer_put(struct log_writer *w, const char *line, size_t line_len)
 	wake = w->state == THREAD_ASLEEP ||
 	       (w->state == THREAD_NAPPING && (w->is_prompt || w->queued_len > w->ring_len / 2));
 	if (wake)
-		w->state = THREAD_AWAKE; /* so the next producer need not wake it */
+		w->state = THREAD_AWAKE; /* so the next producer need not wake the thread */
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
 		pthread_cond_signal(&w->wake);

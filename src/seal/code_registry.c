@@ -1,11 +1,11 @@
 /*
  * src/seal/code_registry.c - the registry of the structs database_code of all loops, through which one loop tells all
- * loops of DDL; and each loop's store, which finds a database's code by its key, shares it among pools, and says when
- * PostgreSQL must be asked about it again. See database_code.h.
+ * loops of DDL; and each loop's store of its own structs, which are shared among pools. See database_code.h.
  *
  * Each loop has its own struct database_code for a database, and asks its own servers. When one loop sees DDL, it makes
- * the answers of all loops invalid at once, before the client learns that the DDL is done. DDL is rare, so one lock
- * serves all loops. The members that are written when DDL is seen are atomic, so readers take no lock.
+ * all loops' answers about the database invalid at once, before the client learns that the DDL is done. DDL is rare, so
+ * one lock serves all loops. The members that DDL changes are atomic, so readers need no lock, except for
+ * last_own_words_ddl.
  */
 #include "seal/database_code.h"
 #include "base/alloc.h"

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_AGAIN_US (1 * US_PER_S) /* the shortest interval_us(), and the longest pause before an awaited question */
-#define COST_SHARE 50u /* questions take 1 / COST_SHARE of a connection's time or less; pause_us() has exceptions */
+#define ASK_AGAIN_US (1 * US_PER_S) /* the least interval_us() and refused_pause_us, and the longest awaited pause */
+#define COST_SHARE 50u /* most pauses are this many times as long as a question takes, within limits: pause_us() */
 #define AWAITED_SHARE 3u /* used in place of COST_SHARE while servers are held for the answer */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
-#define CHEAP_US (250 * US_PER_MS) /* if reading all code takes less than this, it may take half of the time */
+#define CHEAP_US (250 * US_PER_MS) /* if reading all code takes less than this, reading may take half of the time */
 #define SETTLES_US (2 * US_PER_S) /* the longest pause after DDL that came alone, if reading takes less than 1 s */
 #define REFUSED_MAX_US (60 * US_PER_S) /* the longest pause after a question that failed */
 #define NO_REMOTE_US (1 * US_PER_S) /* how long pgweir relies on a wash that found neither dblink nor postgres_fdw */
@@ -49,7 +49,7 @@ interval_us(uint64_t cost_us)
 static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
-	/* With RISK_ASSUMED, each server is closed after any SQL has run on it. */
+	/* With RISK_ASSUMED, any SQL that runs on a server causes the server to be closed. */
 	bool is_soon =
 	    code->had_no_ddl_since_question || (database_code_assumed_risk(code) & (unsigned)RISK_ASSUMED) != 0;
 
@@ -68,13 +68,13 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	uint64_t age_us = now_us - code->asked_us;
 
 	if (code->incoming != NULL || code->used_us <= code->asked_us)
-		return false; /* a question is under way, or no client has used the database since the last one */
+		return false; /* a question is under way, or no client has used the database since the last question */
 	if (code->refused_until_us != 0)
 		return now_us > code->refused_until_us;
 	if (code->role_altered_us != 0)
 		return true;
-	/* For a while after DDL, all state of each server is reset after its use, which is cheaper than reading all
-	 * code again and again. If the DDL was the first for some time, a question follows soon. */
+	/* For a while after DDL, all washable state of a server is washed after each use, which is cheaper than reading
+	 * all code again and again. If the DDL was the first for some time, a question follows soon. */
 	if (code->ddl_at_full_question != code->ddl_count)
 		return (code->is_outdated ? now_us - code->full_asked_us : age_us) > pause_us(code, false);
 	return age_us > interval_us(code->cheap_cost_us);
@@ -88,7 +88,7 @@ database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl
 			return CODE_ASK;
 		return needs_no_hold ? CODE_GO : CODE_WAIT;
 	}
-	/* Clients that wait for this server go first, for a while. */
+	/* For some time after a question became due, clients that wait for this server go first. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
 		       (code->role_altered_us != 0 || code->ddl_at_full_question != code->ddl_count ||
 			now_us - code->asked_us > interval_us(code->cheap_cost_us) / 2 * 3)
@@ -101,8 +101,8 @@ database_code_assumed_risk(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_of_opaque_sql(code->answer->risks);
 
-	/* Code that touches STATE_BACKEND is assumed only after DDL that may have made some. If an old answer or any
-	 * DDL were enough, each client that comes now and then would cost a connection. */
+	/* Assumes code that touches STATE_BACKEND only after DDL that may have made such code. If an old answer or any
+	 * DDL were enough, each visit of a client that comes now and then would cost a connection. */
 	if (code->ddl_at_full_question >= code->last_assumed_ddl)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
@@ -138,13 +138,13 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 	parts = risk_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);
-	/* Strings in a Parse are examined here as possible SQL; strings in a Query, and values, when they are sent. */
+	/* Examines a Parse's strings as possible SQL. A Query's strings, and values, are examined when sent. */
 	if (types != NULL && ((assumed | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
 		parts |= risk_names_of_text(risks, sql, len);
 	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_OWN_WORDS : 0u;
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
-	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* in opaque SQL, text in a string may be code */
+	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* strings in opaque SQL may be code, so its risk is not kept */
 		*kept = (struct sql_risk){ code->number, parts, effects };
 	return assumed | parts;
 }
@@ -201,7 +201,7 @@ database_code_begin_question(struct database_code *code, uint64_t now_us)
 	code->role_altered_us = 0;
 	database_code_lock(code);
 	code->ddl_at_question = code->ddl_count;
-	/* If no DDL was seen, the version may show that the code need not be read again. */
+	/* If no DDL was seen since the last full question, the version may show that all code is unchanged. */
 	may_be_unchanged = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
 			   code->refused_until_us == 0 && code->ddl_at_full_question == code->ddl_count;
 	database_code_unlock(code);
@@ -241,7 +241,7 @@ add_name(struct code_answer *a, const char *name, const char *value)
 	return risk_names_add(a->risks, (enum risk_name_kind)(kind - kinds), name, risk, end + (*end == ' '));
 }
 
-/* database_code*.sql list the kinds of rows. Any other row is ignored; PostgreSQL sends none. */
+/* The comments in database_code*.sql list the kinds of rows. Ignores other kinds, which PostgreSQL does not send. */
 void
 database_code_take_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
 {
@@ -290,8 +290,8 @@ database_code_take_row(struct database_code *code, const uint8_t *body, size_t l
 	free(copy);
 }
 
-/* Makes the last answer valid, unless DDL was seen since its question. (The lock is needed because another loop may see
- * DDL at the same time.) */
+/* Makes the last answer valid, unless DDL was seen since its question. Needs the lock, because another loop may see DDL
+ * at the same time. */
 static void
 accept_answer(struct database_code *code)
 {
@@ -304,8 +304,8 @@ accept_answer(struct database_code *code)
 	database_code_unlock(code);
 }
 
-/* Handles the answer to a cheap question. Changed code counts as DDL, but without RISK_KEEPS, because only reading all
- * code can show that risk. */
+/* Handles the answer to a cheap question. Changed code counts as DDL with RISK_OWN_WORDS, but not RISK_KEEPS, which
+ * only a full answer can show. */
 static void
 check_version(struct database_code *code)
 {

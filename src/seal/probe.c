@@ -10,9 +10,9 @@
 
 /*
  * The settings that the probe overrides: with a client's values, the probe could be JIT-compiled for seconds, or be
- * cancelled. Once a setting is overridden, pg_settings has the probe's value. So the probe first asks for the session's
- * value and the default by SHOW, which is never planned; or, if RESET would give the client another value than that
- * default, asks pg_settings.
+ * cancelled. Once a setting is overridden, pg_settings has the probe's value. So before the override, the probe asks
+ * for the session's value and the default by SHOW, which is never planned. If the client's startup packet has the
+ * setting, RESET would give the client that value instead of the default, so the probe asks pg_settings.
  */
 static const struct {
 	const char *name, *value;
@@ -23,7 +23,7 @@ static const struct {
 #define OVERRIDDEN_NAMES "'{jit,statement_timeout}'"
 
 /* The queries of the probe, one for each part. Temporary objects depend on their schema, so an index of pg_depend finds
- * them. Settings of a transaction (its isolation) are left out, and so is seed, which can't be read. */
+ * them. The queries leave out settings of a transaction (isolation), `overridden`, and seed, which can't be read. */
 static const struct {
 	unsigned part;
 	const char *sql;
@@ -65,7 +65,7 @@ any_contains(const char *const *names, size_t name_count, const char *text)
 }
 
 /*
- * Writes the query for custom settings. Names are in dollar quotes, because how other quotes are read depends on
+ * Writes the query for custom settings. Names are in dollar quotes, because the meaning of other quotes depends on
  * settings and the encoding. `quote` is the opening quote without its last $. No name contains `quote`, because a name
  * that ended in `quote` would close the quote early, with the $ after it.
  */

@@ -14,12 +14,12 @@
 #define FIRST_OWN_TYPE 16384u /* the lowest OID of types that the database itself has made */
 #define OWN_TYPES_MAX 64 /* the most parameters of such types that are looked up; each is compared with all types */
 #define DEPTH_MAX 63u /* open parentheses; SQL with more is opaque */
-#define CTES_MAX 32 /* in SQL that has more, no relation counts as new */
+#define CTES_MAX 32 /* in SQL that has as many or more, no relation counts as new */
 
 struct entry {
 	struct risk risks[RISK_KINDS];
 	UT_hash_handle hh;
-	const char *reason; /* stands after the name */
+	const char *reason; /* the text of risk_names_add(), which lies after the name */
 	char name[];
 };
 
@@ -32,7 +32,7 @@ struct risk_names {
 	struct entry *table;
 	struct type_entry *types;
 	unsigned count, type_count;
-	unsigned all, any_sql, ddl, by_objects, new_risk; /* new_risk: STATE_BACKEND if a new name may reach that */
+	unsigned all, any_sql, ddl, by_objects, new_risk; /* new_risk: STATE_BACKEND if a new name may reach it */
 	uint64_t backend_hash; /* the sum of the hashes of names and types that reach STATE_BACKEND, or all code */
 	bool is_too_large;
 	uint64_t *known; /* a hash table; a slot has a name's hash and roles (enum word_role); a free slot has 0 */
@@ -104,7 +104,7 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
-/* Risks of names that count only for SQL with the name. Else opaque SQL would have risks that it hardly ever has. */
+/* The risks that count only for SQL with the risky name. Otherwise all opaque SQL would have these rare risks. */
 #define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINT_SEED | RISK_WANTED | RISK_UNDOES))
 
 /* Returns the risk of SQL that has a name with this risk. */
@@ -114,7 +114,7 @@ risk_by_name(unsigned risk)
 	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
 }
 
-/* Adds *risk, of the name or type with this hash, to the sums over all. Sets *risk to the risk of SQL with the name. */
+/* Adds *risk, the risk of the name or type with this hash, to the sums. Sets *risk to the risk of SQL with the name. */
 static void
 add_to_sums(struct risk_names *names, struct risk *risk, uint64_t hash)
 {
@@ -293,9 +293,9 @@ risk_names_add_effects(struct risk_names *names, const char *name, bool is_funct
 	uint64_t hash = known_hash(hash_of(name, strlen(name)));
 	bool is_known = names->known_cap > 0 && *find_known_slot(names, hash) != 0;
 
-	if (!is_known && risk_names_add_known(names, name) < 0) /* newer than the known names */
+	if (!is_known && risk_names_add_known(names, name) < 0) /* the name is newer than the known names */
 		return -1;
-	if (!names->is_known_incomplete) /* else all names count as having effects */
+	if (!names->is_known_incomplete) /* if incomplete, all names count as having effects */
 		*find_known_slot(names, hash) |= is_function ? HAS_EFFECTS_CALLED : HAS_EFFECTS;
 	return 0;
 }
@@ -330,7 +330,7 @@ risk_names_each(const struct risk_names *names,
 
 /* --- SQL --------------------------------------------------------------------------------------------------------- */
 
-/* The kinds of things that a name may be in its place. */
+/* The kinds of things that a name may be in its place in the SQL. */
 enum { MAY_BE_CALL = 1u << 0, MAY_BE_RELATION = 1u << 1, MAY_BE_CTE = 1u << 2, MAY_BE_TYPE = 1u << 3 };
 
 /* Findings in SQL. */
@@ -349,10 +349,10 @@ enum found {
 	FOUND_OPAQUE_OBJECTS = 1u << 10 /* opaque SQL whose words show all functions that it calls directly */
 };
 
-/* The meaning of the next word, by the words of the statement so far. */
+/* The meaning of the next word, as decided by the earlier words of the statement. */
 enum statement { STATEMENT_GOES_ON, STATEMENT_BEGINS, STATEMENT_EXPLAINS, STATEMENT_IS_DO, STATEMENT_NAMES_OBJECT };
 
-/* The token before. LAST_FOR: FOR, or the KEY of FOR KEY SHARE. LAST_NEW: a word that is not known. */
+/* The kind of the previous token. LAST_FOR: FOR, or the KEY of FOR KEY SHARE. LAST_NEW: an unknown word. */
 enum last { LAST_OTHER, LAST_NEW, LAST_CAST, LAST_FOR, LAST_STRING };
 
 /* A pass over SQL. */
@@ -469,7 +469,7 @@ note_if(struct reader *r, bool is_so, unsigned found)
 	r->found |= is_so ? found : 0u;
 }
 
-/* Judges the kind of object in a CREATE or DROP. With OBJECTS, DDL runs only event triggers and code that it names. */
+/* Judges the object of a CREATE or DROP. For OBJECTS, the DDL runs only event triggers and code that the DDL names. */
 static void
 judge_object(struct reader *r, const struct word *w)
 {
@@ -522,7 +522,7 @@ may_be_looked_for(const struct word *w)
 	return (lengths[w->text[0] & 31] >> (w->len < 15 ? w->len : 15) & 1) != 0;
 }
 
-/* Judges words that mean something by themselves, even if they are quoted, because a false alarm is cheap. A word that
+/* Judges words that mean something by themselves. Quoted words count, too, because a false alarm is cheap. A word that
  * is added here must be added to may_be_looked_for(), too. */
 static void
 judge_keyword(struct reader *r, const struct word *w)
@@ -591,7 +591,7 @@ is_cte(const struct reader *r, uint64_t hash)
 	return r->cte_count == CTES_MAX;
 }
 
-/* Notes the effects of a known word with these roles, and whether a type may follow it. */
+/* Notes the effects of a known word with these roles, and whether a type may follow the word. */
 static void
 judge_known(struct reader *r, const struct word *w, unsigned roles)
 {
@@ -631,7 +631,7 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	r->if_new = ((own_may_be & (MAY_BE_CALL | MAY_BE_CTE)) == MAY_BE_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
 		    ((own_may_be & MAY_BE_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
 		    ((own_may_be & MAY_BE_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
-	/* after a name comes an alias; in a DO the name may be RETURN, which SQL does not know */
+	/* an alias follows a name; but in a DO the name may be RETURN, which is not a word of SQL */
 	r->may_be = r->is_body ? MAY_BE_CALL : 0;
 }
 
@@ -682,7 +682,7 @@ judge_word(struct reader *r, const struct word *w)
 	add_risks_of_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, a character's second byte may look like an operator */
 		add_risk(&r->risk, e->risks[RISK_FUNCTION]);
-	/* PostgreSQL cuts long names after a whole character of its own encoding, so perhaps only ASCII is left. */
+	/* PostgreSQL cuts a long name between characters of its own encoding, perhaps after the ASCII part. */
 	if (w->is_beyond_ascii && w->ascii_len + LETTER_MAX > NAME_MAX_LEN)
 		add_risks_of_name(r, find(r->names, w->text, w->ascii_len));
 	r->is_after_dot = false;
@@ -722,7 +722,7 @@ read_quoted(struct reader *r, const struct sql_token *t)
 	note_if(r, is_first || is_unicode, FOUND_OPAQUE);
 }
 
-/* Moves the lexer back to the end of 1 or 1e5: if a word follows directly, the lexer has taken that for digits. */
+/* Moves the lexer back to the end of a number such as 1 or 1e5: the lexer includes a word that follows directly. */
 static void
 read_number(struct reader *r, const struct sql_token *t)
 {
@@ -876,7 +876,7 @@ read_tokens(struct reader *r)
 	return t.kind == SQL_END;
 }
 
-/* The risk of a new name. It lacks STATE_BACKEND, which would close the server after each new temporary table. */
+/* The risk of a new name, without STATE_BACKEND, which would close the server after each new temporary table. */
 #define RISK_NEW ((unsigned)STATE_WASHABLE | RISK_CODE | RISK_UNREAD)
 
 static unsigned
@@ -951,7 +951,7 @@ comment_end(const char *at, const char *end)
 	return found == NULL ? end : found + 2;
 }
 
-/* In a Bind, a value's length stands before the value; up to so many of its bytes may look like part of the value. */
+/* In a Bind, a value's length precedes the value. This many bytes of the length may look like a part of the value. */
 #define SPARE_BYTES 3u
 
 static bool
@@ -1043,8 +1043,8 @@ risk_names_blame(const struct risk_names *names, unsigned part, const char *sql,
 	return e == NULL ? NULL : e->reason;
 }
 
-/* Looks for the words of commands such as CREATE EXTENSION, which stand next to each other, also in strings within
- * strings. Reads the text twice, with comments and without, because the beginning of a comment may be in a string. */
+/* Looks for risky names, and for adjacent words of commands such as CREATE EXTENSION, also in strings within strings.
+ * Reads the text twice, with comments and without, because the beginning of a comment may be in a string. */
 unsigned
 risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 {
@@ -1065,7 +1065,7 @@ is_one_query(const struct reader *r)
 			    FOUND_NEW_CALL | FOUND_NEW_RELATION | FOUND_NEW_TYPE | FOUND_EFFECTS)) == FOUND_READ;
 }
 
-/* Returns the risk of opaque SQL. With FOUND_OPAQUE_OBJECTS alone, only by_objects can give STATE_BACKEND to it. */
+/* Returns the risk of opaque SQL. With FOUND_OPAQUE_OBJECTS alone, only by_objects and the words give STATE_BACKEND. */
 static unsigned
 risk_of_opaque(const struct reader *r)
 {
@@ -1078,8 +1078,8 @@ risk_of_opaque(const struct reader *r)
 	       risk_names_of_text(names, r->lexer.sql, r->lexer.len);
 }
 
-/* Adds the SQL's risk to *risk, and that of its new names to *new_risk. Returns false if the SQL does not end properly;
- * PostgreSQL then refuses the SQL. */
+/* Adds the SQL's risk to *risk, and the risk of its new names to *new_risk. Returns false if the SQL does not end
+ * properly; PostgreSQL then refuses the SQL. */
 static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
 	 unsigned *new_risk)

@@ -10,13 +10,13 @@
 #include <string.h>
 
 /*
- * The statements of a wash, in the order in which they are sent. The role that the session acts as may lack rights for
- * some statements, so the role is reset first; then PostgreSQL refuses no statement. After RESET ALL, the session's
- * settings (such as search_path) can't change what a statement means. Statements that are planned (WASH_QUERIES) come
- * after settings of their own: with a client's jit or isolation level they could be compiled for seconds, or wait for
- * other transactions. The others are utility commands, which gain nothing from being prepared. So no statement is
- * prepared; clients could see its name. Functions are in FROM, so that their rows have no columns. Each statement has
- * MESSAGE_OURS, for pg_stat_statements.
+ * The statements of a wash, in the order in which they are sent. The session's role may lack rights for some
+ * statements, so the role is reset early; then PostgreSQL refuses no statement. After RESET ALL, the session's settings
+ * (such as search_path) can't change what a statement means. Queries (WASH_QUERIES) come after settings for them: with
+ * a client's jit, isolation level or statement_timeout, they could be compiled for seconds, wait for other
+ * transactions, or be cancelled. No statement is prepared: utility commands, which the others are, would gain nothing,
+ * and clients could see the statements' names. Functions are in FROM, so that their rows have no columns. Each
+ * statement has MESSAGE_OURS, for pg_stat_statements.
  */
 #define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_POINT_SEED)
 static const struct {
@@ -137,8 +137,8 @@ seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
 
 /*
  * No query shows whether dblink has an unnamed connection, and to close one that does not exist fails (08003), which
- * PostgreSQL logs. PL/pgSQL can catch that error, but is used only if the session has loaded it: once it is loaded, SET
- * plpgsql.x fails, which a client would notice.
+ * PostgreSQL logs. PL/pgSQL can catch that error, but is used only if the session has already loaded PL/pgSQL: loading
+ * makes SET plpgsql.x fail, which a client would notice.
  */
 bool
 seal_put_for_row(struct buf *out, const struct probe_row *row)
@@ -147,7 +147,7 @@ seal_put_for_row(struct buf *out, const struct probe_row *row)
 	const char *schema = row->name;
 	bool has_plpgsql = row->value[0] != '\0';
 
-	/* If no row 'f' came before, this is postgres_fdw before 1.1, and nothing closes its sessions. */
+	/* If no row 'f' came before, this is postgres_fdw before 1.1, whose sessions no SQL can close. */
 	if (row->kind == 'h')
 		return out->len > 0 && memmem(out->bytes, out->len, disconnect, sizeof(disconnect) - 1) != NULL;
 	/* The seed is from gen_random_uuid(), because a client may have seeded random(). */

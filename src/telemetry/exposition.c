@@ -1,4 +1,4 @@
-/* src/telemetry/exposition.c - see metrics_state.h. All numbers are integers, without rounding or locale. */
+/* src/telemetry/exposition.c - see metrics_state.h. Numbers are exact and independent of the locale. */
 #include "telemetry/metrics_state.h"
 #include "base/escape.h"
 
@@ -119,7 +119,7 @@ exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds
 #define SUFFIX_MAX 8
 #define SAMPLE_MAX (SUFFIX_MAX + 2 * (LABEL_MAX + 1) + NUMBER_MAX + 4) /* bytes of a sample without its series */
 
-/* Writes the label, after a comma unless it is the first label, at labels_begin. Returns the end of the text. */
+/* Writes the label at `at`, after a comma if other labels precede it. Returns the end of the text. */
 static char *
 put_label(char *at, char *labels_begin, const struct exposition_label *label)
 {
@@ -147,7 +147,7 @@ begin_sample(struct buf *to, const struct exposition_series *s, const char *suff
 	at = put_label(at, labels_begin, one);
 	at = put_label(at, labels_begin, two);
 	if (at == labels_begin)
-		at--; /* without labels, there are no braces */
+		at--; /* takes back the brace, because there are no labels */
 	else
 		*at++ = '}';
 	*at++ = ' ';

@@ -17,15 +17,15 @@
 /* --- the text and its key --- */
 
 /*
- * Makes two things of a statement's tokens: a text for people, and a key (in lower case, with a separator after each
- * token) whose hash tells statements apart.
+ * Two things are made of a statement's tokens: a text for people, and a key (words in lower case, a separator after
+ * each token) whose hash tells statements apart.
  *
  * Both grow only at the end, so going back to a mark removes a part that turns out to be superfluous.
  * Borrows: the text's storage. Always: the text is valid UTF-8 and has room for a terminator.
  */
 
-/* Size of the key: a token of n bytes takes n + 1, and tokens are not empty; a truncated list and a text's size may add
- * a little. */
+/* Size of the key: a token has at least 1 byte, and takes 1 more; normal_put_list() and keep_first_word() add
+ * little. */
 #define NORMAL_KEY_MAX (2 * FINGERPRINT_INPUT_MAX + 64)
 
 struct normal_mark {
@@ -50,7 +50,7 @@ mark_here(const struct normal_text *n)
 	return (struct normal_mark){ n->text_len, n->key_len, n->is_text_full };
 }
 
-/* Goes back to a mark. If the text keeps its literals, nothing is removed from it, and only the key goes back. */
+/* Goes back to a mark. If the text keeps its literals, the text stays as it is, and only the key goes back. */
 static void
 normal_go_back(struct normal_text *n, struct normal_mark to)
 {
@@ -72,7 +72,7 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-/* Puts a token into the text only. This is enough for a further piece of a literal: the key has the literal already. */
+/* Puts a token into the text only: enough for a further piece of a literal, because the key already has the literal. */
 static void
 normal_put_text(struct normal_text *n, const struct sql_token *t)
 {
@@ -104,7 +104,7 @@ normal_put_key(struct normal_text *n, const char *bytes, size_t len, bool fold_c
 	if (!fold_case)
 		memcpy(to, bytes, i = len);
 #ifdef __SSE2__
-	/* The key has room for the bytes after the token, which the last sixteen bytes may include. */
+	/* The last sixteen bytes may include bytes after the token, for which the key has room. */
 	for (; i < len && n->sql_end - (bytes + i) >= 16; i += 16)
 		_mm_storeu_si128((__m128i *)(void *)(to + i), sql_fold_sixteen(sql_load_sixteen(bytes + i)));
 #endif
@@ -148,10 +148,10 @@ enum row_place { ROWS_NONE, ROWS_FIRST, ROWS_AFTER, ROWS_NEXT };
 /* An open bracket; level 0 is the statement. */
 struct level {
 	struct normal_mark begin; /* the place after its opening bracket */
-	bool is_list; /* the bracket of IN (, VALUES ( or ARRAY[, or a level within one of these */
-	bool is_pure; /* has had only literals, parameters and casts so far */
+	bool is_list; /* the bracket of IN (, VALUES ( or ARRAY[, or one within such a list that is pure */
+	bool is_pure; /* has had only literals, parameters, signs, commas and casts so far */
 	bool has_element;
-	bool is_in_cast; /* true between :: and the next comma: words there are names of types */
+	bool is_in_cast; /* true between :: and the next comma, where words are names of types */
 	bool is_row; /* a row of the VALUES in the level above */
 	size_t key_at; /* position of its opening bracket in the key */
 	enum row_place place; /* in the VALUES list of this level */
@@ -164,7 +164,7 @@ struct walker {
 	struct sql_token prev;
 	struct normal_mark before_sign; /* the place before a sign that may belong to a number */
 	bool has_sign, sign_after_space, is_escape_string;
-	bool is_in_doubt; /* the end of the last string is in doubt: no text after it is shown */
+	bool is_in_doubt; /* the end of the last string is in doubt, so no later text is shown */
 	unsigned options; /* enum scan_option */
 	const char *sql;
 	size_t sql_len;
@@ -228,7 +228,7 @@ open_bracket(struct walker *s, const struct sql_token *t)
 		outer->row_key_len = 0;
 }
 
-/* If the row equals the previous row, drops it with the comma before it. */
+/* If the keys of this row and the previous row are equal, drops this row with the comma before it. */
 static void
 close_row(struct walker *s, struct level *outer, size_t key_at)
 {
@@ -266,7 +266,7 @@ close_bracket(struct walker *s, const struct sql_token *t)
 	if (outer == NULL)
 		return;
 	outer->has_element = true;
-	outer->is_pure = outer->is_pure && l != NULL && l->is_pure; /* levels that are too deep don't count as pure */
+	outer->is_pure = outer->is_pure && l != NULL && l->is_pure; /* levels that are too deep count as not pure */
 	if (l != NULL && l->is_row)
 		close_row(s, outer, l->key_at);
 	else
@@ -278,7 +278,7 @@ close_bracket(struct walker *s, const struct sql_token *t)
 static bool
 is_sign(const struct walker *s, const struct sql_token *t)
 {
-	/* Words after which an expression begins, so that a minus there is a sign. */
+	/* Words after which an expression begins, so a minus or plus there is a sign. */
 	static const char words[][12] = { "and",  "between", "by",    "case",	"distinct",  "else",
 					  "from", "having",  "ilike", "in",	"like",	     "limit",
 					  "not",  "offset",  "on",    "or",	"returning", "select",
@@ -305,7 +305,7 @@ is_sign(const struct walker *s, const struct sql_token *t)
 
 /* --- the walk --- */
 
-/* Notes whether this is an E string; pieces of an E string on further lines count as E strings, too. Returns true if
+/* Notes whether this is an E string; further pieces of an E string, on later lines, are E strings, too. Returns true if
  * PostgreSQL may see the end of the string elsewhere, because a backslash is an escape also in plain strings, or may be
  * the second byte of a character. */
 static bool

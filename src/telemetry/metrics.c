@@ -16,7 +16,7 @@
 
 /* --- the kernel's numbers for this process --- */
 
-/* proc(5): the second field is the program's name in brackets, which may contain anything; our fields come after it. */
+/* proc(5): the second field, the program's name in brackets, may itself have brackets; the last one ends the field. */
 static void
 read_stat(struct metrics_process *p)
 {
@@ -69,8 +69,8 @@ read_process(struct metrics_process *p)
 /*
  * The pools, databases and backends of a snapshot, with their labels; no two items have the same labels.
  *
- * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). The
- * numbers of such rows are added up, because two samples with the same name and labels would spoil the whole scrape.
+ * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). Such
+ * rows become one row, because two samples with the same name and labels would spoil the whole scrape.
  */
 struct metrics_item {
 	char *labels;
@@ -229,7 +229,7 @@ put_array(const struct rendering *r, const uint64_t *values)
 	}
 }
 
-/* If the family skips zeros, the first histogram of its array is written all the same, so that its rate is known from
+/* Even if the family skips zeros, the first histogram of its array is always written, so that its rate is known from
  * the beginning. */
 static void
 put_histograms(const struct rendering *r, const struct histogram *h, const struct exemplars *exemplars)
@@ -320,7 +320,7 @@ put_special(struct rendering *r)
 			put_value(r, &r->values[i], NULL, i == (size_t)r->from->snapshot->state);
 		break;
 	case SPECIAL_CLIENTS:
-		/* Adds the clients that log in or cancel, which have no pool yet. */
+		/* Adds the clients that log in or cancel, which have no pool. */
 		put_value(r, &r->values[CLIENTS_LOGIN], NULL, r->from->snapshot->login_clients);
 		put_value(r, &r->values[CLIENTS_CANCEL], NULL, r->from->snapshot->cancel_clients);
 		for (size_t i = 0; i < pools->count; i++) {
@@ -399,7 +399,7 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 	}
 }
 
-/* --- one sample after the other: takes rendered text apart again --- */
+/* --- one sample after the other: parses the rendered text --- */
 
 /* Returns the rest of line after `beginning`, or NULL if line does not begin with it. */
 static char *

@@ -178,8 +178,8 @@ hash_of_name(const char *name, uint64_t so_far)
 	return XXH3_64bits_withSeed(name, strnlen(name, NAME_MAX_LEN), so_far);
 }
 
-/* Returns the fingerprint of the report's SQL. If the SQL had to be read for that, text gets the SQL's normal form;
- * else text is empty. */
+/* Returns the fingerprint of the report's SQL. If the SQL had to be read, text gets the SQL's normal form; else text
+ * becomes empty. */
 static uint64_t
 find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX])
 {
@@ -189,7 +189,7 @@ find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX
 		   : fingerprint_normalize(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX);
 }
 
-/* Writes a copy of text to *at, truncated to `max` bytes. Returns the copy, and moves *at to its end. */
+/* Writes a copy of text, truncated to `max` bytes, to *at. Returns the copy, and moves *at past the copy. */
 static const char *
 put_text(char **at, const char *text, size_t max)
 {

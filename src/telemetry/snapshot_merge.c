@@ -17,7 +17,7 @@ struct item {
 	UT_hash_handle hh;
 };
 
-/* Rows of one kind from several snapshots; each key is there once. */
+/* Rows of one kind from several snapshots, one row for each key. */
 struct join {
 	const struct kind *kind;
 	size_t size; /* size of a row */
@@ -27,7 +27,7 @@ struct join {
 	/* named_count leaves out "_other", to which rows beyond named_max are added */
 	size_t count, named_count, named_max;
 	uint64_t aggregated;
-	bool lacks_row; /* a row was not entered in the table */
+	bool lacks_row; /* a row could not be entered in `table` */
 };
 
 static uint64_t
@@ -75,8 +75,8 @@ add_database_part(void *to, const void *from)
 	free(f->exemplars);
 }
 
-/* The role is the one seen in the last login. If two workers differ, the role is that of the worker for which the
- * backend is up. */
+/* Each worker reports the role of its last login. A known role replaces "unknown"; otherwise, the role of a worker for
+ * which the backend is up counts. */
 static void
 add_backend_part(void *to, const void *from)
 {
@@ -181,7 +181,7 @@ join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t po
 	return !j.lacks_row;
 }
 
-/* Adds up the numbers that are not in rows. */
+/* Adds up the numbers that are not in rows; taken_us becomes the latest. */
 static void
 add_numbers(struct snapshot *to, const struct snapshot *from)
 {

@@ -120,7 +120,7 @@ fold_to_nonzero(uint64_t hash)
 	return half == 0 ? 1 : half;
 }
 
-/* The bytes after a column's name: table int32, column int16, type int32, its length int16, modifier int32, format
+/* The bytes after a column's name: table int32, column int16, type int32, type's length int16, modifier int32, format
  * int16. */
 #define COLUMN_TAIL_LEN 18
 #define COLUMN_TYPE_AT 6

@@ -124,7 +124,7 @@ settle_head(struct ledger *l)
 	settle(l, &o, OWED_ANSWERED);
 }
 
-/* Removes the entry of the CopyDone. Called when the COPY IN of a simple Query has ended, but the Query has not. */
+/* Called when a command of a simple Query ends, or the Query fails. Forgets a COPY, and the entry of its CopyDone. */
 static void
 end_copy(struct ledger *l)
 {
@@ -139,7 +139,7 @@ end_copy(struct ledger *l)
 }
 
 /*
- * Returns true if PostgreSQL will answer this message, although an error or a COPY is open; else settles or counts it.
+ * Returns true if PostgreSQL will act on this message, although an error or a COPY is open; else settles or counts it.
  */
 static bool
 admit(struct ledger *l, const struct owed *o)
@@ -152,7 +152,7 @@ admit(struct ledger *l, const struct owed *o)
 			return false;
 		}
 	} else if (o->kind == OWED_SYNC) {
-		l->copy_syncs++; /* the server ignores this Sync and never answers it */
+		l->copy_syncs++; /* the server ignores this Sync, unless the COPY fails first */
 		return false;
 	}
 	l->intake = INTAKE_ALL; /* in a COPY the message is CopyDone, CopyFail, or one that makes the COPY fail */
@@ -208,7 +208,7 @@ ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
 }
 
 /* Called when the head turns out to be a COPY IN. The server ignores the Syncs that already follow the head, up to
- * CopyDone or CopyFail. It owes nothing for these Syncs, so their entries are removed. */
+ * CopyDone or CopyFail. No reply is owed for these Syncs, so their entries are removed. */
 static void
 begin_copy_in(struct ledger *l)
 {
@@ -246,7 +246,7 @@ receive_error(struct ledger *l)
 	if (owed_ends_request(o)) {
 		end_copy(l); /* ReadyForQuery follows without a Sync */
 		if (syncs > 0)
-			/* only a ReadyForQuery answers the Query now; that of a Sync within the COPY comes later */
+			/* the Query still gets a ReadyForQuery, before the Syncs within the COPY do */
 			o->kind = OWED_SYNC;
 	} else {
 		enum owed_end how = OWED_FAILED;
@@ -375,7 +375,7 @@ ledger_swallow_types(struct ledger *l)
 	entry_at(l, l->count - 1)->phase = 2;
 }
 
-/* Handles a message that belongs to a running Query or Execute, or ends it. */
+/* Handles a message that is a part of the reply to a Query or Execute, or the end of the reply. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
 {
@@ -452,7 +452,7 @@ receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 	if (l->copy == COPY_FAILED && (o == NULL || o->kind != OWED_SYNC)) {
 		/* requests_gone counts this Sync already (begin_copy_in()), or never (admit()) */
 		*ended = (struct owed){ .kind = OWED_SYNC, .to = OWED_TO_CLIENT };
-		assert(l->copy_syncs > 0); /* always so while copy is COPY_FAILED */
+		assert(l->copy_syncs > 0); /* true while copy is COPY_FAILED */
 		l->intake = INTAKE_ALL;
 		l->copy = --l->copy_syncs > 0 ? COPY_FAILED : COPY_NONE;
 	} else if (o == NULL || !owed_ends_request(o))

@@ -51,7 +51,7 @@ set_in6(struct proxy_header *out, const struct in6_addr *address, uint16_t port)
 
 /* --- Version 1: "PROXY TCP4 192.0.2.1 192.0.2.2 51514 6432" CR LF, or "PROXY UNKNOWN" and anything. --- */
 
-/* Returns the port, or -1 if text is no port. The specification allows no leading zero and no sign. */
+/* Returns the port, or -1 if text is not a port. The specification allows no leading zero and no sign. */
 static long
 port_of(const char *text)
 {

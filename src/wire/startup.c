@@ -24,7 +24,7 @@
 /* The packet's length, then CODE_SSL. */
 const uint8_t startup_ssl_request[STARTUP_SSL_REQUEST_LEN] = { 0, 0, 0, HEAD_LEN, 0x04, 0xd2, 0x16, 0x2f };
 
-/* Returns text as an error may show it: at most 63 characters, with '?' for unprintable ones. */
+/* Returns text in a form for errors: at most 63 bytes, with '?' for each unprintable byte. */
 static const char *
 make_printable(const char *text, char out[static 64])
 {
@@ -110,7 +110,7 @@ add_assignment(struct startup *s, const char *dashes, char *text, struct fail *w
 #define VALUED "CDfrStvW" /* switches whose value is the rest of the word, or the next word */
 #define UNHEEDED "bCDEjnrTv" /* switches that have no effect if a client sends them */
 
-/* Switches that stand for a setting; without -d, and without switches for settings that no session can change. */
+/* Switches that stand for a setting, except -d and switches for settings that no session can change. */
 static const struct {
 	char letter;
 	const char *begins; /* the beginning of the switch's value */
@@ -176,7 +176,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 	char *to, *word;
 	int result = 0;
 
-	/* This is enough: a word with its terminator takes no more bytes than the word and the blank after it. */
+	/* The arena is large enough: a word's terminator takes the place of the blank after the word. */
 	if ((to = s->arena = malloc(strlen(options) + 1)) == NULL)
 		return fail_memory(why, "a startup packet");
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
@@ -196,7 +196,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD_PROTOCOL_OPTION, FIELD_SETTING };
 
 /*
- * The values of a packet that struct startup does not hold as they are. If options occurs twice, the last one counts.
+ * The values of a packet that struct startup does not hold unchanged. If "options" occurs twice, the last one counts.
  */
 struct login_words {
 	const char *options;
@@ -249,7 +249,7 @@ take_replication(struct login_words *words, const char *value, struct fail *why)
 	return fail_hint(why, "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
 }
 
-/* Handles all fields but settings. take_login() adds settings later, because settings in options come first. */
+/* Handles all fields but settings. take_login() adds these later, because settings from "options" come first. */
 static int
 take_field(struct startup *s, struct login_words *words, const char *name, const char *value, struct fail *why)
 {
@@ -327,11 +327,11 @@ take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail
 
 /* --- The packet. --- */
 
-/* Sets *kind, and refuses packet lengths that are impossible for this code. */
+/* Sets *kind. Refuses unknown protocols, and packet lengths that are impossible for this code. */
 static int
 take_code(struct startup *out, uint32_t code, enum startup_kind *kind, struct fail *why)
 {
-	/* unsigned, so a packet shorter than the head gives a key that is too long */
+	/* wraps around if the packet is shorter than the head, so the key is then too long */
 	size_t key_len = out->total_len - CANCEL_HEAD_LEN;
 
 	switch (code) {
@@ -427,7 +427,7 @@ startup_put_negotiate(struct buf *out, const struct startup *s)
 {
 	size_t begun = message_begin(out, 'v');
 
-	/* The manual says the minor version only, but PostgreSQL sends the full version, and libpq 18 insists on it. */
+	/* The manual names the minor version, but PostgreSQL sends the full version, and libpq 18 requires that. */
 	buf_put_u32(out, MAJOR << 16 | startup_minor(s));
 	buf_put_u32(out, (uint32_t)s->unknown_option_count);
 	for (size_t i = 0; i < s->unknown_option_count; i++)

@@ -52,7 +52,7 @@ take_option(void *options, const char *name, const char *value, struct fail *why
 	return 0;
 }
 
-/* Returns the path of the keytab, or NULL if the keytab is no file or is not named in the rule. */
+/* Returns the path of the keytab, or NULL if the keytab is not a file, or the rule names no keytab. */
 static const char *
 path_of(const struct gss_options *o)
 {

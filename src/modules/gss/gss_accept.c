@@ -1,4 +1,4 @@
-/* src/modules/gss/gss_accept.c - takes a client's tokens, and finds out who the client is. See gss.h. */
+/* src/modules/gss/gss_accept.c - takes a client's tokens, and finds out the client's name. See gss.h. */
 #include "modules/gss/gss_context.h"
 
 #include <gssapi/gssapi_ext.h>
@@ -70,7 +70,7 @@ gss_fail(enum proof_verdict proof, const char *doing, OM_uint32 major, OM_uint32
 
 /* --- A login. --- */
 
-/* Gets the service's key from the keytab, for Kerberos only: the system may have other mechanisms, which prove less. */
+/* Gets the service's key from the keytab, for Kerberos, also within SPNEGO: other mechanisms may prove less. */
 static enum proof_verdict
 get_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
 {

@@ -5,7 +5,7 @@
 #include <gssapi/gssapi_krb5.h>
 #include <stdio.h>
 
-/* Imports the service's name, and makes it a Kerberos name right away: with a name that is only imported, the library
+/* Imports the service's name, and makes it a Kerberos name right away: if the name were only imported, the library
  * would look up the host each time. */
 static enum proof_verdict
 import_service(const struct auth_server *to, struct gss_context *x, struct fail *why)
@@ -49,7 +49,7 @@ fail_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, stru
 }
 
 /* Only the first call, which gets the ticket, may ask a KDC. The second call judges PostgreSQL's reply locally, and
- * does not use the credentials, because another thread may hold these while a KDC hangs. */
+ * does not use the credentials, because another thread may have locked them while its KDC hangs. */
 static enum proof_verdict
 make_next_token(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {

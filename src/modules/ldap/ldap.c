@@ -39,8 +39,8 @@ ldap_put_filter(const struct ldap_settings *s, const char *user, struct buf *to)
 	buf_put(to, at, strlen(at));
 }
 
-/* If the prefix begins a distinguished name ("uid="), the user's name is a value in that name, and is escaped. With a
- * prefix like "DOMAIN\", or only a suffix like "@example.com", the result is no distinguished name. */
+/* If the prefix begins a distinguished name ("uid="), the special characters of the user's name are escaped. With a
+ * prefix like "DOMAIN\", or only a suffix like "@example.com", only control characters are escaped. */
 void
 ldap_put_name(const struct ldap_settings *s, const char *user, struct buf *to)
 {

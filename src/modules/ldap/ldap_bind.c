@@ -64,7 +64,7 @@ wiper_write(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 	return sent;
 }
 
-/* Wipes what was sent, because libldap frees its buffers without wiping them. */
+/* Wipes a bind after it was sent, because libldap frees the buffer with the password without wiping it. */
 static const Sockbuf_IO wiper = { layer_setup, NULL, layer_ctrl, layer_read, wiper_write, NULL };
 
 static ber_slen_t
@@ -80,8 +80,8 @@ timer_read(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 	return LBER_SBIOD_READ_NEXT(io, bytes, len);
 }
 
-/* Limits the time of reads below TLS, because libldap's timeouts end neither a handshake nor the rest of a message that
- * has begun. */
+/* Limits the time of reads below TLS, because libldap's timeouts end neither a handshake nor a message that has begun
+ * to arrive. */
 static const Sockbuf_IO timer = { layer_setup, NULL, layer_ctrl, timer_read, layer_write, NULL };
 
 static void
@@ -135,7 +135,7 @@ apply_deadline(const struct session *a)
 	return us > 0 && set_timeout(a, LDAP_OPT_NETWORK_TIMEOUT, us / servers) && set_timeout(a, LDAP_OPT_TIMEOUT, us);
 }
 
-/* Calls ldap_initialize(), and returns its result. Without ldapserver, DNS names the servers of base_dn's domain. */
+/* Makes a->ld. Without ldapserver, DNS names the servers of base_dn's domain. Returns a result code of libldap. */
 static int
 initialize(struct session *a)
 {
@@ -161,8 +161,8 @@ initialize(struct session *a)
 	return r;
 }
 
-/* Makes the connection; nothing is sent yet, except to start TLS. References to other servers are not followed: libldap
- * would ask those anonymously, in the clear, and could not bind there. */
+/* Prepares a->ld, which connects to the server when something is first sent: now, to start TLS, or later. Referrals are
+ * not followed, because libldap would ask other servers anonymously, in the clear, and could not bind there. */
 static enum proof_verdict
 begin(struct session *a)
 {
@@ -201,7 +201,7 @@ bind_as(struct session *a, const char *name, const char *password)
 	return r;
 }
 
-/* Writes the name of the only entry that a search has found. */
+/* Writes the found entry's name. Returns PROOF_WRONG unless the search has found exactly one entry. */
 static enum proof_verdict
 take_entry(const struct session *a, LDAPMessage *found, bool has_more, struct buf *name)
 {

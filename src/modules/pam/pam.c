@@ -8,7 +8,7 @@
 
 #include <security/pam_appl.h>
 
-/* Answers the questions of PAM's modules. A question whose answer must not be echoed gets the password. PAM frees the
+/* Answers the questions of PAM's modules: if the answer must not be echoed, with the password. PAM frees the
  * answers. */
 static int
 converse(int count, const struct pam_message **asked, struct pam_response **out, void *password)
@@ -22,7 +22,7 @@ converse(int count, const struct pam_message **asked, struct pam_response **out,
 		if (asked[i]->msg_style == PAM_PROMPT_ECHO_OFF)
 			is_good = (answers[i].resp = strdup(password)) != NULL;
 		else
-			is_good = asked[i]->msg_style != PAM_PROMPT_ECHO_ON; /* pgweir knows no other answer */
+			is_good = asked[i]->msg_style != PAM_PROMPT_ECHO_ON; /* pgweir knows only the password */
 	if (is_good) {
 		*out = answers;
 		return PAM_SUCCESS;
@@ -33,8 +33,7 @@ converse(int count, const struct pam_message **asked, struct pam_response **out,
 	return PAM_CONV_ERR;
 }
 
-/* Replaces PAM's own pause after a wrong password, which would block a thread; pgweir has login_failure_delay
- * instead. */
+/* Replaces PAM's pause after a wrong password, which would block a thread; pgweir has its own: login_failure_delay. */
 static void
 do_not_pause(int result, unsigned us, void *password)
 {

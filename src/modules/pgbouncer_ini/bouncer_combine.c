@@ -103,7 +103,7 @@ combine_log(struct bouncer *b)
 
 /* --- logins --------------------------------------------------------------------------------------------------- */
 
-/* PgBouncer always has an auth_query, which it runs as auth_user, if there is one. */
+/* PgBouncer always has an auth_query, but runs it only if there is an auth_user, and as that user. */
 static void
 combine_auth(struct bouncer *b)
 {
@@ -137,15 +137,15 @@ combine_auth(struct bouncer *b)
 	}
 }
 
-/* Returns min_version for protocols: "secure", "all" or a list of versions. Only a list with tlsv1.3 and without
- * tlsv1.2 makes a difference. */
+/* Returns min_version for protocols: "secure", "all" or a list of versions. The result is "1.3" only for a list with
+ * tlsv1.3 and without tlsv1.2. */
 static const char *
 oldest_version(const char *protocols)
 {
 	return strstr(protocols, "tlsv1.3") != NULL && strstr(protocols, "tlsv1.2") == NULL ? "1.3" : "1.2";
 }
 
-/* If clients can't use TLS, the files for it are left out: PgBouncer does not open them, so they need not exist. */
+/* If clients can't use TLS, leaves out TLS files, because PgBouncer does not open them, so they need not exist. */
 static void
 combine_tls(struct bouncer *b)
 {

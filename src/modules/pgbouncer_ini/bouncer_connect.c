@@ -2,8 +2,8 @@
  * src/modules/pgbouncer_ini/bouncer_connect.c - the lines of [databases], [users] and [peers]: "name = word=value
  * word='value with blanks'".
  *
- * The lines are read as PgBouncer's loader reads them. A value ends at a blank or, if it is in single quotes, at the
- * closing quote; two quotes in the value stand for one quote. An empty value is an error. If a word occurs several
+ * The lines are read as PgBouncer's loader reads them. A value ends at a space or, if it is in single quotes, at the
+ * closing quote; in a quoted value, two quotes stand for one. An empty value is an error. If a word occurs several
  * times, its last value counts.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
@@ -12,8 +12,7 @@
 
 #include <openssl/crypto.h>
 
-/* A parsed line. values[i] is the value of the word (parameter) bouncer_word_at(i); NULL if the line has no such word.
- */
+/* A parsed line. values[i] is the value of the word bouncer_word_at(i), or NULL if the line lacks that word. */
 struct connect_line {
 	struct bouncer *b;
 	const struct bouncer_entry *entry;
@@ -25,8 +24,8 @@ struct connect_line {
 
 /* --- taking a line apart -------------------------------------------------------------------------------------- */
 
-/* Ends the value at *at with a terminator, and moves *at past the value. Returns the value, or NULL if it has no
- * closing quote or is empty. */
+/* Ends the value at *at with a terminator, and moves *at past the value. Returns the value without its quotes; NULL if
+ * its closing quote is missing, or the value is empty. */
 static char *
 cut_value(char **at)
 {
@@ -128,8 +127,8 @@ put_upstream_parameter(struct buf *to, const char *name, const char *value)
 	buf_printf(to, "%s", is_quoted ? "'" : "");
 }
 
-/* Returns the directory of the Unix socket, for a line without a host. PgBouncer starts even if unix_socket_dir is
- * empty, and clients of such a database get an error. */
+/* Returns the directory of the Unix socket, for a line without a host. If unix_socket_dir is empty, warns and returns
+ * its default: this is no error, because PgBouncer starts, too, although its clients can't use such a database. */
 static const char *
 socket_dir(const struct connect_line *c)
 {
@@ -201,7 +200,8 @@ emit_upstream(const struct connect_line *c, const char *section)
 	buf_fini(&upstream);
 }
 
-/* Returns true if a word in an earlier row, which then counts, sets the same (reserve_pool and reserve_pool_size). */
+/* Returns true if a word in an earlier row sets the same setting. That row counts: reserve_pool, not
+ * reserve_pool_size. */
 static bool
 is_overridden(const struct connect_line *c, size_t row)
 {
@@ -225,7 +225,7 @@ emit_settings(const struct connect_line *c, const char *section)
 			struct fail why;
 			int result;
 
-			/* PgBouncer ignores a negative count or query_wait_timeout, and a server_lifetime of 0. */
+			/* PgBouncer ignores a negative count or query_wait_timeout, and a server_lifetime below 1. */
 			if ((*written == '-' &&
 			     (key->type == BOUNCER_COUNT || strcmp(key->name, "query_wait_timeout") == 0)) ||
 			    (strcmp(key->name, "server_lifetime") == 0 && atoi(written) == 0 && *written == '0'))
@@ -262,8 +262,8 @@ emit_auth(const struct connect_line *c, const char *section)
 
 /* --- sections ------------------------------------------------------------------------------------------------- */
 
-/* Returns "database NAME", with quotes if pgweir needs them; or NULL if the name is too long, which is reported. The
- * caller frees the text. */
+/* Returns the type and the name, such as "database app", with the quotes that pgweir needs. If the name is too long,
+ * reports an error and returns NULL. The caller frees the text. */
 static char *
 section_name(const struct bouncer *b, const struct bouncer_entry *entry, const char *type)
 {

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-/* Writes a comment that says where the setting is from: its line in pgbouncer.ini, as in "pgbouncer.ini:14:
- * default_pool_size = 30", or PgBouncer's default. */
+/* Writes a comment with the origin of the setting: its line, as in "pgbouncer.ini:14: default_pool_size = 30", or
+ * PgBouncer's default. */
 static void
 put_from(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 {
@@ -26,7 +26,7 @@ put_setting(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 {
 	const struct config_key *key = config_key_find(s->section, s->key);
 
-	/* A value that is pgweir's default, too, is left out. */
+	/* A default of PgBouncer's that is pgweir's default, too, is left out, except addresses. */
 	if (s->line == LINE_PGBOUNCER_DEFAULT && key != NULL && key->type != KEY_LISTENS &&
 	    strcmp(key->default_value, s->value) == 0)
 		return;

@@ -25,7 +25,7 @@ static const char *const sslmodes[][2] = {
 };
 static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { NULL, NULL } };
 
-/* Columns: the fate of a setting, and pgweir's setting for it. */
+/* Columns of struct bouncer_key: fate, section, key, zero, words. */
 #define TAKEN(section, key) BOUNCER_TAKEN, section, key, NULL, NULL
 #define TAKEN_ZERO(section, key, zero) BOUNCER_TAKEN, section, key, zero, NULL
 #define TAKEN_WORDS(section, key, words) BOUNCER_TAKEN, section, key, NULL, words
@@ -243,7 +243,7 @@ bouncer_key_ours(const struct bouncer_key *key)
 	return key->section != NULL ? config_key_find(key->section, key->key) : NULL;
 }
 
-/* PgBouncer, too, must be restarted to listen elsewhere. */
+/* PgBouncer can't listen elsewhere without a restart, although pgweir can. */
 bool
 bouncer_key_is_changeable(const struct bouncer_key *key)
 {

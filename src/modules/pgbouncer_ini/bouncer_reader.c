@@ -3,7 +3,7 @@
  *
  * The lines are read as PgBouncer reads them (its parser is in libusual): a comment has a line of its own, a value is
  * the rest of its line, the last of several values counts, and each section [pgbouncer] begins with the defaults again.
- * PgBouncer stops at an error; this reader goes on, so that all errors are seen at once.
+ * PgBouncer stops at an error; this reader goes on, so users see all errors at once.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/alloc.h"

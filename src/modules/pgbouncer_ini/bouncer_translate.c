@@ -303,7 +303,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 		buf_fini(&converted);
 		return;
 	}
-	/* Settings that are not converted are checked, too. */
+	/* Numbers and times are checked even if they are not converted. */
 	if (((key->type == BOUNCER_COUNT || key->type == BOUNCER_SWITCH) && read_number(value, &n, &why) < 0) ||
 	    (key->type == BOUNCER_TIME && read_time(key, value, &us, &why) < 0))
 		report_value(b, key, -1, &why);
@@ -313,7 +313,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 		bouncer_note(b, line, "%s = %s: %s", key->name, value, key->note);
 }
 
-/* Sorts the settings in the order of the table of keys, so that each section begins once. */
+/* Brings the settings of each section together. The sections get the order of the table of keys. */
 static void
 sort_settings(struct bouncer *b)
 {
@@ -349,7 +349,7 @@ bouncer_translate(struct bouncer *b)
 
 /* --- as a file of pgweir's ------------------------------------------------------------------------------------ */
 
-/* Sets a value of a setting of pgweir. The value replaces the file's, if the file has the setting. */
+/* Sets a setting of pgweir. If the file has this setting, the value replaces the file's. */
 static void
 override_ours(struct bouncer *b, const char *section, const char *key, const char *value)
 {

@@ -1,5 +1,5 @@
 /*
- * src/modules/pgbouncer_ini/bouncer_words.c - rewords advice, so that it names settings as the configuration file does.
+ * src/modules/pgbouncer_ini/bouncer_words.c - rewords advice to name settings as the configuration file does.
  *
  * Hints and problems are written with pgweir's names: "users_file in section [auth]". If the file is PgBouncer's,
  * settings that PgBouncer has get PgBouncer's names: "auth_file".
@@ -11,8 +11,8 @@
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz_0123456789"
 #define OF_FILE " of pgweir.ini"
 
-/* Returns PgBouncer's name for a setting of pgweir's, or NULL if PgBouncer has no such setting. If section is "",
- * settings in all sections are looked at, and the result is NULL if settings in two sections have this name. */
+/* Returns PgBouncer's name for a setting of pgweir's, or NULL if PgBouncer has no such setting. If section is "", the
+ * setting may be in any section, and the result is NULL if two sections have a setting of this name. */
 static const char *
 their_name(const char *section, size_t section_len, const char *name, size_t len)
 {
@@ -32,7 +32,7 @@ their_name(const char *section, size_t section_len, const char *name, size_t len
 	return found != NULL ? found->name : NULL;
 }
 
-/* Returns true if the name stands as a word of its own, and not in quotes, a path or an address. */
+/* Returns true if the name is a whole word, and not a part of a quoted text, a path or an address. */
 static bool
 is_own_word(const char *text, const char *at, size_t len)
 {
@@ -85,7 +85,7 @@ find_place(const char *text, const char **section, size_t *section_len, const ch
 	return NULL;
 }
 
-/* Returns the last position before end at which a sentence, or a part of one, begins. */
+/* Returns where the last sentence, or part of a sentence, before end begins. */
 static const char *
 sentence_before(const char *text, const char *end)
 {

@@ -42,7 +42,7 @@ is_their_value(const struct bouncer_key *theirs, const char *value)
 	return is_valid;
 }
 
-/* Takes a name of PgBouncer's, while the file is pgweir's. */
+/* Called for a name of PgBouncer's while the file is pgweir's. */
 static int
 take_foreign(const struct bouncer_key *theirs, struct load_setting *out, struct fail *why)
 {
@@ -98,7 +98,7 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 	buf_fini(&text);
 }
 
-/* The callback to which each() passes settings, and its argument. */
+/* The callback of each(), and the argument of the callback. */
 struct rows {
 	void (*row)(void *arg, const char *name, const char *value, const char *fallback, bool is_changeable);
 	void *arg;

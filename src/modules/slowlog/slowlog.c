@@ -15,7 +15,7 @@
 
 #define RECENT_KEPT 128
 
-/* Puts a copy of *name at *at, sets *name to the copy, and moves *at past the copy. Leaves a NULL. */
+/* Puts a copy of *name, cut to max bytes, at *at. Sets *name to the copy, and moves *at past the copy. Ignores NULL. */
 static void
 keep_text(const char **name, char **at, size_t max)
 {
@@ -100,7 +100,7 @@ configure(void *slowlog, const struct config *config, struct fail *why)
 {
 	struct slowlog *s = slowlog;
 	const char *file = config->module_values[SLOW_QUERY_FILE].text;
-	bool is_same_file = strcmp(file, s->file) == 0; /* only this thread changes it */
+	bool is_same_file = strcmp(file, s->file) == 0; /* only this thread changes s->file */
 	struct log_writer *writer = NULL;
 
 	if (!is_same_file && (writer = log_writer_new(file, RING_LEN, why)) == NULL)
@@ -110,8 +110,7 @@ configure(void *slowlog, const struct config *config, struct fail *why)
 	if (is_same_file)
 		log_writer_reopen(s->writer, why); /* a failure is counted */
 	else {
-		/* The old writer's thread finishes by itself; lines that it loses from now
-		 * on are not counted. */
+		/* The old writer's thread ends by itself. Lines that this thread loses from now on are not counted. */
 		s->old_dropped += log_writer_dropped(s->writer);
 		s->old_errors += log_writer_errors(s->writer);
 		log_writer_retire(s->writer);
@@ -132,7 +131,7 @@ reopen(void *slowlog)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Requests whose SQL is unknown are distinguished by their event. */
+/* Returns the key of the request's limit: the SQL's fingerprint or, if the SQL is unknown, a hash of the event. */
 static uint64_t
 limit_key(const struct request_report *report, const struct report_sql *sql)
 {

@@ -33,7 +33,7 @@ put_str(struct text *t, const char *word)
 }
 
 /* Returns true if value i is binary. Without format codes, all values are text; a single code is for all values;
- * otherwise each value has its own. The caller has checked that the body's names and codes are complete. */
+ * otherwise each value has a code. The caller has checked that the body's names and codes are complete. */
 static bool
 is_binary(const uint8_t *bind, size_t len, unsigned i)
 {

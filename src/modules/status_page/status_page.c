@@ -3,8 +3,8 @@
  *
  * The last five minutes are kept second by second, so the charts are full when the page is opened. With thousands of
  * pools, samples are further apart while the page is not open. A sample has the sums of one snapshot over all databases
- * and pools. The charts show the differences between samples; where a counter has become smaller (a database was
- * removed from the configuration), the difference is 0.
+ * and pools. The charts show the differences between samples; if a counter has become smaller (a database was removed
+ * from the configuration), the difference is 0.
  */
 #include "base/clock.h"
 #include "build.h"
@@ -20,13 +20,13 @@
 #define SAMPLES (SECONDS + 1) /* the page shows the time between two samples as one second */
 #define POOLS_PER_SECOND 2000 /* with more pools, samples are further apart, as each sample visits all pools */
 
-/* Sums over all databases, since the start. */
+/* Sums over all databases since the start; refused and lag are of the process. */
 struct counts {
 	uint64_t requests, failed, errors, slow, refused, bytes, phase_us[PHASE_COUNT];
 	struct histogram query, wait, lag;
 };
 
-/* Sums over all pools, at this moment. */
+/* Sums over all pools now; clients are those of the process, and oldest_waiter_us is the longest wait. */
 struct totals {
 	uint64_t servers, lent, waiting, overflow, limit; /* limit: pool_size + max_overflow */
 	uint64_t oldest_waiter_us, clients;
@@ -185,7 +185,7 @@ put_second(const struct sample *s, const struct sample *before, struct buf *to)
 		   (double)s->now.oldest_waiter_us / 1000);
 }
 
-/* Fills a JSON array with an object for each of the last seconds, the oldest first. */
+/* Fills a JSON array with an object for each of the last intervals between samples, the oldest first. */
 static void
 fill_history(const struct http_request_info *info, struct buf *to, struct http_reply *r)
 {
