@@ -267,7 +267,7 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 /* Takes the rest of SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern'], or of SHOW READS, which has no PER
  * and BY. */
 static int
-take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
+take_queries_argument(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
 	static const char *const pers[PER_COUNT] = { "", "statement", "application", "user" };
 	bool is_queries = out->row->id == COMMAND_SHOW_QUERIES;
@@ -431,7 +431,7 @@ take_argument(const struct tokens *w, size_t taken, struct command *out, struct 
 		if (out->row->id == COMMAND_SHOW_DATABASE_CODE)
 			return take_sql(t, count, out, why);
 		return out->row->id == COMMAND_SHOW_QUERIES || out->row->id == COMMAND_SHOW_READS
-			   ? take_top(t, count, out, why)
+			   ? take_queries_argument(t, count, out, why)
 			   : take_like(t, count, out, why);
 	case ARGUMENT_DATABASE:
 		if (count > 1)

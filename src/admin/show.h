@@ -93,7 +93,7 @@ struct show_text {
 };
 extern const struct column show_sentence_columns[1];
 /* show_wait.c: adds a sentence as a row. With a pgbouncer.ini, names of settings become PgBouncer's. */
-void show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
+void show_line(const struct show_env *env, struct rows *rows, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Writes sa's numeric address and returns its port. Writes "unix" and returns 0 for a Unix socket; writes "" and

@@ -164,7 +164,7 @@ show_write_query(const struct server *srv, char out[SHOW_QUERY_MAX])
 
 /* Appends the client of h and the PID; if h is NULL, appends the PID alone. PID 0 stands for a prepared transaction. */
 static int
-put_process(const struct holding *h, uint32_t pid, const char *before, char *out, size_t cap)
+write_process(const struct holding *h, uint32_t pid, const char *before, char *out, size_t cap)
 {
 	if (h != NULL)
 		return snprintf(out, cap, "%sclient %" PRIu64 " (PID %" PRIu32 ")", before,
@@ -180,8 +180,8 @@ show_write_blockers(struct holding *list, const struct holding *h, char out[SHOW
 
 	out[0] = '\0';
 	for (int i = 0; i < h->blocker_count && len < SHOW_BLOCKED_MAX; i++)
-		len += (size_t)put_process(find_holding(list, h->srv->address, h->blockers[i]), h->blockers[i],
-					   i > 0 ? ", " : "", out + len, SHOW_BLOCKED_MAX - len);
+		len += (size_t)write_process(find_holding(list, h->srv->address, h->blockers[i]), h->blockers[i],
+					     i > 0 ? ", " : "", out + len, SHOW_BLOCKED_MAX - len);
 	return h->blocker_count < 0 ? NULL : out;
 }
 
@@ -190,7 +190,7 @@ show_write_root(const struct holding *h, char out[SHOW_ROOT_MAX])
 {
 	out[0] = '\0';
 	if (h->blocker_count > 0)
-		put_process(h->root, h->root_pid, "", out, SHOW_ROOT_MAX);
+		write_process(h->root, h->root_pid, "", out, SHOW_ROOT_MAX);
 	return out;
 }
 

@@ -64,20 +64,21 @@ advise_more(const struct show_env *env, const struct policy_sizing *u, struct ro
 	char up_to[80] = "";
 
 	if (policy_use_is_slowed(u)) {
-		show_say(env, rows,
-			 "Advice: not a larger pool: with more connections in use PostgreSQL takes longer for each "
-			 "loan, and "
-			 "does little more. Faster statements (SHOW QUERIES), fewer locks or more processors are what "
-			 "helps.");
+		show_line(env, rows,
+			  "Advice: not a larger pool: with more connections in use PostgreSQL takes longer for each "
+			  "loan, and "
+			  "does little more. Faster statements (SHOW QUERIES), fewer locks or more processors are what "
+			  "helps.");
 		return;
 	}
 	if (most > least)
 		snprintf(up_to, sizeof(up_to), ", in steps up to %" PRIu32 " where clients wait for each answer", most);
-	show_say(env, rows,
-		 "Advice: raise pool_size to about %" PRIu32 "%s, if PostgreSQL has processors to spare; beyond two or "
-		 "three active connections for each processor everything gets slower, and faster statements (SHOW "
-		 "QUERIES) are what helps.",
-		 least, up_to);
+	show_line(env, rows,
+		  "Advice: raise pool_size to about %" PRIu32
+		  "%s, if PostgreSQL has processors to spare; beyond two or "
+		  "three active connections for each processor everything gets slower, and faster statements (SHOW "
+		  "QUERIES) are what helps.",
+		  least, up_to);
 }
 
 static void
@@ -87,13 +88,13 @@ advise(const struct show_env *env, const struct pool *pool, const struct policy_
 	bool is_short = u->peak > 0 && u->peak >= u->limit && (u->timeouts > 0 || u->waits * 100 > u->loans);
 
 	if (pool->settings.pool_mode == POOL_MODE_SESSION)
-		show_say(env, rows,
-			 "Advice: in session mode each client keeps a connection; pool_size + max_overflow must be as "
-			 "many as are connected at once, or choose pool_mode = transaction.");
+		show_line(env, rows,
+			  "Advice: in session mode each client keeps a connection; pool_size + max_overflow must be as "
+			  "many as are connected at once, or choose pool_mode = transaction.");
 	else if (u->peak == 0 && u->loans == 0 && u->timeouts == 0)
-		show_say(env, rows, "Advice: none; it was not used in this time.");
+		show_line(env, rows, "Advice: none; it was not used in this time.");
 	else if (is_short && u->in_use_by_party[USE_RUNNING] <= u->in_use * (1 - WASTE_MUCH))
-		show_say(
+		show_line(
 		    env, rows,
 		    "Advice: shorten what clients do with a connection instead of enlarging the pool: %sfewer round "
 		    "trips between BEGIN and COMMIT, no other services called there, results read at once, no session "
@@ -108,22 +109,23 @@ advise(const struct show_env *env, const struct pool *pool, const struct policy_
 	else if (is_short)
 		advise_more(env, u, rows);
 	else if (u->timeouts > 0)
-		show_say(env, rows,
-			 "Advice: not a larger pool; requests timed out though it was not full, as no more connections "
-			 "could be opened. SHOW EVENTS LIKE '%%timed out%%' has the reason.");
+		show_line(
+		    env, rows,
+		    "Advice: not a larger pool; requests timed out though it was not full, as no more connections "
+		    "could be opened. SHOW EVENTS LIKE '%%timed out%%' has the reason.");
 	else if (u->peak * 2 <= size && u->span_us >= LONG_ENOUGH_US)
-		show_say(env, rows,
-			 "Advice: it is larger than needed: pool_size = %" PRIu32
-			 " would have done. Look again in the busiest hour.",
-			 round_up(u->peak * HEADROOM));
+		show_line(env, rows,
+			  "Advice: it is larger than needed: pool_size = %" PRIu32
+			  " would have done. Look again in the busiest hour.",
+			  round_up(u->peak * HEADROOM));
 	else if (u->in_use > size)
-		show_say(
+		show_line(
 		    env, rows,
 		    "Advice: the average is above pool_size, so connections beyond it are opened and closed all the "
 		    "time: raise pool_size to about %" PRIu32 ".",
 		    needed > size ? needed : round_up(u->in_use * HEADROOM));
 	else
-		show_say(env, rows, "Advice: none; the size is right.");
+		show_line(env, rows, "Advice: none; the size is right.");
 }
 
 /* Returns the client that has waited longest for a connection of the pool. If no client waits for one, returns the
@@ -150,17 +152,17 @@ static void
 say_demand(const struct show_env *env, const struct policy_sizing *u, struct rows *rows)
 {
 	if (u->unlimited_most > u->in_use + 0.05)
-		show_say(
+		show_line(
 		    env, rows,
 		    "Without a limit %.1f would have been in use on average (%.1f requests a second, %.1f ms each), or "
 		    "up to %.1f if clients send nothing while they wait.",
 		    u->unlimited, u->per_second, u->hold_us / US_PER_MS, u->unlimited_most);
 	if (u->few.busy > 0 && u->few.server_us > 0)
-		show_say(env, rows,
-			 "With about %.0f connections in use, PostgreSQL took %.1f times as long per loan as with "
-			 "about %.0f "
-			 "(if the statements were the same).",
-			 u->many.busy, u->many.server_us / u->few.server_us, u->few.busy);
+		show_line(env, rows,
+			  "With about %.0f connections in use, PostgreSQL took %.1f times as long per loan as with "
+			  "about %.0f "
+			  "(if the statements were the same).",
+			  u->many.busy, u->many.server_us / u->few.server_us, u->few.busy);
 }
 
 static void
@@ -171,34 +173,35 @@ say_pool(const struct show_env *env, const struct pool *pool, const struct holdi
 	const struct client *first = find_first_in_queue(env, pool);
 	uint64_t stuck_us = env->now_us > STUCK_US ? env->now_us - STUCK_US : 0;
 
-	show_say(env, rows,
-		 "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32
-		 "; these figures are for the last %s.",
-		 pool->database->name, pool->user, pool->settings.pool_size, pool->settings.max_overflow,
-		 duration_format(u.span_us).text);
-	show_say(env, rows,
-		 "In use: %.1f connections on average, %" PRIu32 " or fewer for 95 %% of the time, %" PRIu32
-		 " of %" PRIu32 " at most.",
-		 u.in_use, u.at_95, u.peak, u.limit);
-	show_say(env, rows,
-		 "Lent %" PRIu64 " time%s, for %s on average; of the time that connections were in use %.0f %% went by "
-		 "idle in transaction, %.0f %% waiting for the client, %.0f %% between transactions.",
-		 u.loans, u.loans == 1 ? "" : "s", duration_format((uint64_t)u.hold_us).text, percent_of(&u, USE_IDLE),
-		 percent_of(&u, USE_CLIENT), percent_of(&u, USE_KEPT));
-	show_say(env, rows,
-		 "Waits for a connection (including waits for a new one to open): %" PRIu64
-		 ", of %s on average; timed out: %" PRIu64 ".",
-		 u.waits, duration_format((uint64_t)u.wait_us).text, u.timeouts);
+	show_line(env, rows,
+		  "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32
+		  "; these figures are for the last %s.",
+		  pool->database->name, pool->user, pool->settings.pool_size, pool->settings.max_overflow,
+		  duration_format(u.span_us).text);
+	show_line(env, rows,
+		  "In use: %.1f connections on average, %" PRIu32 " or fewer for 95 %% of the time, %" PRIu32
+		  " of %" PRIu32 " at most.",
+		  u.in_use, u.at_95, u.peak, u.limit);
+	show_line(env, rows,
+		  "Lent %" PRIu64
+		  " time%s, for %s on average; of the time that connections were in use %.0f %% went by "
+		  "idle in transaction, %.0f %% waiting for the client, %.0f %% between transactions.",
+		  u.loans, u.loans == 1 ? "" : "s", duration_format((uint64_t)u.hold_us).text, percent_of(&u, USE_IDLE),
+		  percent_of(&u, USE_CLIENT), percent_of(&u, USE_KEPT));
+	show_line(env, rows,
+		  "Waits for a connection (including waits for a new one to open): %" PRIu64
+		  ", of %s on average; timed out: %" PRIu64 ".",
+		  u.waits, duration_format((uint64_t)u.wait_us).text, u.timeouts);
 	if (pool->settings.pool_mode != POOL_MODE_SESSION)
 		say_demand(env, &u, rows);
 	if (closes > 0)
-		show_say(env, rows,
-			 "Closed since the start because code may leave session state behind: %" PRIu64
-			 " connections, of late mostly because of %s; if that leaves nothing behind, declare it in "
-			 "harmless_code.",
-			 closes,
-			 pool_code_most_blamed(pool->code)->closes > 0 ? pool_code_most_blamed(pool->code)->why
-								       : "code of SHOW DATABASE_CODE");
+		show_line(env, rows,
+			  "Closed since the start because code may leave session state behind: %" PRIu64
+			  " connections, of late mostly because of %s; if that leaves nothing behind, declare it in "
+			  "harmless_code.",
+			  closes,
+			  pool_code_most_blamed(pool->code)->closes > 0 ? pool_code_most_blamed(pool->code)->why
+									: "code of SHOW DATABASE_CODE");
 	/* If something other than a larger pool would help at present, the advice says so, as EXPLAIN WAIT does.
 	 * Otherwise the advice follows from the use of the pool. */
 	if (!(first != NULL ? show_explain_wait(env, first, list, rows)
@@ -236,16 +239,16 @@ say_plans(const struct show_env *env, const char *name, struct rows *rows)
 		if (strcmp(d->name, name) != 0)
 			continue;
 		if (c->plans_kept > 0)
-			show_say(env, rows,
-				 "Plans: of %" PRIu64 " requests by the extended protocol since the start, %" PRIu64
-				 " ran with a plan that PostgreSQL had, thanks to keep_plans.",
-				 extended, c->plans_kept);
+			show_line(env, rows,
+				  "Plans: of %" PRIu64 " requests by the extended protocol since the start, %" PRIu64
+				  " ran with a plan that PostgreSQL had, thanks to keep_plans.",
+				  extended, c->plans_kept);
 		else if (unnamed >= MANY_UNNAMED && unnamed * 2 > c->requests)
-			show_say(env, rows,
-				 "Plans: %.0f %% of all requests since the start had an unnamed statement, which "
-				 "PostgreSQL plans anew each time; if the same statements come again and "
-				 "again, with keep_plans = on PostgreSQL keeps their plans.",
-				 (double)unnamed * 100 / (double)c->requests);
+			show_line(env, rows,
+				  "Plans: %.0f %% of all requests since the start had an unnamed statement, which "
+				  "PostgreSQL plans anew each time; if the same statements come again and "
+				  "again, with keep_plans = on PostgreSQL keeps their plans.",
+				  (double)unnamed * 100 / (double)c->requests);
 	}
 	free(sums);
 }
@@ -268,9 +271,9 @@ SHOW(answer_pool, show_sentence_columns, OF_ALL_WITH_BLOCKERS)
 	if (is_found && env->command->has_name)
 		say_plans(env, name, rows);
 	if (!is_found)
-		show_say(env, rows,
-			 "Database %s has no pool: nobody has used it since pgweir was started, or for a while. "
-			 "SHOW POOLS lists those there are.",
-			 name);
+		show_line(env, rows,
+			  "Database %s has no pool: nobody has used it since pgweir was started, or for a while. "
+			  "SHOW POOLS lists those there are.",
+			  name);
 	free(list);
 }

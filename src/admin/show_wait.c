@@ -24,7 +24,7 @@
 const struct column show_sentence_columns[1] = { { "explanation", COLUMN_TEXT } };
 
 void
-show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
+show_line(const struct show_env *env, struct rows *rows, const char *fmt, ...)
 {
 	const struct problem_words *words = config_words(env->clients->x.config);
 	char text[SENTENCE_MAX];
@@ -65,7 +65,7 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 
 	show_write_query(h->srv, query);
 	show_write_blockers(list, h, blocked);
-	/* show_say() is not used here: it would replace words of the SQL that look like names of settings. */
+	/* show_line() is not used here: it would replace words of the SQL that look like names of settings. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
 		 write_name(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid,
 		 show_write_use(h, use), age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "",
@@ -91,7 +91,7 @@ write_remedy(const struct show_env *env, const struct holding *h, char out[HOLDE
 
 /* Returns true if h has one of the places that clients of the pool wait for, or would wait for. */
 static bool
-is_in_way(const struct pool *pool, const struct holding *h)
+has_wanted_place(const struct pool *pool, const struct holding *h)
 {
 	return policy_may_get_place_of(pool->policy, h->pool->policy);
 }
@@ -106,10 +106,11 @@ count_kept(const struct holding *list, const struct pool *pool, const struct hol
 	uint32_t kept = 0;
 
 	if (root != NULL && h->blocks == 0)
-		return is_in_way(pool, h);
+		return has_wanted_place(pool, h);
 	for (const struct holding *other = list; other->srv != NULL; other++)
-		kept += is_in_way(pool, other) && (other == h || (other->blocker_count > 0 && other->root == root &&
-								  (root != NULL || other->root_pid == h->root_pid)));
+		kept +=
+		    has_wanted_place(pool, other) && (other == h || (other->blocker_count > 0 && other->root == root &&
+								     (root != NULL || other->root_pid == h->root_pid)));
 	return kept;
 }
 
@@ -139,18 +140,18 @@ say_uses(const struct show_env *env, const struct pool *pool, const struct uses 
 		sep = ", ";
 	}
 	if (len > 0)
-		show_say(env, rows, "Of %s in use %s.", base_format_count(u->all, "connection", "connections").text,
-			 text);
+		show_line(env, rows, "Of %s in use %s.", base_format_count(u->all, "connection", "connections").text,
+			  text);
 	if (u->unknown > 0)
-		show_say(env, rows,
-			 "Whether locks are in their way is not known, as PostgreSQL could not be asked, or has not "
-			 "answered; run there: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity.");
+		show_line(env, rows,
+			  "Whether locks are in their way is not known, as PostgreSQL could not be asked, or has not "
+			  "answered; run there: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity.");
 }
 
 /* Returns true if the remedy of write_remedy() for h would let other clients go on. An idle client counts only if it
  * was idle since before_us, because a healthy transaction may be idle for milliseconds while others wait. */
 static bool
-helps_if_ended(const struct holding *h, uint64_t before_us)
+has_useful_remedy(const struct holding *h, uint64_t before_us)
 {
 	uint64_t since_us;
 
@@ -169,13 +170,13 @@ show_explain_usage(const struct show_env *env, const struct pool *pool, const st
 	uint32_t most = 0;
 
 	for (const struct holding *h = list; h->srv != NULL; h++) {
-		bool is_blocked = h->blocker_count > 0, is_here = is_in_way(pool, h);
+		bool is_blocked = h->blocker_count > 0, is_here = has_wanted_place(pool, h);
 
 		uses.all += is_here;
 		uses.blocked += is_here && is_blocked;
 		uses.of[h->use] += is_here && !is_blocked;
 		uses.unknown += is_here && h->blocker_count < 0;
-		if (helps_if_ended(h, before_us)) {
+		if (has_useful_remedy(h, before_us)) {
 			uint32_t kept = count_kept(list, pool, h);
 
 			worst = kept > most ? h : worst;
@@ -186,7 +187,7 @@ show_explain_usage(const struct show_env *env, const struct pool *pool, const st
 	if (worst == NULL || (uses.all < pool->settings.pool_size + pool->settings.max_overflow &&
 			      !policy_is_short_of_places(pool->policy)))
 		return false;
-	show_say(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, write_remedy(env, worst, remedy), most);
+	show_line(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, write_remedy(env, worst, remedy), most);
 	return true;
 }
 
@@ -206,19 +207,19 @@ show_explain_wait(const struct show_env *env, const struct client *c, const stru
 	limit = duration_format(end_us - c->x.waiter.since_us);
 	compat_reword(env->clients->x.config, &ours, &why);
 	show_count_shards(env, pool, &counts);
-	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", write_name(c, name), waited.text,
-		 pool->database->name, pool->user,
-		 end_us != UINT64_MAX ? "it gets an error after " : "it waits for as long as it takes",
-		 end_us != UINT64_MAX ? limit.text : "");
-	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in the queue.",
-		 policy_is_split(pool->policy) ? "about " : "",
-		 policy_queue_position(pool->policy, &c->x.waiter, env->now_us), counts.waiting);
-	show_say(env, rows, "The cause: %s", why.detail);
+	show_line(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", write_name(c, name), waited.text,
+		  pool->database->name, pool->user,
+		  end_us != UINT64_MAX ? "it gets an error after " : "it waits for as long as it takes",
+		  end_us != UINT64_MAX ? limit.text : "");
+	show_line(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in the queue.",
+		  policy_is_split(pool->policy) ? "about " : "",
+		  policy_queue_position(pool->policy, &c->x.waiter, env->now_us), counts.waiting);
+	show_line(env, rows, "The cause: %s", why.detail);
 	if (holder_explain_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
-		show_say(env, rows, "In other words, %s.", lock);
+		show_line(env, rows, "In other words, %s.", lock);
 	if (!counts.is_paused && show_explain_usage(env, pool, list, c->x.waiter.since_us, "What helps", rows))
 		return true;
-	show_say(env, rows, "What helps: %s", why.hint);
+	show_line(env, rows, "What helps: %s", why.hint);
 	return counts.lent < pool->settings.pool_size + pool->settings.max_overflow;
 }
 
@@ -229,10 +230,10 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 
 	show_explain_wait(env, c, list, rows);
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (is_in_way(c->x.pool, h) && ++named <= HOLDERS_NAMED)
+		if (has_wanted_place(c->x.pool, h) && ++named <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
 	if (named > HOLDERS_NAMED)
-		show_say(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
+		show_line(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 }
 
 /* Names the processes that hold the lock for which h waits, and the client at the root of the chain of blockers. */
@@ -241,12 +242,12 @@ say_root(const struct show_env *env, struct holding *list, const struct holding 
 {
 	char root[SHOW_ROOT_MAX], blocked[SHOW_BLOCKED_MAX];
 
-	show_say(env, rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.",
-		 show_write_blockers(list, h, blocked));
+	show_line(env, rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.",
+		  show_write_blockers(list, h, blocked));
 	if (h->root != NULL && h->root != h) {
-		show_say(env, rows, "At the root is %s, which blocks %s%s:", show_write_root(h, root),
-			 base_format_count(h->root->blocks, "client", "clients").text,
-			 h->root->blocks == 1 ? "" : ", some behind each other");
+		show_line(env, rows, "At the root is %s, which blocks %s%s:", show_write_root(h, root),
+			  base_format_count(h->root->blocks, "client", "clients").text,
+			  h->root->blocks == 1 ? "" : ", some behind each other");
 		say_holder(env, list, h->root, rows);
 	}
 }
@@ -257,13 +258,13 @@ say_blocked(const struct show_env *env, struct holding *list, const struct holdi
 {
 	uint64_t named = 0;
 
-	show_say(env, rows, "It blocks %s%s:", base_format_count(root->blocks, "client", "clients").text,
-		 root->blocks == 1 ? "" : ", some behind each other");
+	show_line(env, rows, "It blocks %s%s:", base_format_count(root->blocks, "client", "clients").text,
+		  root->blocks == 1 ? "" : ", some behind each other");
 	for (const struct holding *h = list; h->srv != NULL; h++)
 		if (h->blocker_count > 0 && h->root == root && ++named <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
 	if (named > HOLDERS_NAMED)
-		show_say(env, rows, "SHOW BLOCKERS has the others.");
+		show_line(env, rows, "SHOW BLOCKERS has the others.");
 }
 
 static void
@@ -275,21 +276,21 @@ say_with_server(const struct show_env *env, struct holding *list, const struct h
 	if (h->blocker_count > 0)
 		say_root(env, list, h, rows);
 	else if (h->blocker_count < 0)
-		show_say(env, rows,
-			 "It is waiting for PostgreSQL. If a lock is in its way, this names the holders there: "
-			 "SELECT pg_blocking_pids(%" PRIu32 ").",
-			 h->srv->pid);
+		show_line(env, rows,
+			  "It is waiting for PostgreSQL. If a lock is in its way, this names the holders there: "
+			  "SELECT pg_blocking_pids(%" PRIu32 ").",
+			  h->srv->pid);
 	else if (h->use == USE_RUNNING)
-		show_say(env, rows, "It is waiting for PostgreSQL, and no lock is in its way.");
+		show_line(env, rows, "It is waiting for PostgreSQL, and no lock is in its way.");
 	else
-		show_say(env, rows, "It is the client's turn: %s.",
-			 h->use == USE_CLIENT ? "to read its result, or to send the rest of its request"
-					      : "neither PostgreSQL nor pgweir owes it anything");
+		show_line(env, rows, "It is the client's turn: %s.",
+			  h->use == USE_CLIENT ? "to read its result, or to send the rest of its request"
+					       : "neither PostgreSQL nor pgweir owes it anything");
 	if (h->blocker_count <= 0 && h->blocks > 0)
 		say_blocked(env, list, h, rows);
 	/* a deadlock needs no advice: PostgreSQL ends it */
 	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h)
-		show_say(env, rows, "What helps: %s.", write_remedy(env, h, remedy));
+		show_line(env, rows, "What helps: %s.", write_remedy(env, h, remedy));
 }
 
 #define LISTENS                                                                                                        \
@@ -325,18 +326,18 @@ SHOW(answer_wait, show_sentence_columns, OF_ALL_WITH_BLOCKERS)
 	while (h != NULL && h->srv != NULL && h->srv->borrower != c)
 		h++;
 	if (c != NULL && env->clients->x.is_suspended)
-		show_say(env, rows, "SUSPEND was given in the console: nothing is read from any client until RESUME.");
+		show_line(env, rows, "SUSPEND was given in the console: nothing is read from any client until RESUME.");
 	if (c == NULL)
-		show_say(env, rows,
-			 "There is no client %" PRIu64
-			 "; SHOW WAITERS has those that wait for a server, and SHOW EVENTS LIKE "
-			 "'%%client %" PRIu64 " %%' says why it was disconnected, if pgweir did that.",
-			 env->command->client_id, env->command->client_id);
+		show_line(env, rows,
+			  "There is no client %" PRIu64
+			  "; SHOW WAITERS has those that wait for a server, and SHOW EVENTS LIKE "
+			  "'%%client %" PRIu64 " %%' says why it was disconnected, if pgweir did that.",
+			  env->command->client_id, env->command->client_id);
 	else if (h != NULL && c->x.waiter.waits != WAITS_NOT)
 		say_waits(env, c, list, rows);
 	else if (h != NULL && h->srv != NULL)
 		say_with_server(env, list, h, rows);
 	else
-		show_say(env, rows, "%s waits for no server. %s.", write_name(c, name), text_without_server(c));
+		show_line(env, rows, "%s waits for no server. %s.", write_name(c, name), text_without_server(c));
 	free(list);
 }

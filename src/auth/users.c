@@ -146,7 +146,7 @@ users_count(const struct users *users)
 }
 
 bool
-users_is_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32])
+users_asks_unknown_for_scram(const struct users *users, const char *name, const uint8_t key[static 32])
 {
 	uint8_t mac[EVP_MAX_MD_SIZE];
 	uint64_t draw;

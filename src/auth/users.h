@@ -53,7 +53,7 @@ void users_each(const struct users *users, void (*row)(const char *name, void *a
  * users as of known users is asked for SCRAM. While users stays the same, the result depends only on `name` and `key`,
  * a secret of the process. If users is NULL or has no secrets, returns true.
  */
-bool users_is_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
+bool users_asks_unknown_for_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /* Calls tell() for at most 100 entries that must be mistakes: an empty name; a secret that looks like a SCRAM verifier
  * or MD5 secret but is malformed, for example because a shell has replaced its $; if needs_secrets, an empty secret.
  * These are errors or, if is_lenient, warnings, because PgBouncer takes such a secret for a plain password. `path` is

@@ -22,7 +22,7 @@
 
 /* Returns true if name begins with OWN_PREFIX, ignoring case. */
 static inline bool
-own_setting_is(const char *name)
+is_own_setting(const char *name)
 {
 	return strncasecmp(name, OWN_PREFIX, sizeof(OWN_PREFIX) - 1) == 0;
 }

@@ -56,7 +56,7 @@ struct client_cancel {
 	uint8_t by; /* enum canceler: says who asked for the cancel */
 	/* If nothing runs, the cancel ends at once, without a second look. Set by look_again() and cancel_later(),
 	 * never cleared. */
-	bool has_looked;
+	bool ends_if_idle;
 };
 
 static bool
@@ -220,14 +220,14 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 static void
 look_again(struct client_cancel *cancel)
 {
-	if (cancel->has_looked || call_again(cancel, LOOK_AGAIN_US) < 0)
+	if (cancel->ends_if_idle || call_again(cancel, LOOK_AGAIN_US) < 0)
 		end_turn(cancel, CR_NO_QUERY);
 	else
-		cancel->has_looked = true;
+		cancel->ends_if_idle = true;
 }
 
 static void
-note_sent(const struct client_cancel *cancel)
+note_canceled(const struct client_cancel *cancel)
 {
 	cancel->target->x.rare->canceled_by = cancel->by;
 	cancel->target->x.rare->canceled_request = cancel->answered_before + 1;
@@ -239,7 +239,7 @@ refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct exchange *x))
 	struct client *target = cancel->target;
 	uint32_t answered_before = cancel->answered_before;
 
-	note_sent(cancel);
+	note_canceled(cancel);
 	cancel_finish(cancel, CR_SENT);
 	refuse(&target->x);
 	begin_next_turn(target, answered_before, CR_SENT);
@@ -249,7 +249,7 @@ static void
 send_cancel(struct client_cancel *cancel, const struct owed *head)
 {
 	cancel->phase = owed_to_is_for_client(head->to) ? CANCEL_SENDING : CANCEL_SENDING_FOR_OURS;
-	note_sent(cancel);
+	note_canceled(cancel);
 	cancel->target->x.srv->loan.is_ours_cancelled = false;
 	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0) {
 		query_timeout_note_other_cancel(&cancel->target->x);
@@ -275,7 +275,7 @@ cancel_ours(struct client_cancel *cancel, const struct owed *head)
 		return;
 	}
 	fail_set(&why, "57014", "canceling statement due to user request");
-	note_sent(cancel);
+	note_canceled(cancel);
 	cancel_finish(cancel, CR_SENT);
 	client_close(target, &why);
 }
@@ -332,7 +332,7 @@ has_enough_cancels(const struct client *target)
 
 /* Called on the worker that has, or had, the client. */
 static void
-arrive(struct note *n, void *owner, bool is_over)
+begin_on_worker(struct note *n, void *owner, bool is_over)
 {
 	struct client_cancel *cancel = (struct client_cancel *)n;
 	struct client_env *env = cancel->to;
@@ -355,7 +355,7 @@ cancel_give_up(struct client_env *worker)
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;
 
-	inbox_take_back(worker->inbox, note_has_reader, &(note_read *){ arrive }, &back);
+	inbox_take_back(worker->inbox, note_has_reader, &(note_read *){ begin_on_worker }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
 		cancel_finish((struct client_cancel *)n, CR_FAILED);
@@ -371,7 +371,7 @@ make_cancel(struct client_env *from, struct client_env *to, enum canceler by, ui
 
 	if (cancel == NULL)
 		return NULL;
-	cancel->note.read = arrive;
+	cancel->note.read = begin_on_worker;
 	cancel->from = from;
 	cancel->to = to;
 	cancel->by = by;
@@ -385,7 +385,7 @@ static void
 begin_cancel(struct client_cancel *cancel)
 {
 	if (cancel->from == cancel->to)
-		arrive(&cancel->note, NULL, false);
+		begin_on_worker(&cancel->note, NULL, false);
 	else
 		inbox_post(cancel->to->inbox, &cancel->note);
 }
@@ -477,7 +477,7 @@ cancel_later(struct client *target, enum canceler by)
 	}
 	cancel->from = cancel->to = target->env;
 	cancel->by = by;
-	cancel->has_looked = true;
+	cancel->ends_if_idle = true;
 	if (first_of(target) != cancel || call_again(cancel, 0) == 0)
 		return 0;
 	leave_target(cancel);

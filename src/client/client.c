@@ -280,7 +280,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 }
 
 void
-client_let_go(struct client *c)
+client_close_copy(struct client *c)
 {
 	c->end_log = CLIENT_END_COMPAT_LOGGED;
 	client_close(c, NULL);

@@ -93,8 +93,9 @@ struct client_env {
 	struct fail lost_why; /* why their servers were lost */
 	bool is_client_idle_limited; /* the configuration has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */
-	uint64_t looked_us; /* when clients_end_late() last ran */
-	/* when clients_end_late() ran again after the loop's last standstill, in which nothing was read; 0 if none */
+	uint64_t looked_us; /* when clients_enforce_server_limits() last ran */
+	/* when clients_enforce_server_limits() ran again after the loop's last standstill, in which nothing was read; 0
+	 * if none */
 	uint64_t woke_us;
 	bool is_memory_short; /* true while clients with large messages are not read (client_memory.c) */
 	void (*on_console_closed)(void *owner, struct client *c); /* called when a client of the console is closed */
@@ -209,7 +210,7 @@ void client_log_close_compat(struct client *c, const struct fail *why);
 bool client_is_served(const struct client *c, uint64_t *since_us);
 /* Closes this process's copy of a client's socket after another process has taken over the client; the connection
  * stays open. */
-void client_let_go(struct client *c);
+void client_close_copy(struct client *c);
 /* The results of client_activity(), for SHOW and metrics. CLIENT_IS_IDLE: c has no server and no transaction. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
 int client_activity(const struct client *c);

@@ -35,7 +35,8 @@
 #define HALF_CLOSED_NOTICE_US (1 * US_PER_S)
 #define ASK_PAUSE_MAX_US (30 * US_PER_S)
 #define STANDS_STILL_US                                                                                                \
-	(1 * US_PER_S) /* a loop counts as having stood still if clients_end_late() has not run for this long */
+	(1 * US_PER_S) /* a loop counts as having stood still if clients_enforce_server_limits() has not run for this  \
+			  long */
 #define LATE_AT_ONCE ((size_t)64)
 #define QUERIES_A_TICK 20u /* SHOW QUERIES counts each of the first QUERIES_A_TICK requests in a tenth of a second */
 #define QUERIES_ONE_IN 64u /* beyond QUERIES_A_TICK, one request in this many is counted, as this many requests */
@@ -424,7 +425,7 @@ clients_renew_query_budget(struct client_env *env)
 }
 
 void
-clients_end_late(struct client_env *env, uint64_t now_us)
+clients_enforce_server_limits(struct client_env *env, uint64_t now_us)
 {
 	if (now_us - env->looked_us >= STANDS_STILL_US)
 		env->woke_us = now_us;
@@ -437,7 +438,7 @@ void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
 	clients_renew_query_budget(env);
-	clients_end_late(env, now_us);
+	clients_enforce_server_limits(env, now_us);
 	for (struct pool *pool = NULL; (pool = pool_use_next_active(env->x.pools, pool)) != NULL;)
 		client_watch_pool(env, pool, now_us);
 	client_log_lost(env);

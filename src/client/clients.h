@@ -52,7 +52,7 @@ void clients_apply_config(struct client_env *env, uint64_t now_us);
 /* Called about every 100 ms. Enforces the limits on logins, queries, transactions and idle clients. */
 void clients_tick(struct client_env *env, uint64_t now_us);
 /* Enforces limits on clients with a server. A part of clients_tick(), also called when a standby falls silent. */
-void clients_end_late(struct client_env *env, uint64_t now_us);
+void clients_enforce_server_limits(struct client_env *env, uint64_t now_us);
 /* Sets which requests SHOW QUERIES counts until the next tick: none, all, or some first ones and then a sample. */
 void clients_renew_query_budget(struct client_env *env);
 

@@ -84,7 +84,7 @@ ask_ahead(struct exchange *x, enum question which)
 }
 
 void
-commit_check_linked(struct exchange *x)
+commit_check_got_server(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	uint64_t since_us;
@@ -180,7 +180,7 @@ commit_check_question_done(struct server *srv, const struct owed *ended)
 
 /* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if commit.is_on and the SQL is only that command; else KNOWN_NOT. */
 static enum known_kind
-checked_kind(const struct exchange *x, const struct request *m)
+commit_kind(const struct exchange *x, const struct request *m)
 {
 	enum known_kind kind = KNOWN_NOT;
 	struct known_statement k;
@@ -282,14 +282,14 @@ static void
 ask_cluster_in_session_mode(struct exchange *x)
 {
 	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
-		commit_check_linked(x);
+		commit_check_got_server(x);
 }
 
 enum feature_step
 commit_check_before_query(struct exchange *x, struct request *m)
 {
 	ask_cluster_in_session_mode(x);
-	return checked_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
+	return commit_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
 }
 
 /* A Query drops the unnamed statement, so the question goes ahead of that statement's Parse, not of its Bind. */
@@ -297,13 +297,13 @@ enum feature_step
 commit_check_before_parse(struct exchange *x, struct request *m)
 {
 	ask_cluster_in_session_mode(x);
-	return m->parse.name[0] != '\0' || checked_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
+	return m->parse.name[0] != '\0' || commit_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
 }
 
 enum feature_step
 commit_check_before_bind(struct exchange *x, struct request *m)
 {
-	if (checked_kind(x, m) == KNOWN_NOT)
+	if (commit_kind(x, m) == KNOWN_NOT)
 		return STEP_FORWARD;
 	if (m->names.statement[0] == '\0' && !x->srv->is_synced && commit_of(x)->phase == COMMIT_NOT)
 		/* the statement was parsed in this request, and no question went ahead of its Parse */
@@ -324,7 +324,7 @@ note_commit(struct exchange *x, enum commit_form form, enum known_kind kind)
 enum feature_step
 commit_check_note_query(struct exchange *x, struct request *m)
 {
-	enum known_kind kind = checked_kind(x, m);
+	enum known_kind kind = commit_kind(x, m);
 
 	if (kind != KNOWN_NOT && may_ask_before_commit(x->srv))
 		note_commit(x, COMMIT_IN_QUERY, kind);
@@ -338,7 +338,7 @@ commit_check_note_query(struct exchange *x, struct request *m)
 enum feature_step
 commit_check_note_bind(struct exchange *x, struct request *m)
 {
-	enum known_kind kind = checked_kind(x, m);
+	enum known_kind kind = commit_kind(x, m);
 	bool is_followed = kind != KNOWN_NOT && may_ask_before_commit(x->srv);
 
 	if (commit_of(x)->is_on)

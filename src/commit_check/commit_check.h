@@ -19,7 +19,7 @@
 #define COMMIT_CHECK_HINTS (SCAN_HINT_ENDS | SCAN_HINT_NOTIFY)
 
 /* Called when a client with commit_check on has got a server: asks for the server's cluster if that is not known. */
-void commit_check_linked(struct exchange *x);
+void commit_check_got_server(struct exchange *x);
 /* Returns true if this Bind must take the slow lane: its statement is a BEGIN, or may do more than read. */
 bool commit_check_may_concern(struct exchange *x, struct request *m);
 /* Does the same for a Query. scan: the scan of the Query's SQL under the client's settings. */

@@ -29,7 +29,7 @@ struct commit_doubt {
 	uint8_t owed[SERVER_OWED_MAX];
 	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
 	bool is_asked; /* the question is under way; set and cleared by commit_doubt.c */
-	bool is_partial; /* is_partial() is true, or `owed` was too small; set by new_doubt() only */
+	bool is_partial; /* is_partial() is true, or `owed` was too small; set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
 	/* enum loan_undone: the worst result since the last ReadyForQuery; if UNDONE_NOTHING, only an error needs
 	 * `before`; if UNDONE_FAILED, messages up to a Sync are skipped */
@@ -127,7 +127,7 @@ log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason
 }
 
 static void
-set_failure(enum commit_fate fate, const char *reason, struct fail *why)
+make_fate_error(enum commit_fate fate, const char *reason, struct fail *why)
 {
 	if (fate == FATE_COMMITTED) {
 		fail_set(why, "08007",
@@ -191,7 +191,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 }
 
 static void
-decide_fate(struct commit_doubt *d, enum commit_fate fate, const char *reason)
+answer_by_fate(struct commit_doubt *d, enum commit_fate fate, const char *reason)
 {
 	struct exchange *x = d->x;
 	struct fail why;
@@ -202,7 +202,7 @@ decide_fate(struct commit_doubt *d, enum commit_fate fate, const char *reason)
 		answer_commit(x, d, false, "COMMIT", NULL);
 		return;
 	}
-	set_failure(fate, reason, &why);
+	make_fate_error(fate, reason, &why);
 	answer_commit(x, d, false, NULL, &why);
 }
 
@@ -212,7 +212,7 @@ on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
 	struct commit_doubt *d = (struct commit_doubt *)q;
 
 	d->is_asked = false;
-	decide_fate(d, fate, reason);
+	answer_by_fate(d, fate, reason);
 }
 
 static struct commit_doubt *
@@ -271,15 +271,15 @@ resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 		/* the transaction had failed before, with an error that the client has got */
 		answer_commit(x, d, false, "ROLLBACK", NULL);
 	else if (!is_in_block(srv) && !d->is_partial && c->kind == KNOWN_COMMIT)
-		decide_fate(d, FATE_COMMITTED, "there was no transaction");
+		answer_by_fate(d, FATE_COMMITTED, "there was no transaction");
 	else if (c->is_broken)
-		decide_fate(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
+		answer_by_fate(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
 	else if (c->outlook == OUTLOOK_READ_ONLY && c->mark.xid == 0 && !c->has_effect_without_xid)
-		decide_fate(d, FATE_COMMITTED, "it has written nothing");
+		answer_by_fate(d, FATE_COMMITTED, "it has written nothing");
 	else if (c->mark.xid == 0 || srv->cluster_ask_state != CLUSTER_KNOWN)
-		decide_fate(d, FATE_UNKNOWN, "its number was not known");
+		answer_by_fate(d, FATE_UNKNOWN, "its number was not known");
 	else if (!(d->is_asked = fate_ask(x->pool, &d->question) == 0))
-		decide_fate(d, FATE_UNKNOWN, "out of memory");
+		answer_by_fate(d, FATE_UNKNOWN, "out of memory");
 }
 
 bool

@@ -242,7 +242,7 @@ config_is_ignored_parameter(const struct config *config, const char *name, bool 
 
 	return is_listed(ignored, name, strcasecmp) ||
 	       (is_in_options && is_listed(ignored, "options", strcasecmp) && !text_is_one_of(name, tracked) &&
-		!is_listed(config->track_extra_parameters, name, strcasecmp) && !own_setting_is(name));
+		!is_listed(config->track_extra_parameters, name, strcasecmp) && !is_own_setting(name));
 }
 
 bool

@@ -17,8 +17,8 @@ config_keep_fixed(struct config *fresh, const struct config *in_force)
 
 		if (key->is_reloadable)
 			continue;
-		key_put(key, key_base_of(key, in_force), &old_text);
-		key_put(key, key_base_of(key, fresh), &new_text);
+		key_put(key, key_base_const(key, in_force), &old_text);
+		key_put(key, key_base_const(key, fresh), &new_text);
 		old = value_put_end(&old_text);
 		new = value_put_end(&new_text);
 		if (strcmp(old, new) != 0 && key_store(key, key_base(key, fresh), old, "/", &why) == 0)

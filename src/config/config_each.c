@@ -139,7 +139,7 @@ config_each(const struct config *config, void (*row)(const struct config_row *ro
 		plain.pending = origins->pendings[config_key_row(key)];
 		plain.raw = origins->raws[config_key_row(key)];
 		if (key->type != KEY_LISTENS)
-			emit_key(&walk, key, key_base_of(key, config), &plain, origins->lines[config_key_row(key)]);
+			emit_key(&walk, key, key_base_const(key, config), &plain, origins->lines[config_key_row(key)]);
 		for (size_t k = 0; key->type == KEY_LISTENS && k < config->listen_count; k++) {
 			plain.value = config->listens[k].text;
 			emit(&walk, &plain, origins->listen_lines[k]);

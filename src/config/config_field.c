@@ -24,7 +24,7 @@ key_base(const struct config_key *key, struct config *config)
 }
 
 const void *
-key_base_of(const struct config_key *key, const struct config *config)
+key_base_const(const struct config_key *key, const struct config *config)
 {
 	return key->scope_name != NULL ? (const void *)&config->defaults : config;
 }

@@ -88,4 +88,4 @@ void key_copy(const struct config_key *key, void *to, const void *from);
 void key_free(const struct config_key *key, void *base); /* frees a string or list, and sets the field to NULL */
 /* Returns &config->defaults for a key with a scope_name, else config. */
 void *key_base(const struct config_key *key, struct config *config);
-const void *key_base_of(const struct config_key *key, const struct config *config); /* key_base(), but const */
+const void *key_base_const(const struct config_key *key, const struct config *config); /* key_base(), but const */

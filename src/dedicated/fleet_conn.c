@@ -400,7 +400,7 @@ note_listed(struct fleet_conn *s)
 /* Does nothing while a connection logs in, because it may not be listed yet. Otherwise, with `advise`, counts the
  * connections that were opened while no place was left. */
 static void
-note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
+count_opens_over_limit(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 {
 	uint32_t most = s->b.limit > FLEET_RESERVED ? s->b.limit - FLEET_RESERVED : 0;
 	uint64_t over = s->b.listed > most ? s->b.listed - most : 0, opened = taken - s->taken;
@@ -523,7 +523,7 @@ take_answer(struct fleet_conn *s)
 		note_grant(s);
 	s->last_asked = s->asked;
 	count = tell_pools(s, s->answer.granted);
-	note_advice(s, count.taken, count.opening);
+	count_opens_over_limit(s, count.taken, count.opening);
 	return true;
 }
 

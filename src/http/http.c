@@ -357,7 +357,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 }
 
 static int
-open_all(struct http *h, const struct http_settings *settings, struct fail *why)
+start_all(struct http *h, const struct http_settings *settings, struct fail *why)
 {
 	struct timeval second = timer_interval(HTTP_EVERY_US);
 	sigset_t all, before;
@@ -408,7 +408,7 @@ http_new(const struct http_settings *settings, struct fail *why)
 
 	pthread_mutex_init(&h->lock, NULL);
 	http_use_tls(h, settings->tls);
-	if (open_all(h, settings, why) < 0) {
+	if (start_all(h, settings, why) < 0) {
 		http_free(h);
 		return NULL;
 	}

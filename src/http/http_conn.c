@@ -20,7 +20,7 @@
 #define WRITE_US (10 * US_PER_S)
 #define OLD_US (300 * US_PER_S)
 #define TLS_HANDSHAKE 22 /* the first byte of a TLS client */
-#define TLS_TOLD_EVERY_US (60 * US_PER_S)
+#define TLS_WARNING_PERIOD_US (60 * US_PER_S)
 #define INPUT_MAX (16 * 1024) /* more than the headers that evhttp allows */
 
 static void
@@ -126,9 +126,9 @@ refuse_tls(struct http_conns *all, evutil_socket_t fd)
 
 	send(fd, alert, sizeof(alert), MSG_NOSIGNAL);
 	shutdown(fd, SHUT_WR);
-	if (all->tls_told_us != 0 && now_us - all->tls_told_us < TLS_TOLD_EVERY_US)
+	if (all->tls_warned_us != 0 && now_us - all->tls_warned_us < TLS_WARNING_PERIOD_US)
 		return;
-	all->tls_told_us = now_us;
+	all->tls_warned_us = now_us;
 	log_warning(all->log, "http: a client speaks TLS, which this port does not: it must use http://, unless "
 			      "tls_cert_file and tls_key_file are set in section [http]");
 }

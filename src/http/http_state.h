@@ -168,7 +168,7 @@ struct http_conns {
 	struct tls_context *(*tls)(void *arg);
 	void *arg; /* for on_late() and tls() */
 	struct log *log;
-	uint64_t tls_told_us; /* when the log last said that a client speaks TLS to a port without TLS; 0 if never */
+	uint64_t tls_warned_us; /* when the log last said that a client speaks TLS to a port without TLS; 0 if never */
 };
 
 void http_conns_init(struct http_conns *all, struct evhttp *http);

@@ -74,7 +74,7 @@ next_effect(const struct exchange *x)
 }
 
 static bool
-handle_unlisten_tag(struct exchange *x)
+handle_listen_or_unlisten(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 	struct listen_effect *e = next_effect(x);
@@ -119,7 +119,7 @@ listen_complete(struct exchange *x, struct tag tag)
 		return false;
 	switch ((enum tag_id)tag.id) {
 	case TAG_UNLISTEN:
-		return handle_unlisten_tag(x);
+		return handle_listen_or_unlisten(x);
 	case TAG_COMMIT:
 		take_effect(x, KNOWN_END);
 		exchange_ignore_result(listen_commit(x));

@@ -7,7 +7,8 @@
  * meanwhile.
  *
  * If more bytes than LISTEN_QUEUE_MAX wait for a client, they are discarded, and the client is sent an error and
- * closed. If possible (close_after_flush()), its socket stays open for a moment, so that it can read the error.
+ * closed. If possible (send_error_and_close_later()), its socket stays open for a moment, so that it can read the
+ * error.
  */
 #include "listen/listen_state.h"
 #include "exchange/report.h"
@@ -19,7 +20,7 @@
 #include <string.h>
 
 #define CHUNK ((size_t)64 << 10) /* about how many bytes are sent at once */
-#define FLUSH_US (10 * US_PER_S) /* the time that a client has to read the error before it is closed */
+#define READ_ERROR_US (10 * US_PER_S) /* the time that a client has to read the error before it is closed */
 
 static struct client_listen *
 listen_of(struct notify_subscriber *subscriber)
@@ -127,7 +128,7 @@ lacks_active_subscription(struct client_listen *l, const uint8_t *message, size_
 /* Returns true if the message was moved to the queue, or no subscription wants it any more. Returns false if it must
  * stay in `uncommitted`: *has_waiting then becomes true, and all later messages stay, so that none overtakes it. */
 static bool
-settle_early_message(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
+settle_uncommitted_message(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
 {
 	const struct subscription *sub = subscription_find(l, channel_of(message));
 
@@ -149,7 +150,7 @@ listen_settle_uncommitted(struct client_listen *l)
 	if (!l->is_recheck_due)
 		return;
 	l->is_recheck_due = false;
-	filter(l, &l->uncommitted, 0, settle_early_message, &has_waiting);
+	filter(l, &l->uncommitted, 0, settle_uncommitted_message, &has_waiting);
 	if (l->uncommitted.len == 0)
 		buf_fini(&l->uncommitted);
 }
@@ -220,13 +221,13 @@ on_flush_timer(evutil_socket_t fd, short what, void *arg)
 	exchange_close(x, NULL);
 }
 
-/* Sends the error, and closes the client only after FLUSH_US, so that the client has time to read it. Returns false if
- * the caller must close the client at once, because a request is under way or waits, no bytes are queued for the
- * client's socket, or there is no memory. */
+/* Sends the error, and closes the client only after READ_ERROR_US, so that the client has time to read it. Returns
+ * false if the caller must close the client at once, because a request is under way or waits, no bytes are queued for
+ * the client's socket, or there is no memory. */
 static bool
-close_after_flush(struct exchange *x, const struct fail *why)
+send_error_and_close_later(struct exchange *x, const struct fail *why)
 {
-	struct timeval tv = { FLUSH_US / US_PER_S, 0 };
+	struct timeval tv = { READ_ERROR_US / US_PER_S, 0 };
 	struct client_listen *l = x->listen;
 	struct buf b = { 0 };
 
@@ -260,7 +261,7 @@ close_overrun(struct exchange *x)
 		  "Read the connection while it is idle, and end transactions soon: nothing is delivered within them.");
 	report_count_error(x->pool, EO_PROXY, why.sqlstate);
 	report_failure(x, &why, RF_LIMIT, "notify_queue");
-	if (close_after_flush(x, &why)) {
+	if (send_error_and_close_later(x, &why)) {
 		log_warning(x->env->log, "client %llu is disconnected: %s", (unsigned long long)x->waiter.id, why.text);
 		return;
 	}

@@ -324,7 +324,7 @@ warn_above(const struct check *check, const char *name, uint32_t value)
 }
 
 static void
-check_caps(const struct check *check)
+warn_of_useless_limits(const struct check *check)
 {
 	const struct config *config = check->config;
 	const struct scope_settings *all = &config->defaults;
@@ -540,7 +540,7 @@ load_check(const struct config *config, const struct problem_sink *sink)
 	check_scopes(&check, "prepared_statements", warn_passed_through);
 	check_scopes(&check, "transaction_timeout", warn_timeout_order);
 	check_scopes(&check, "max_pipeline", warn_pipeline);
-	check_caps(&check);
+	warn_of_useless_limits(&check);
 	check_auth_query(&check);
 	load_check_budget(config, sink);
 	load_check_reads(config, sink);

@@ -43,7 +43,7 @@ check_time(struct client *c, uint64_t now_us)
 	uint64_t begun_us;
 	struct fail why;
 
-	if (login_end_late_names(c, now_us))
+	if (login_end_late_name_lookups(c, now_us))
 		return;
 	/* While the login waits for a server, pool_timeout applies instead of login_timeout. */
 	if (c->x.state >= CL_WELCOME && c->x.srv == NULL) {

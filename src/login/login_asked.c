@@ -145,7 +145,7 @@ login_ask_name(const char *word, void *client)
 }
 
 bool
-login_end_late_names(struct client *c, uint64_t now_us)
+login_end_late_name_lookups(struct client *c, uint64_t now_us)
 {
 	struct login_asked *a = c->login->asked;
 

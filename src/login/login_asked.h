@@ -23,5 +23,5 @@ enum hba_fit login_ask_member(const char *role, void *client);
 int login_repeat_later(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 /* Called about every 100 ms. If a lookup of names has taken too long, ends it, continues the login without a host name,
  * and returns true; c may then be closed. */
-bool login_end_late_names(struct client *c, uint64_t now_us);
+bool login_end_late_name_lookups(struct client *c, uint64_t now_us);
 void login_asked_free(struct client_login *l); /* no lookup may be running */

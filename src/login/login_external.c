@@ -180,7 +180,7 @@ take_password(struct client *c, const char *password)
 
 /* Lets the client in if the name that the tokens have proved may log in as the user that the client asked for. */
 static void
-check_system_user(struct client *c, void *unused)
+admit_if_mapped(struct client *c, void *unused)
 {
 	const struct client_login *l = c->login;
 	enum hba_fit fit = ident_allows(l->ident, l->rule.map, l->system_user, l->user, login_ask_member, c);
@@ -193,7 +193,7 @@ check_system_user(struct client *c, void *unused)
 			 l->system_user, l->user, l->rule.map != NULL ? " by map " : "",
 			 l->rule.map != NULL ? l->rule.map : "");
 		refuse_wrong(c, &why);
-	} else if (login_repeat_later(c, check_system_user, &why) < 0)
+	} else if (login_repeat_later(c, admit_if_mapped, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 }
 
@@ -233,7 +233,7 @@ on_verdict(struct client *c, void *owner)
 	else if (e->question.tokens == NULL)
 		take_password(c, e->sent);
 	else if (e->proof == PROOF_RIGHT)
-		check_system_user(c, NULL);
+		admit_if_mapped(c, NULL);
 	else {
 		e->tokens.reply.len = 0;
 		wipe_sent(e);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 bool
-login_is_own_user(const struct client *c)
+login_is_run_by_same_user(const struct client *c)
 {
 	struct ucred who;
 	socklen_t len = sizeof(who);
@@ -35,7 +35,8 @@ enter_console(struct client *c)
 						  { "standard_conforming_strings", "on" },
 						  { "integer_datetimes", "on" },
 						  { "is_superuser", "on" } };
-	bool is_own_user = login_is_own_user(c), is_admin = is_own_user || config_is_admin(c->env->x.config, l->user);
+	bool is_own_user = login_is_run_by_same_user(c),
+	     is_admin = is_own_user || config_is_admin(c->env->x.config, l->user);
 	struct fail why;
 
 	if (!is_admin && !config_is_stats_user(c->env->x.config, l->user)) {

@@ -56,7 +56,7 @@ static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 /* Returns true if the client may wait on: *why is a limit on connections (53300), and pool_timeout is not over. If *why
  * is such a limit, adds a detail about the wait to *why. */
 static bool
-check_wait(const struct client *c, uint64_t now_us, struct fail *why)
+may_wait_on(const struct client *c, uint64_t now_us, struct fail *why)
 {
 	uint64_t limit_us = c->x.pool->settings.pool_timeout_us;
 
@@ -99,7 +99,7 @@ open_server(struct client *c, uint64_t now_us)
 	if (check_place(c, now_us, &why))
 		l->opening = dedicated_take(c->x.pool, l->replication == REPLICATION_LOGICAL ? "database" : "true",
 					    l->raw, &own_ops, c, now_us, &why);
-	if (l->opening == NULL && check_wait(c, now_us, &why))
+	if (l->opening == NULL && may_wait_on(c, now_us, &why))
 		return;
 	l->place_since_us = 0;
 	if (l->opening == NULL)

@@ -109,7 +109,7 @@ login_authenticate(struct client *c)
 	} else if (!admission_check_startup(env->admission, &c->admission, l->user,
 					    login_is_console(l) ? NULL : login_database_name(c)))
 		return;
-	else if (login_is_own_user(c))
+	else if (login_is_run_by_same_user(c))
 		admit(c, LM_PEER);
 	else
 		find_rule(c, NULL);
@@ -128,7 +128,7 @@ begin_exchange(struct client *c, struct fail *why)
 	/* Even with the method md5, SCRAM is asked for if the user's secret is a SCRAM secret, as in PostgreSQL. */
 	if (l->rule_method != AUTH_MD5 ||
 	    (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
-				    : users_is_mock_scram(l->users, l->user, c->env->mock_secret)))
+				    : users_asks_unknown_for_scram(l->users, l->user, c->env->mock_secret)))
 		return login_scram_begin(c, why);
 	l->method = LM_MD5;
 	if (RAND_bytes(l->md5_salt, sizeof(l->md5_salt)) != 1)

@@ -76,7 +76,7 @@ void login_on_authenticated(struct client *c);
 void login_refuse_wrong_password(struct client *c); /* called when the proof is wrong; calls login_refuse_late() */
 /* Returns true if, with compat = pgbouncer, the client logs in to the console as "pgbouncer" over a Unix socket, and is
  * run by the same system user as this process. Such a client needs no password. */
-bool login_is_own_user(const struct client *c);
+bool login_is_run_by_same_user(const struct client *c);
 
 /* login_rule.c */
 /* Finds the rule for the client, and sets l->rule and l->rule_method. Returns 0, or -1 with *why set if the client is

@@ -92,7 +92,7 @@ auth_queries_configure(struct auth_queries *all, struct config *config, struct u
 	auth_cache_expire_all(all->cache, now_us); /* after a reload each login must see the present secret */
 	auth_sources_review(all, now_us);
 	for (size_t i = 0; i < config->database_count; i++)
-		if (auth_settings_of(all, config->databases[i].name, &s))
+		if (auth_get_settings_if_on(all, config->databases[i].name, &s))
 			warn_of_user(all, &config->databases[i], &s);
 }
 
@@ -101,7 +101,7 @@ auth_query_is_on(const struct auth_queries *all, const char *database)
 {
 	struct scope_settings s;
 
-	return auth_settings_of(all, database, &s);
+	return auth_get_settings_if_on(all, database, &s);
 }
 
 /* --- answers --- */
@@ -277,7 +277,8 @@ ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask 
 
 /* Writes the user's name as PostgreSQL knows it, without ".tenant". Returns false if there can be no such user. */
 static bool
-write_role(const struct auth_queries *all, const char *database, const char *user, char out[static CONFIG_NAME_MAX + 1])
+write_user_without_tenant(const struct auth_queries *all, const char *database, const char *user,
+			  char out[static CONFIG_NAME_MAX + 1])
 {
 	const struct config_scope *db = config_find_database(all->config, database);
 	struct fail why;
@@ -327,7 +328,7 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 	struct auth_key what = { 0 };
 
 	*secret = NULL;
-	if (!auth_query_is_on(all, database) || !write_role(all, database, user, what.user))
+	if (!auth_query_is_on(all, database) || !write_user_without_tenant(all, database, user, what.user))
 		return AUTH_UNKNOWN;
 	return find_answer(all, database, &what, ask, secret, why, now_us);
 }
@@ -355,7 +356,7 @@ auth_query_ask_member(struct auth_queries *all, const char *database, const char
 		fail_set(why, "28000", "could not look up the user's roles: there is no auth_query");
 		return AUTH_REFUSED;
 	}
-	if (strlen(role) > CONFIG_NAME_MAX || !write_role(all, database, user, what.user))
+	if (strlen(role) > CONFIG_NAME_MAX || !write_user_without_tenant(all, database, user, what.user))
 		return AUTH_UNKNOWN;
 	memcpy(what.role, role, strlen(role));
 	return find_answer(all, database, &what, ask, &secret, why, now_us);
@@ -386,7 +387,7 @@ auth_query_expire(struct auth_queries *all, const char *database, const char *us
 	struct auth_key key;
 	char role[CONFIG_NAME_MAX + 1];
 
-	if (!auth_query_is_on(all, database) || !write_role(all, database, user, role) ||
+	if (!auth_query_is_on(all, database) || !write_user_without_tenant(all, database, user, role) ||
 	    (source = auth_source_get_or_create(all, database, now_us, NULL)) == NULL)
 		return;
 	key = lookup_key(source, role, "");
@@ -430,7 +431,7 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 		lookup->conn = NULL;
 		if (conn != NULL)
 			auth_conn_give_up(conn);
-		if (conn == NULL && lookup->source->is_short)
+		if (conn == NULL && lookup->source->lacks_place)
 			fail_set(&why, "53300", "there was no connection for it in time; see max_server_connections");
 		else
 			fail_set(&why, "08006", "there was no answer in time");

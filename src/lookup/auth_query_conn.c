@@ -35,7 +35,7 @@ struct auth_conn {
 	uint64_t idle_since_us;
 	/* how many rows of the answer have come so far */
 	unsigned rows;
-	bool is_wrong; /* the answer is an error, malformed, or has several rows; `why` says which */
+	bool has_failed; /* the answer is an error, malformed, or has several rows; `why` says which */
 	struct fail why;
 	struct auth_answer answer;
 	char secret[AUTH_SECRET_MAX]; /* the answer's secret; wiped */
@@ -55,7 +55,7 @@ forget_answer(struct auth_conn *conn)
 	OPENSSL_cleanse(conn->secret, sizeof(conn->secret));
 	conn->answer = (struct auth_answer){ .valid_until_us = AUTH_VALID_FOR_EVER };
 	conn->rows = 0;
-	conn->is_wrong = false;
+	conn->has_failed = false;
 	if (conn->state == CONN_DONE)
 		conn->state = CONN_UP;
 }
@@ -93,8 +93,8 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	struct auth_queries *all = source->all;
 	struct auth_conn *conn;
 
-	source->is_short = !make_room(all) || !pool_set_take_place(all->pools, now_us);
-	if (source->is_short)
+	source->lacks_place = !make_room(all) || !pool_set_take_place(all->pools, now_us);
+	if (source->lacks_place)
 		return; /* the next tick tries again */
 	conn = calloc(1, sizeof(*conn));
 	if (conn != NULL) {
@@ -104,7 +104,7 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	if (conn == NULL ||
 	    dedicated_open(&conn->dedicated, all->pools, &all->env, source->target, source->settings, NULL) < 0) {
 		free(conn);
-		source->is_short = true;
+		source->lacks_place = true;
 		pool_set_give_place(all->pools, now_us);
 		return;
 	}
@@ -260,7 +260,7 @@ on_error(struct dedicated *d, const struct fail *why)
 	struct auth_conn *conn = (struct auth_conn *)d;
 
 	conn->why = *why;
-	conn->is_wrong = true;
+	conn->has_failed = true;
 	return false;
 }
 
@@ -269,16 +269,16 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct auth_conn *conn = (struct auth_conn *)d;
 
-	if (conn->lookup == NULL || conn->is_wrong)
+	if (conn->lookup == NULL || conn->has_failed)
 		return;
-	conn->is_wrong = true;
+	conn->has_failed = true;
 	if (++conn->rows > 1)
 		fail_set(&conn->why, "21000", "it returned more than one row");
 	else if (!is_whole)
 		fail_set(&conn->why, "08P01", "its row is too large");
 	else if (auth_answer_read(body, len, conn->lookup->key.user, &conn->answer, &conn->why) == 0)
-		conn->is_wrong = false;
-	if (conn->is_wrong || conn->answer.secret == NULL)
+		conn->has_failed = false;
+	if (conn->has_failed || conn->answer.secret == NULL)
 		return;
 	memcpy(conn->secret, conn->answer.secret, conn->answer.secret_len);
 	conn->answer.secret = conn->secret;
@@ -305,7 +305,7 @@ on_batch_end(struct dedicated *d)
 	lookup->conn = NULL;
 	conn->has_answered = true;
 	conn->idle_since_us = conn_now(conn);
-	if (conn->is_wrong)
+	if (conn->has_failed)
 		auth_lookup_end(lookup, AUTH_END_ERROR, NULL, &conn->why);
 	else
 		auth_lookup_end(lookup, AUTH_END_ROW, &conn->answer, NULL);

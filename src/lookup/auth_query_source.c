@@ -41,7 +41,7 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 	struct scope_settings s;
 	const char *queried;
 
-	if (!compat_does(all->config, COMPAT_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
+	if (!compat_does(all->config, COMPAT_ASKS_OWN_DATABASE) || !auth_get_settings_if_on(all, database, &s))
 		return 0;
 	queried = queried_database(all->config, database, &s);
 	if (strcmp(queried, "pgbouncer") == 0 || config_find_database(all->config, queried) == NULL) {
@@ -59,7 +59,7 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 }
 
 bool
-auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out)
+auth_get_settings_if_on(const struct auth_queries *all, const char *database, struct scope_settings *out)
 {
 	bool is_console = all->config != NULL && auth_may_look_up_console_users(all->config, database);
 	const struct config_scope *db =
@@ -244,7 +244,7 @@ auth_source_get_or_create(struct auth_queries *all, const char *database, uint64
 
 	TABLE_FIND(all->seed, all->routes, database, strlen(database), route);
 	source = route == NULL ? NULL : route->source;
-	if (source == NULL && auth_settings_of(all, database, &s) &&
+	if (source == NULL && auth_get_settings_if_on(all, database, &s) &&
 	    (source = source_new(all, database, &s, why)) != NULL && (source = source_intern(all, source, why)) != NULL)
 		add_route(all, database, source);
 	if (source != NULL)
@@ -266,7 +266,7 @@ auth_sources_review(struct auth_queries *all, uint64_t now_us)
 	HASH_ITER(hh, old, route, next) {
 		struct scope_settings s;
 
-		if (auth_settings_of(all, route->database, &s))
+		if (auth_get_settings_if_on(all, route->database, &s))
 			auth_source_get_or_create(all, route->database, now_us, &why);
 		HASH_DELETE(hh, old, route);
 		free(route);

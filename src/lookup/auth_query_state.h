@@ -50,7 +50,7 @@ struct auth_source {
 	uint64_t used_us; /* when auth_source_get_or_create() last returned this source; 0 if not since a reload */
 	bool is_builtin; /* auth_query is builtin */
 	/* the last attempt to open a connection failed at a limit on connections, or for lack of memory */
-	bool is_short;
+	bool lacks_place;
 	/* no database uses the source any more; it is freed once it has no connections and no lookups */
 	bool is_retired;
 	/* --- used while the source can't be reached --- */
@@ -116,7 +116,7 @@ bool auth_may_look_up_console_users(const struct config *config, const char *dat
 /* Returns 0; or, with COMPAT_ASKS_OWN_DATABASE, -1 with *why set if auth_query's database is unknown or disabled. */
 int auth_check_database(const struct auth_queries *all, const char *database, struct fail *why);
 /* Sets *out to a database's settings, if it is configured. Returns true if auth_query is on for the database. */
-bool auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out);
+bool auth_get_settings_if_on(const struct auth_queries *all, const char *database, struct scope_settings *out);
 /* Logs a failure, but at most one a second for each source. */
 void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us);
 

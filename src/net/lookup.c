@@ -45,7 +45,7 @@ struct resolver {
 	LIST_HEAD(, watched) sockets;
 	char *file;
 	struct file_mark mark; /* the version of the file that the channel has read; zero if not known */
-	unsigned forgotten; /* how many lookups were forgotten and still go on */
+	unsigned cancelled_count; /* how many lookups were forgotten and still go on */
 };
 
 struct lookup {
@@ -188,7 +188,7 @@ refresh_channel(struct resolver *r)
 	ares_channel made;
 
 	if (r->old != NULL ||
-	    (!note_file_change(r->file, &r->mark) && r->channel != NULL && r->forgotten <= FORGOTTEN_MAX))
+	    (!note_file_change(r->file, &r->mark) && r->channel != NULL && r->cancelled_count <= FORGOTTEN_MAX))
 		return;
 	read_options(r->file, &options);
 	if (ares_init_options(&made, &options,
@@ -254,7 +254,7 @@ end_lookup(struct lookup *ended, int status, struct lookup *l)
 	*l = *ended;
 	free(ended);
 	if (is_forgotten)
-		l->resolver->forgotten--;
+		l->resolver->cancelled_count--;
 	else
 		*l->owner_field = NULL;
 	return !is_forgotten;
@@ -360,5 +360,5 @@ lookup_cancel(struct lookup *l)
 {
 	l->done = NULL;
 	l->name_done = NULL;
-	l->resolver->forgotten++;
+	l->resolver->cancelled_count++;
 }

@@ -266,7 +266,7 @@ look_for_end(struct stream *s)
 }
 
 __attribute__((noinline)) static void
-handle_other_event(struct stream *s, short what)
+handle_event_slowly(struct stream *s, short what)
 {
 	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
 		drain(s);
@@ -289,7 +289,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_in_handshake) /* the usual case */
 		s->ops->on_readable(s);
 	else
-		handle_other_event(s, what);
+		handle_event_slowly(s, what);
 }
 
 static void

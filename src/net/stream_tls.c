@@ -151,14 +151,14 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	struct tls_session *t = s->tls;
 	enum stream_result r = STREAM_OK;
-	bool is_fed;
+	bool takes_new_input;
 
 	*got = 0;
 	if (t->is_ended || t->is_broken)
 		return classify_end(t);
 	t->out = &t->scratch->sink;
-	is_fed = !t->has_plain; /* else OpenSSL still holds decrypted bytes */
-	if (is_fed)
+	takes_new_input = !t->has_plain; /* else OpenSSL still holds decrypted bytes */
+	if (takes_new_input)
 		r = take_input(s, cap);
 	if (r != STREAM_OK)
 		return r;
@@ -170,7 +170,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	t->answers_len += t->scratch->sink.len;
 	if (t->answers_len > ANSWERS_MAX)
 		t->is_broken = true;
-	if ((is_fed && stash_rest(t) < 0) || send_sink(s) < 0) {
+	if ((takes_new_input && stash_rest(t) < 0) || send_sink(s) < 0) {
 		errno = ENOMEM;
 		return STREAM_ERROR;
 	}

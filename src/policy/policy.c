@@ -202,7 +202,7 @@ has_list(enum policy_conn_state state)
 __attribute__((noinline)) static void
 tell_now(struct policy *p)
 {
-	policy_tell_shards(p);
+	policy_publish_row(p);
 	if (p->caps.is_watched)
 		publish_now(p);
 }
@@ -565,7 +565,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	uint32_t ahead = conn->ahead_count;
 	struct policy_waiter *t = ahead > 0 ? conn->ahead[0].t : policy_next_waiter(p, now_us);
-	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
+	bool is_asked_back = caps_claim_returned(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
 	uint64_t asked_us = p->query_asked_us;
 
@@ -608,7 +608,7 @@ __attribute__((noinline)) static void
 tell_idle(struct policy *p, bool is_due_sooner, uint64_t now_us)
 {
 	tell_now(p);
-	if (shard_get_waiting_others(&p->shard) != 0)
+	if (shard_waiting_bits_of_others(&p->shard) != 0)
 		policy_give_idle(p, now_us);
 	if (is_due_sooner)
 		arm_for_idle(p, now_us);
@@ -616,7 +616,7 @@ tell_idle(struct policy *p, bool is_due_sooner, uint64_t now_us)
 
 /* Inline, because this is compiled twice: with is_observed and without. Nearly always no client waits. */
 __attribute__((always_inline)) static inline void
-settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t now_us)
+place_returned(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t now_us)
 {
 	bool is_due_sooner;
 
@@ -636,7 +636,7 @@ settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t no
 __attribute__((noinline)) static void
 settle_observed(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	settle(p, conn, true, now_us);
+	place_returned(p, conn, true, now_us);
 }
 
 static inline void
@@ -645,11 +645,11 @@ take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	assert(conn->state == PC_LENT);
 	conn->heard_us = conn->idle_since_us = now_us;
 	conn->epoch = p->epoch;
-	caps_returned(&p->caps, conn->opened_us, now_us);
+	caps_note_returned(&p->caps, conn->opened_us, now_us);
 	if (p->is_observed)
 		settle_observed(p, conn, now_us);
 	else
-		settle(p, conn, false, now_us);
+		place_returned(p, conn, false, now_us);
 }
 
 void
@@ -719,7 +719,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	assert(conn->state == PC_NONE);
 	if (!shard_end_transfer(&p->shard, conn, &is_current))
 		return false;
-	caps_transferred(&p->caps, false);
+	caps_note_transferred(&p->caps, false);
 	conn->borrower_id = 0; /* conn's last borrower is not known here */
 	/* If an attempt has failed, or the epoch was raised, since conn was last heard from, a ping must come first. */
 	is_trusted = conn->epoch != 0 && conn->heard_us > p->shard.epoch_raised_us &&
@@ -843,14 +843,14 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 }
 
 void
-policy_conn_washing(struct policy *p, struct policy_conn *conn)
+policy_note_washing(struct policy *p, struct policy_conn *conn)
 {
 	assert(conn->state == PC_LENT && conn != p->returned);
 	p->washing += !conn->is_being_washed;
 	conn->is_being_washed = true;
 	assert(p->washing <= p->count[PC_LENT]);
 	if (p->waiting > 0)
-		policy_tell_shards(p);
+		policy_publish_row(p);
 }
 
 void
@@ -865,7 +865,7 @@ policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t
 			t->connect_us += now_us - later_of(asked_us, t->since_us);
 	assert(p->washing > 0);
 	end_washing(p, conn);
-	policy_tell_shards(p);
+	policy_publish_row(p);
 	policy_replenish(p, now_us);
 }
 

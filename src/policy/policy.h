@@ -230,7 +230,7 @@ void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
  * sent; 0 if there was none. For waiters, the time since asked_us counts as waiting for PostgreSQL. */
 void policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* Call when conn, which is LENT, will be returned soon: no other connection is opened for the waiter that gets it. */
-void policy_conn_washing(struct policy *p, struct policy_conn *conn);
+void policy_note_washing(struct policy *p, struct policy_conn *conn);
 /* Call when conn is not returned as soon as expected: another connection may be opened. asked_us: as in
  * policy_return_after_query. */
 void policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);

@@ -259,7 +259,7 @@ is_of_group(const struct budget_member *m, const struct budget_group *g)
 }
 
 void
-budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left)
+budget_note_transferred(struct budget_member *m, struct budget_group *g, bool has_left)
 {
 	uint32_t more = has_left ? 1 : -1u;
 
@@ -634,7 +634,7 @@ is_others_turn(const struct policy_budget *b, const struct budget_member *m)
 }
 
 bool
-budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
+budget_claim_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
 	uint32_t share, live = live_count(m->group);
@@ -745,7 +745,7 @@ policy_places_take(struct budget_member *m, uint64_t now_us)
 	policy_worker_lock(m->worker);
 	if (b->kept.keeper == NULL || !b->kept.is_binding)
 		is_taken = take_or_ask(b, m, now_us);
-	else if ((is_taken = budget_take_held(b, now_us)))
+	else if ((is_taken = budget_claim_held(b, now_us)))
 		budget_take_place(m);
 	budget_update_watched(b, m->worker);
 	policy_worker_unlock_and_act(m->worker, now_us);

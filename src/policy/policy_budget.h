@@ -144,7 +144,7 @@ void budget_take_place(struct budget_member *m); /* takes a place for a connecti
 void budget_note_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Call when a connection has moved from m to another shard of g (has_left), or from there to m. m->budget may be
  * NULL. */
-void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
+void budget_note_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
 /* Call when a connection of g that was in transfer is lost. policy_worker_unlock_and_act() must follow. */
 void budget_transfer_lost(struct budget_group *g);
 /* Call this at the end of each change; ends with a budget_review(). short_count: how many connections m would open if
@@ -160,7 +160,7 @@ bool budget_is_short(const struct budget_member *m);
 bool budget_has_surplus(const struct budget_member *m);
 /* Returns true if the connection that is being returned to m must be closed for another pool; the connection then
  * counts in m->asked. */
-bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
+bool budget_claim_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 /* Sets m->asked to 0. Call when m has no idle connection left to close. */
 void budget_clear_asked(struct budget_member *m);
 /* Returns true if all places are taken while some pool would open a connection. */

@@ -100,4 +100,4 @@ void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *wor
 void budget_note_understocked(struct budget_member *m);
 /* Only for a budget with kept.is_binding. Returns true if a place is held, or free while no member is hungry: the
  * caller then calls budget_take_place(). Otherwise asks the keeper for a place, and returns false. */
-bool budget_take_held(struct policy_budget *b, uint64_t now_us);
+bool budget_claim_held(struct policy_budget *b, uint64_t now_us);

@@ -135,12 +135,12 @@ caps_take_places(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 }
 
 void
-caps_transferred(struct policy_caps *caps, bool has_left)
+caps_note_transferred(struct policy_caps *caps, bool has_left)
 {
 	assert(caps->groups != NULL);
 	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_transferred(&caps->by_kind[i], &caps->groups[i], has_left);
+		budget_note_transferred(&caps->by_kind[i], &caps->groups[i], has_left);
 	policy_worker_unlock(caps->orders->worker);
 }
 
@@ -175,7 +175,7 @@ caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 }
 
 bool
-caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
+caps_claim_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
 	bool is_asked = false;
 
@@ -184,7 +184,8 @@ caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 	policy_worker_lock(caps->orders->worker);
 	caps->orders->ops->publish(caps->orders->pool);
 	for (unsigned i = 0; i < POLICY_CAPS && !is_asked; i++)
-		is_asked = caps->by_kind[i].budget != NULL && budget_ask_back(&caps->by_kind[i], opened_us, now_us);
+		is_asked =
+		    caps->by_kind[i].budget != NULL && budget_claim_returned(&caps->by_kind[i], opened_us, now_us);
 	policy_worker_unlock(caps->orders->worker);
 	return is_asked;
 }

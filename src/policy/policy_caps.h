@@ -35,7 +35,7 @@ void caps_publish(struct policy_caps *caps, const struct budget_view *v);
 bool caps_take_places(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
 /* Call when a connection has left for another shard of the pool (has_left), or has come from another shard. The
  * connection keeps its places. */
-void caps_transferred(struct policy_caps *caps, bool has_left);
+void caps_note_transferred(struct policy_caps *caps, bool has_left);
 /* Call when a connection that has places is gone (`to` is PC_NONE), begins to close (PC_CLOSING), or has logged in. */
 void caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 /* short_count: how many connections the pool would open now if its caps allowed that. Makes the pool hungry at the
@@ -48,7 +48,7 @@ caps_needs_logins(const struct policy_caps *caps)
 	return caps->by_kind[CAP_HOST].budget != NULL;
 }
 /* Returns true if the connection that was just returned must be closed for another pool. */
-bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us);
+bool caps_claim_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us);
 /* Returns true if some caps have asked the pool for connections. The next connection that the pool closes then counts
  * as given up under each of these caps. */
 bool caps_begin_giving_up(struct policy_caps *caps);
@@ -74,9 +74,9 @@ uint32_t caps_explain_short(const struct policy_caps *caps, const char **setting
 bool caps_may_get_place_of(const struct policy_caps *caps, const struct policy_caps *other, bool is_last);
 
 /* Call this when a connection is returned. Takes no lock. If caps->is_watched, which is rare, the caller also calls
- * caps_ask_back() and caps_review(). */
+ * caps_claim_returned() and caps_review(). */
 static inline void
-caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
+caps_note_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
 	caps->idle_grace_end_us = now_us + BUDGET_TURN_US;
 	caps->turn_end_us = opened_us + BUDGET_TURN_US;

@@ -120,7 +120,7 @@ policy_budget_get_counts(struct policy_budget *b, struct policy_worker *worker, 
 }
 
 bool
-budget_take_held(struct policy_budget *b, uint64_t now_us)
+budget_claim_held(struct policy_budget *b, uint64_t now_us)
 {
 	if (b->kept.held > 0 || (TAILQ_EMPTY(&b->hungry) && budget_has_free_place(b))) {
 		b->kept.held -= b->kept.held > 0;

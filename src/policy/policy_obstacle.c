@@ -368,7 +368,7 @@ policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *
 
 /* Returns true if a client waits while all connections here are lent, and no more may be opened. */
 static bool
-is_full(const struct policy *p, uint64_t now_us)
+has_waiter_and_no_room(const struct policy *p, uint64_t now_us)
 {
 	return !p->is_paused && p->failed_count == 0 && p->count[PC_LENT] == p->total && policy_count_unserved(p) > 0 &&
 	       policy_total(p) >= policy_limit_now(p, now_us);
@@ -381,7 +381,8 @@ policy_next_ahead(const struct policy *p, uint64_t now_us)
 
 	/* A connection that comes back goes to the longest waiter of any shard, unless a request was sent ahead to that
 	 * connection. So nothing is sent ahead while a client of another shard comes first (shard_is_ahead). */
-	if (!is_full(p, now_us) || (p->shard.shared != NULL && shard_may_choose(&p->shard, first->since_us)))
+	if (!has_waiter_and_no_room(p, now_us) ||
+	    (p->shard.shared != NULL && shard_may_choose(&p->shard, first->since_us)))
 		return NULL;
 	return policy_first_not_sent_ahead(p, now_us);
 }

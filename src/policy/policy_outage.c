@@ -35,7 +35,7 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
  * or a health check), the waiter is not given up. Otherwise the next attempt, of any shard or pool, has half a second;
  * but a client waits for a second at most, because one attempt may hang while others keep failing. */
 static uint64_t
-hope_ends_us(const struct policy *p)
+give_up_at_us(const struct policy *p)
 {
 	uint64_t from_us = later_of(TAILQ_FIRST(&p->queue)->since_us, p->outage.since_us);
 
@@ -48,14 +48,14 @@ hope_ends_us(const struct policy *p)
 }
 
 uint64_t
-policy_hopeless_us(const struct policy *p, uint64_t now_us)
+policy_give_up_at_us(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *last = TAILQ_LAST(&p->queue, policy_queue);
 	uint64_t at_us;
 
 	if (last == NULL || p->is_paused)
 		return NEVER_US;
-	at_us = now_us < p->backoff_until_us && policy_count_live(p) == 0 ? now_us : hope_ends_us(p);
+	at_us = now_us < p->backoff_until_us && policy_count_live(p) == 0 ? now_us : give_up_at_us(p);
 	if (at_us == NEVER_US || policy_is_patient(p, last)) /* patient waiters are at the front */
 		return NEVER_US;
 	return later_of(at_us, now_us);
@@ -64,7 +64,7 @@ policy_hopeless_us(const struct policy *p, uint64_t now_us)
 bool
 policy_is_hopeless(const struct policy *p, uint64_t now_us)
 {
-	return policy_hopeless_us(p, now_us) <= now_us;
+	return policy_give_up_at_us(p, now_us) <= now_us;
 }
 
 uint64_t

@@ -8,7 +8,7 @@
 /* Returns true if clients in the queue are to be refused now, because no answer of PostgreSQL can be expected soon. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 /* Returns when policy_is_hopeless() becomes true if no connection is opened or fails before; NEVER_US if never. */
-uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
+uint64_t policy_give_up_at_us(const struct policy *p, uint64_t now_us);
 bool policy_host_is_back(const struct policy *p); /* true if the host that failed has answered another pool since */
 /* Returns true if t keeps waiting when policy_is_hopeless(); all other waiters are refused then. */
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);

@@ -67,7 +67,7 @@ explain_held(const struct policy *p, const struct policy_waiter *t, uint64_t now
 
 /* Returns true if the host has answered another pool since the last failure here, but no attempt is under way here. */
 static bool
-has_outage_passed(const struct policy *p)
+is_back_unnoticed(const struct policy *p)
 {
 	return p->outage.since_us > 0 && p->count[PC_OPENING] + p->count[PC_PINGING] == 0 && policy_host_is_back(p);
 }
@@ -78,7 +78,7 @@ policy_refuse_late(struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *t = TAILQ_FIRST(&p->queue);
 
-	if (t != NULL && now_us >= policy_deadline(p, t) && has_outage_passed(p)) {
+	if (t != NULL && now_us >= policy_deadline(p, t) && is_back_unnoticed(p)) {
 		policy_forget_failures(p);
 		policy_end_outage(p, now_us);
 	}

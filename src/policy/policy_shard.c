@@ -22,12 +22,12 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->round = ROUND_NONE; /* the other shards may have closed their connections since conn was opened */
 	policy_update_observed(p);
-	policy_tell_shards(p);
+	policy_publish_row(p);
 	policy_replenish(p, now_us);
 }
 
 void
-policy_tell_shards(struct policy *p)
+policy_publish_row(struct policy *p)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 
@@ -99,12 +99,12 @@ transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us
 		return false;
 	policy_move(p, conn, PC_NONE);
 	conn->epoch = conn->epoch == p->epoch;
-	caps_transferred(&p->caps, true); /* first, because conn may arrive at once */
+	caps_note_transferred(&p->caps, true); /* first, because conn may arrive at once */
 	if (p->ops.give(p->owner, conn, to)) {
 		shard_note_given(&p->shard, to);
 		return true;
 	}
-	caps_transferred(&p->caps, false);
+	caps_note_transferred(&p->caps, false);
 	conn->epoch = conn->epoch != 0 ? p->epoch : p->epoch - 1;
 	policy_move(p, conn, from);
 	shard_cancel_transfer(&p->shard, conn);
@@ -190,7 +190,7 @@ policy_ask_shards(struct policy *p, uint64_t now_us)
 	bool had_no_place = m->has_no_place;
 
 	m->has_no_place = is_full(p, now_us) || caps_is_short(&p->caps);
-	m->live_asked = policy_count_own_live(p);
+	m->live_when_asked = policy_count_own_live(p);
 	if (p->waiting <= shard_count_coming(m))
 		m->asked_us = 0;
 	else if (m->is_to_ask || (m->has_no_place && !had_no_place))
@@ -200,7 +200,7 @@ policy_ask_shards(struct policy *p, uint64_t now_us)
 void
 policy_share_with_shards(struct policy *p, uint64_t now_us)
 {
-	if (p->shard.is_to_ask || p->shard.live_asked != policy_count_own_live(p))
+	if (p->shard.is_to_ask || p->shard.live_when_asked != policy_count_own_live(p))
 		policy_ask_shards(p, now_us); /* once more, because a new connection may have filled the pool */
 	policy_give_idle(p, now_us);
 	shard_report(&p->shard, p->is_in_use && !p->is_paused, now_us);

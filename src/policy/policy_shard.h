@@ -76,7 +76,7 @@ struct policy_shard {
 	struct policy_orders *orders; /* the pool's orders */
 	uint32_t number; /* the number of the shard's policy worker */
 	uint64_t asked_us; /* when other shards were asked for connections for the waiters here; 0 if not asked */
-	uint32_t live_asked; /* how many live connections the shard had when it last considered asking */
+	uint32_t live_when_asked; /* how many live connections the shard had when it last considered asking */
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
 	uint64_t epoch_raised_us; /* when policy.epoch was last raised */
 	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
@@ -85,7 +85,7 @@ struct policy_shard {
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* true if other shards are to be asked, for instance for one more waiter here */
 	bool has_no_place; /* true if the pool or a cap had no place left when the shard last looked for one */
-	bool has_freed; /* true if the shard has freed a place, and has not told the others yet */
+	bool has_unreported_place; /* true if the shard has freed a place, and has not told the others yet */
 	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
 	struct shard_counts *counts_if_idle;
 	/* shared->counts of this shard while it has waiters and no idle connection; or NULL */
@@ -111,7 +111,7 @@ shard_pool_round(const struct policy_shard *m)
 
 /* Returns a bit for each other shard with waiters. */
 static inline uint32_t
-shard_get_waiting_others(const struct policy_shard *m)
+shard_waiting_bits_of_others(const struct policy_shard *m)
 {
 	return (uint32_t)(atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) &
 			  ~WAITING_BIT(m->number));
@@ -152,7 +152,8 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t total)
 static inline uint64_t
 shard_place_left_until_us(const struct policy_shard *m)
 {
-	return m->place_made_us != 0 && shard_get_waiting_others(m) != 0 ? m->place_made_us + SHARD_PLACE_KEPT_US : 0;
+	return m->place_made_us != 0 && shard_waiting_bits_of_others(m) != 0 ? m->place_made_us + SHARD_PLACE_KEPT_US
+									     : 0;
 }
 
 /* Returns how many connections are in transfer to this shard. */
@@ -210,7 +211,7 @@ void shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us
 static inline void
 shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 {
-	if (m->shared != NULL && (m->has_freed || is_in_use != m->is_in_use))
+	if (m->shared != NULL && (m->has_unreported_place || is_in_use != m->is_in_use))
 		shard_report_change(m, is_in_use, now_us);
 }
 
@@ -246,7 +247,7 @@ shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
 static inline bool
 shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 {
-	uint32_t shards = shard_get_waiting_others(m);
+	uint32_t shards = shard_waiting_bits_of_others(m);
 
 	while (shards != 0 && !shard_is_ahead(m, shard_first_of(shards), own_us))
 		shards &= shards - 1;
@@ -296,7 +297,7 @@ bool shard_waited_before_loss(const struct policy_shard *m, uint64_t since_us);
 /* Returns true if this shard has the lowest number, and so reports all sums, or if there is no shared policy. */
 bool shard_is_first(const struct policy_shard *m);
 /* Returns this shard's part of the number `total` that all shards keep in sum; without a shared policy, all of it. */
-uint32_t shard_share(const struct policy_shard *m, uint32_t total);
+uint32_t shard_part_of(const struct policy_shard *m, uint32_t total);
 /* Lets the pool have at most `limit` connections until until_us, after PostgreSQL has refused one; 0, 0 ends this. */
 void shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 

@@ -145,7 +145,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 	add(&w->live, -live);
 	add(&w->verified, -verified);
 	if (total > 0) {
-		order_shards(w, shard_get_waiting_others(m), ORDER_WAKE_IF_WAITING);
+		order_shards(w, shard_waiting_bits_of_others(m), ORDER_WAKE_IF_WAITING);
 		policy_worker_unlock_and_act(m->orders->worker, now_us);
 	} else
 		unlock_shared(w);
@@ -193,7 +193,7 @@ shard_note_state(struct policy_shard *m, enum policy_conn_state from, enum polic
 		return;
 	if (to == PC_NONE) {
 		add(&w->used, -1u);
-		m->has_freed = true;
+		m->has_unreported_place = true;
 		m->has_no_place = false;
 	}
 	add(&w->live, (uint32_t)is_there - is_live(from));
@@ -224,15 +224,15 @@ shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 		atomic_store_explicit(&w->in_use_bits, get(&w->in_use_bits) ^ own_bit, memory_order_relaxed);
 		order_shards(w, get(&w->in_use_bits) & ~own_bit, ORDER_WAKE_IF_WAITING | ORDER_WAKE);
 	}
-	if (m->has_freed)
-		order_shards(w, shard_get_waiting_others(m), ORDER_WAKE_IF_WAITING);
+	if (m->has_unreported_place)
+		order_shards(w, shard_waiting_bits_of_others(m), ORDER_WAKE_IF_WAITING);
 	m->is_in_use = is_in_use;
-	m->has_freed = false;
+	m->has_unreported_place = false;
 	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }
 
 uint32_t
-shard_share(const struct policy_shard *m, uint32_t total)
+shard_part_of(const struct policy_shard *m, uint32_t total)
 {
 	uint32_t shards, own_bit = 1u << m->number, count, rank;
 
@@ -383,7 +383,7 @@ shard_choose(const struct policy_shard *m, uint64_t own_us)
 	uint64_t oldest_us = UINT64_MAX;
 	int chosen = -1;
 
-	for (uint32_t shards = shard_get_waiting_others(m) & ~silent_shards(w); shards != 0; shards &= shards - 1) {
+	for (uint32_t shards = shard_waiting_bits_of_others(m) & ~silent_shards(w); shards != 0; shards &= shards - 1) {
 		unsigned number = shard_first_of(shards);
 		uint64_t since_us = get_us(&w->since_us[number]);
 
@@ -420,7 +420,7 @@ bool
 shard_has_unserved_others(const struct policy_shard *m)
 {
 	const struct policy_shared *w = m->shared;
-	uint32_t shards = shard_get_waiting_others(m) & ~silent_shards(w);
+	uint32_t shards = shard_waiting_bits_of_others(m) & ~silent_shards(w);
 
 	while (shards != 0 &&
 	       count_unserved(w, shard_first_of(shards)) <= get(&w->counts[shard_first_of(shards)].free_soon))
@@ -435,7 +435,7 @@ shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_
 	const struct policy_shared *w = m->shared;
 	uint64_t ahead = 0;
 
-	for (uint32_t shards = w == NULL ? 0 : shard_get_waiting_others(m); shards != 0; shards &= shards - 1) {
+	for (uint32_t shards = w == NULL ? 0 : shard_waiting_bits_of_others(m); shards != 0; shards &= shards - 1) {
 		uint64_t first_us = get_us(&w->since_us[shard_first_of(shards)]);
 
 		if (first_us < since_us && first_us < now_us)
@@ -563,7 +563,7 @@ void
 shard_answer_none_idle(struct policy_shard *m, uint64_t now_us)
 {
 	struct policy_shared *w = m->shared;
-	uint32_t shards = shard_get_waiting_others(m);
+	uint32_t shards = shard_waiting_bits_of_others(m);
 
 	if (shards == 0)
 		return;

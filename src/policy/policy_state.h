@@ -216,7 +216,7 @@ void policy_wake(struct policy *p, uint64_t now_us); /* call when a cap may have
 bool policy_give_away(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
 /* If no client waits here, gives idle connections to shards with waiters, or closes one that can't be given. */
 void policy_give_idle(struct policy *p, uint64_t now_us);
-void policy_tell_shards(struct policy *p); /* publishes this shard's row: call after a change to it */
+void policy_publish_row(struct policy *p); /* publishes this shard's row: call after a change to it */
 /* Asks other shards for idle connections, for the queue here. There must be a shared policy. */
 void policy_ask_shards(struct policy *p, uint64_t now_us);
 /* Call after each change. Gives connections to shards that wait, and reports the change. Needs a shared policy. */

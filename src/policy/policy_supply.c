@@ -310,7 +310,7 @@ policy_min_idle(const struct policy *p)
 
 	if (s->min_idle == 0 || !p->is_in_use || p->is_paused)
 		return 0;
-	return shard_share(&p->shard, s->min_idle < s->pool_size ? s->min_idle : s->pool_size);
+	return shard_part_of(&p->shard, s->min_idle < s->pool_size ? s->min_idle : s->pool_size);
 }
 
 static bool
@@ -373,7 +373,7 @@ policy_replenish(struct policy *p, uint64_t now_us)
 uint64_t
 policy_supply_due_us(const struct policy *p, uint64_t now_us)
 {
-	uint64_t due_us = p->cap_has_room ? now_us : policy_hopeless_us(p, now_us);
+	uint64_t due_us = p->cap_has_room ? now_us : policy_give_up_at_us(p, now_us);
 
 	if (!p->is_paused && policy_count_unserved(p) > 0)
 		policy_count_openable(p, now_us, &due_us);

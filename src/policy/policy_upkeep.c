@@ -258,7 +258,7 @@ policy_pause(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = true;
 	shard_begin_pool_round(&p->shard);
-	policy_tell_shards(p);
+	policy_publish_row(p);
 	close_unlent(p, waits_for_hopeful_logins(p), RR_KILL);
 	policy_replenish(p, now_us);
 }
@@ -269,7 +269,7 @@ policy_resume(struct policy *p, uint64_t now_us)
 	p->is_paused = false;
 	p->limits_from_us = now_us;
 	p->shard.is_to_ask = true;
-	policy_tell_shards(p);
+	policy_publish_row(p);
 	policy_forget_failures(p);
 	policy_replenish(p, now_us);
 }

@@ -99,7 +99,7 @@ ratio_of(double sum, double count)
 
 /* Sets *most to the number of connections that the connections in use did not exceed for this share of the time. */
 static void
-find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_t *most)
+set_most_in_use(const struct policy_use_span *s, double share, uint32_t limit, uint32_t *most)
 {
 	double left_us = (double)s->time_us * share;
 
@@ -112,7 +112,7 @@ find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_
 /* Estimates the pool size that is enough. Requests that have timed out may have been sent again by the same clients, so
  * no estimate is above the number of clients. */
 static void
-find_enough(const struct policy_use_span *all, double waiting, double clients, struct policy_sizing *s)
+set_enough(const struct policy_use_span *all, double waiting, double clients, struct policy_sizing *s)
 {
 	double timed_out = ratio_of(s->in_use * (double)all->timeouts, (double)all->loans_in_span);
 	double full_share = ratio_of((double)all->at_us[POLICY_USE_PARTS], (double)all->time_us);
@@ -156,9 +156,9 @@ policy_use_compute_sizing(const struct policy_use *u, uint32_t shards)
 	s.hold_us = ratio_of(s.in_use * us, (double)all.loans_in_span);
 	s.wait_us = ratio_of((double)all.waited_us, (double)(int64_t)(all.waits - u->last.waiting));
 	s.per_second = ratio_of((double)(int64_t)all.arrived * 1e6, us);
-	find_most(&all, 1, s.limit, &s.peak);
-	find_most(&all, 0.95, s.limit, &s.at_95);
-	find_enough(&all, ratio_of((double)all.waiting_us, us), u->clients[0], &s);
+	set_most_in_use(&all, 1, s.limit, &s.peak);
+	set_most_in_use(&all, 0.95, s.limit, &s.at_95);
+	set_enough(&all, ratio_of((double)all.waiting_us, us), u->clients[0], &s);
 	compare_levels(u->sums.levels, &s);
 	return s;
 }

@@ -34,9 +34,9 @@ pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping
 static void
 hold(struct server_reset *reset, uint64_t now_us)
 {
-	if (reset->asked_us != 0)
+	if (reset->held_since_us != 0)
 		return;
-	reset->asked_us = now_us;
+	reset->held_since_us = now_us;
 	/* twice, because the answer that is on its way may be outdated, so another answer may be needed */
 	reset->deadline_us = now_us + 2 * CODE_ANSWER_US;
 }
@@ -47,14 +47,14 @@ pool_code_hold_if_due(struct server *srv, const char **question)
 	struct pooled *p = pooled_of(srv->conn);
 	enum code_decision decision;
 
-	if (srv->reset.asked_us == 0)
+	if (srv->reset.held_since_us == 0)
 		p->last_keeping_ddl = p->code->last_keeping_ddl;
 	decision = pool_code_decide(srv, srv->reset.todo.parts, p->last_keeping_ddl);
 	if (decision == CODE_ASK)
 		*question = pool_code_begin_question(srv);
 	if (decision != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->last_keeping_ddl))
+	else if (srv->reset.held_since_us != 0 && !database_code_has_answer(p->code, p->last_keeping_ddl))
 		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of the SQL are unknown */
 	return decision != CODE_GO;
 }

@@ -98,7 +98,7 @@ compat_log_refusal(const struct pool *pool, const struct server *srv, enum conne
 		log_warning(pool->set->log, "server login failed: FATAL %s", why->pgbouncer_text);
 		compat_log_end(pool, srv, srv->target->replication != NULL ? "login failed" : why->pgbouncer_text);
 	} else
-		compat_log_end(pool, srv, server_failure_word(kind));
+		compat_log_end(pool, srv, server_pgbouncer_failure_text(kind));
 }
 
 void

@@ -34,7 +34,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 		free(p);
 		return fail_memory(why, "a server connection");
 	}
-	p->is_kept = health_check == NULL || pool->target->upstream->host_count == 1;
+	p->may_be_lent = health_check == NULL || pool->target->upstream->host_count == 1;
 	if (health_check != NULL) {
 		p->checked_backend = health_check->to;
 		p->checked_backend->running_checks++;
@@ -158,7 +158,7 @@ on_ready(struct server *srv)
 		pool_fresh_report(pool->fresh, srv->gucs, login_parameters, now);
 	end_health_check(pooled_of(srv->conn));
 	srv->conn->is_recycle_due |=
-	    !pooled_of(srv->conn)->is_kept || pool_defaults_check_old(pool, pooled_of(srv->conn));
+	    !pooled_of(srv->conn)->may_be_lent || pool_defaults_check_old(pool, pooled_of(srv->conn));
 	srv->conn->gucs = srv->gucs;
 	policy_conn_opened(pool->policy, srv->conn, now);
 }
@@ -193,12 +193,12 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 
 	count_failure(pool, srv, kind);
 	policy_get_counts(pool->policy, &counts);
-	if (end_health_check(pooled_of(srv->conn)) && (counts.waiting == 0 || !pooled_of(srv->conn)->is_kept)) {
+	if (end_health_check(pooled_of(srv->conn)) && (counts.waiting == 0 || !pooled_of(srv->conn)->may_be_lent)) {
 		log_debug(pool->set->log, "server %" PRIu64 ": %s", srv->id, why->text);
-		if (pooled_of(srv->conn)->is_kept)
+		if (pooled_of(srv->conn)->may_be_lent)
 			policy_health_check_failed(pool->policy, srv->conn, kind, is_fatal, why,
 						   pool_set_now(pool->set));
-		log_close(srv, server_failure_word(kind));
+		log_close(srv, server_pgbouncer_failure_text(kind));
 		return; /* on_closed() will tell the policy that the connection is gone */
 	}
 	pool_log_failure(pool, srv, kind, why);
@@ -280,7 +280,7 @@ on_clean(struct server *srv)
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
-		policy_return_after_query(pool->policy, pool_copy_gucs_to_conn(srv), srv->reset.asked_us,
+		policy_return_after_query(pool->policy, pool_copy_gucs_to_conn(srv), srv->reset.held_since_us,
 					  pool_set_now(pool->set));
 }
 
@@ -406,7 +406,7 @@ wash_and_return(struct server *srv, unsigned parts, enum code_decision decision,
 		order.seed = pool_set_random(pool->set);
 	assert(srv->state == SV_LENT && srv->conn->state == PC_LENT);
 	pool_main(pool)->counters.seals += (order.parts & ~(unsigned)(WASH_LATE | STATE_BACKEND)) != 0;
-	policy_conn_washing(pool->policy, srv->conn);
+	policy_note_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }
 

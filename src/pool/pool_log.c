@@ -16,7 +16,7 @@ pool_log_host_failure(struct pool *pool, const struct server *srv, enum connect_
 	uint64_t now_us = pool_set_now(pool->set);
 
 	if (log_has_pgbouncer_format(pool->set->log)) {
-		compat_log_end(pool, srv, server_failure_word(kind));
+		compat_log_end(pool, srv, server_pgbouncer_failure_text(kind));
 		return;
 	}
 	if (b == NULL || (b->logged_us != 0 && now_us - b->logged_us < LOG_EVERY_US)) {

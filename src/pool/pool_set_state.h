@@ -44,7 +44,7 @@ struct pooled {
 	/* the backend that the server was opened to check; NULL for other servers, and when the check is over */
 	struct pool_backend *checked_backend;
 	/* true if the server may be lent; false if it was opened to check one of several hosts, and is then closed */
-	bool is_kept;
+	bool may_be_lent;
 	/* the number of the question about code (database_code.question_number) that the server is to answer; or 0 */
 	uint32_t code_question_number;
 	uint64_t last_keeping_ddl; /* database_code.last_keeping_ddl when the wash began */

@@ -8,7 +8,7 @@
  * all sets, because the pool that the server has left may be freed by then.
  *
  *   struct pooled
- *   kept        conn (the policy's: policy_shard.c), srv, is_kept, defaults
+ *   kept        conn (the policy's: policy_shard.c), srv, may_be_lent, defaults
  *   re-pointed  pool, target, code
  *   reset       code_question_number, last_keeping_ddl, ddl_at_wash_plus_1: the server was not asked on the new worker
  *   not set     is_end_reported, is_logged; nor, as may_give() makes sure, checked_backend and is_code_late

@@ -222,7 +222,7 @@ on_cluster_reading(void *worker)
 
 	k->now_us = clock_now_us();
 	if (reads_on_cluster_reading(&k->clients.x))
-		clients_end_late(&k->clients, k->now_us);
+		clients_enforce_server_limits(&k->clients, k->now_us);
 }
 
 /* May be called on any thread. Wakes the worker, which then calls on_cluster_reading(). */

@@ -175,12 +175,12 @@ static struct worker *
 stop_all(struct worker_threads *t, uint64_t until_us)
 {
 	const struct timespec until = clock_timespec(until_us);
-	struct worker *mover = find_worker(t, HALT_POSTED, true);
+	struct worker *laggard = find_worker(t, HALT_POSTED, true);
 	int r = 0;
 
 	/* this worker has not read the note of a halt that was given up, so it would not stop this time, either */
-	if (mover != NULL)
-		return mover;
+	if (laggard != NULL)
+		return laggard;
 	t->is_halt = true;
 	t->round++;
 	for (struct member *m = t->members; m < t->members + t->count; m++) {
@@ -188,26 +188,26 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 		inbox_post(m->worker->inbox, &m->halt);
 	}
 	pthread_cond_broadcast(&t->changed); /* wakes threads that still sleep in the previous round */
-	while ((mover = find_worker(t, STANDS, false)) != NULL && r != ETIMEDOUT)
+	while ((laggard = find_worker(t, STANDS, false)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
-	if (mover != NULL)
+	if (laggard != NULL)
 		end_halt(t);
-	return mover;
+	return laggard;
 }
 
 int
 worker_threads_halt(struct weir *w, struct fail *why)
 {
 	struct worker_threads *t = w->threads;
-	const struct worker *mover;
+	const struct worker *laggard;
 
 	if (t == NULL || t->count == 0 || t->depth++ > 0)
 		return 0;
 	t->asked_us = clock_now_us();
 	pthread_mutex_lock(&t->lock);
-	mover = stop_all(t, t->asked_us + HALT_MAX_US);
+	laggard = stop_all(t, t->asked_us + HALT_MAX_US);
 	pthread_mutex_unlock(&t->lock);
-	if (mover == NULL) {
+	if (laggard == NULL) {
 		const uint64_t now_us = clock_now_us(); /* the time for functions called on the workers' objects */
 
 		for (struct member *m = t->members; m < t->members + t->count; m++)
@@ -215,7 +215,7 @@ worker_threads_halt(struct weir *w, struct fail *why)
 		return 0;
 	}
 	t->depth = 0;
-	return fail_set(why, "58000", "worker %u does not answer", mover->number);
+	return fail_set(why, "58000", "worker %u does not answer", laggard->number);
 }
 
 void

@@ -33,7 +33,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSALS_MAX 2u /* after this many replays of a request, a refusal of its settings counts as final */
+#define REPLAYS_BEFORE_BLAME 2u /* after this many replays of a request, a refusal of its settings counts as final */
 #define REPLAYS_MAX 100u
 #define REPLAYS_IN_SHUTDOWN 8u
 #define SOON_US US_PER_S /* an unbegun request is not at fault if its server is lost this soon after lending */
@@ -379,7 +379,7 @@ static bool
 is_refused_again(const struct exchange *x)
 {
 	return x->rare != NULL && x->rare->replayed_request == x->requests_done + 1 &&
-	       x->rare->replay_count >= REFUSALS_MAX;
+	       x->rare->replay_count >= REPLAYS_BEFORE_BLAME;
 }
 
 /*
@@ -427,7 +427,7 @@ is_washable(struct exchange *x, const struct server *srv)
 /* Returns true if srv, of a standby that has refused a request, may stay when the request is relayed again: all that
  * srv has is a failed transaction. on_batch_end() has that transaction rolled back and the session washed. */
 static bool
-stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_cause cause)
+may_stay(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_cause cause)
 {
 	return cause <= ERROR_OF_CLIENT && is_refused_by_standby(x, srv, e, cause) && !fields_error_is_fatal(e) &&
 	       srv->ledger.count <= 1 && is_washable(x, srv);
@@ -477,7 +477,7 @@ loss_handle_error(struct server *srv, const struct error_fields *e, enum owed_to
 	if (!ends_server(srv, e, to, cause, loss))
 		return false;
 	srv->is_owed_final = loss == LOSS_OF_COMMIT && fields_error_is_fatal(e);
-	end_by_error(srv, e, outcome[loss].replays == REPLAY && stays(x, srv, e, cause));
+	end_by_error(srv, e, outcome[loss].replays == REPLAY && may_stay(x, srv, e, cause));
 	return true;
 }
 

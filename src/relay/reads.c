@@ -145,7 +145,7 @@ count_lent(const struct pool *pool, uint32_t host)
 
 /* Returns true if all connections that the standby's pool may have are lent. */
 static bool
-is_busy(const struct pool *pool, uint32_t host)
+is_full(const struct pool *pool, uint32_t host)
 {
 	return pool->standby_pools[host] != NULL &&
 	       count_lent(pool, host) >= pool->standby_pools[host]->settings.pool_size;
@@ -179,7 +179,7 @@ find_idlest(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 
 /* Returns how pgweir may find out that a standby with CAUSALITY_LATER (causality_check_read()) shows enough. */
 static enum learn_way
-find_way(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
+find_learn_way(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
 {
 	const struct host_view *h = &v->hosts[host];
 
@@ -204,7 +204,7 @@ choose_standby(const struct exchange *x, struct client_reads *r, const struct cl
 				       ? CAUSALITY_NEVER
 				       : causality_check_read(&r->token, v, i, x->settings->reads_max_lag_us);
 
-		enum learn_way way = c == CAUSALITY_LATER ? find_way(x, r, v, i) : LEARN_NOT;
+		enum learn_way way = c == CAUSALITY_LATER ? find_learn_way(x, r, v, i) : LEARN_NOT;
 
 		*best_way = way > *best_way ? way : *best_way;
 		hosts |= (c == CAUSALITY_NOW ? 1u : 0u) << i;
@@ -251,7 +251,7 @@ borrow_standby(struct exchange *x, struct client_reads *r, enum learn_way *best_
 			pool_return(srv, 0, *x->env->now_us);
 			cluster_want(r->cluster, CLUSTER_STANDBYS);
 		}
-		is_connecting |= !is_busy(x->pool, host);
+		is_connecting |= !is_full(x->pool, host);
 	}
 }
 

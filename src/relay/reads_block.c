@@ -44,7 +44,7 @@ leave_standby(struct exchange *x)
 
 /* Returns true if the SQL is a SET LOCAL of a position that the standby has not reached. Writes it to *position. */
 static bool
-sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position)
+sets_unreached_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position)
 {
 	const struct cluster_view *v;
 	struct known_statement k;
@@ -139,7 +139,7 @@ route_by_sql(struct request_walk *w, const struct sql_traits *v, const char *sql
 	bool needs_primary = leaves_state || goes_on || reads_is_for_primary(sql, len);
 	uint64_t position = 0;
 
-	if (!needs_primary && !sets_minimum(x, sql, len, &position))
+	if (!needs_primary && !sets_unreached_minimum(x, sql, len, &position))
 		return WALK_ON;
 	if (x->srv->ledger.count > 0)
 		return WALK_HOLD;

@@ -6,7 +6,7 @@
 #include "statements/statements.h"
 #include "wire/fields.h"
 
-#define PRIMARY_LOOK_MAX 16384u /* how many of the client's bytes are searched for SQL that is for the primary */
+#define PRIMARY_SEARCH_MAX 16384u /* how many of the client's bytes are searched for SQL that is for the primary */
 
 bool
 reads_apply_settings(struct client_reads *r)
@@ -110,12 +110,12 @@ reads_mentions_primary(const struct request_walk *w, bool is_one_request)
 	struct statement *st;
 	struct frame f;
 
-	while (looked < PRIMARY_LOOK_MAX && frame_parse(at, (size_t)(end - at), &f) == FRAME_OK) {
+	while (looked < PRIMARY_SEARCH_MAX && frame_parse(at, (size_t)(end - at), &f) == FRAME_OK) {
 		const uint8_t *body = at + FRAME_HEAD_LEN;
 		size_t have = (size_t)(end - body) < f.body_len ? (size_t)(end - body) : f.body_len;
 		const char *sql = reads_sql_of_message(w->x, &f, body, have, &len, &st);
 
-		if (sql != NULL && may_be_for_primary(sql, len < PRIMARY_LOOK_MAX ? len : PRIMARY_LOOK_MAX))
+		if (sql != NULL && may_be_for_primary(sql, len < PRIMARY_SEARCH_MAX ? len : PRIMARY_SEARCH_MAX))
 			return true;
 		looked += FRAME_HEAD_LEN + (sql == NULL ? have : len);
 		at = body + have;

@@ -124,7 +124,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	if (srv->plan_gucs != NULL || srv->random_known_to != 0)
 		prepare_shared_server(x, w);
 	if (x->settings->commit_check && srv->loan.standby == 0)
-		commit_check_linked(x);
+		commit_check_got_server(x);
 	return 0;
 }
 
@@ -139,7 +139,7 @@ end_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 
 /* Sends the messages that must go ahead of the first one on a new server: the question to a standby, a BEGIN. */
 static inline void
-send_first(struct exchange *x)
+send_ahead_of_first(struct exchange *x)
 {
 	if (x->srv->loan.standby != 0)
 		relay_ask_standby(x);
@@ -165,7 +165,7 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	}
 	if (reads_return_unless_primary(x, srv) || link_server(x, srv, NULL) < 0)
 		return;
-	send_first(x);
+	send_ahead_of_first(x);
 	exchange_handle_pending(x, relay_bytes);
 	if (x->settings->max_pipeline > 1)
 		pipeline_fill(srv);
@@ -231,7 +231,7 @@ borrow_by_route(struct request_walk *w, bool is_fast_lane)
 	enum walk_result r = reads_borrow(w, is_fast_lane);
 
 	if (r == WALK_ON && (r = link_or_wait(w, w->lent)) == WALK_ON)
-		send_first(w->x);
+		send_ahead_of_first(w->x);
 	return r;
 }
 

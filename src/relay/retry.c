@@ -137,7 +137,7 @@ take_sync(struct exchange *x)
  * columns. Then take_sync() was called. lacks_statement: true if the server does not have the statement, so the error
  * is not about its columns. */
 static bool
-begin_retry(struct exchange *x, const struct client_statement *n, bool lacks_statement)
+try_begin_retry(struct exchange *x, const struct client_statement *n, bool lacks_statement)
 {
 	const struct kept_request *kept = &x->srv->loan.kept;
 
@@ -151,7 +151,7 @@ static bool
 is_doubtful(struct exchange *x, const struct client_statement *n, const struct error_fields *e)
 {
 	if (statement_is_unnamed(n))
-		return statements_doubt(x, n, e->sqlstate);
+		return statements_suspend_name(x, n, e->sqlstate);
 	/* Errors of PostgreSQL's parser are of class 42: syntax, access rules, undefined names. */
 	return !n->is_proven && e->sqlstate != NULL && strncmp(e->sqlstate, "42", 2) == 0;
 }
@@ -173,7 +173,7 @@ retry_begin(struct exchange *x, const struct error_fields *e)
 		server_statements_outdate_one(&x->srv->statements, n->st->id);
 	if (n->st == NULL || (!lacks_statement && !is_old && !is_doubtful(x, n, e)))
 		return false;
-	is_again = begin_retry(x, n, lacks_statement);
+	is_again = try_begin_retry(x, n, lacks_statement);
 	if (!lacks_statement && (is_old || is_again))
 		client_statement_renew(x, n, n->rows == ROWS_UNTOLD && !is_describe);
 	if (!is_again)

@@ -10,7 +10,7 @@
 #include "state/linger.h"
 #include "statements/unnamed.h"
 
-#define WAITS_WHOLE_MAX 4096u /* a Query or Bind with a body of at most this many bytes is handled as a whole */
+#define WHOLE_BODY_MAX 4096u /* a Query or Bind with a body of at most this many bytes is handled as a whole */
 
 /* Sends the message unchanged from byte `from` on; the bytes before `from` were sent in another form. The rest of the
  * message may come later. */
@@ -121,7 +121,7 @@ must_be_whole(const struct exchange *x, const struct frame *f)
 			return f->body_len <= x->settings->max_statement_size;
 		/* fall through */
 	case 'B':
-		return f->body_len <= WAITS_WHOLE_MAX;
+		return f->body_len <= WHOLE_BODY_MAX;
 	case 'P':
 		return !is_oversize(x, f);
 	case 'C':

@@ -545,7 +545,7 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 	c->connected_us = limit_to_now(p->connected_us, now_us);
 	exchange_step(&c->x, CE_PROVED);
 	if (take_place(s, c, p, why) < 0 || take_session(s, c, p, why) < 0) {
-		client_let_go(c);
+		client_close_copy(c);
 		return NULL;
 	}
 	c->x.waiter.idle_since_us = limit_to_now(p->idle_since_us, now_us);

@@ -1,7 +1,7 @@
 /*
  * src/restart/client_record.h - moves a client, with its socket and its session, to another process of pgweir.
  *
- *   the old process:  client_record_find_obstacle(), client_record_write(), later client_let_go()
+ *   the old process:  client_record_find_obstacle(), client_record_write(), later client_close_copy()
  *   the new process:  client_record_reader_...(), client_record_adopt(), later client_record_begin_reading()
  *
  * A client can move between two requests, if it has no server. The client's record has its settings, its statements,

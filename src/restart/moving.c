@@ -195,7 +195,7 @@ close_released(struct moving *m)
 		if (c == NULL)
 			continue;
 		m->r->moved++;
-		client_let_go(c);
+		client_close_copy(c);
 	}
 }
 
@@ -367,7 +367,7 @@ moving_take_back(struct moving *m, bool is_dead)
 
 		m->transfers[i] = (struct transfer){ 0 };
 		if (c != NULL && is_released && !is_dead)
-			client_let_go(c);
+			client_close_copy(c);
 		else if (c != NULL)
 			parked_resume(c);
 	}

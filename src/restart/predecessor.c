@@ -133,7 +133,7 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 	send_refusal(p, n->number, "it cannot listen to its channels");
 	forget_arrival(n);
 	if (c != NULL)
-		client_let_go(c);
+		client_close_copy(c);
 }
 
 /* Tells the old process that the client is taken, once the client's listener, if any, listens on all the client's
@@ -194,7 +194,7 @@ advance(struct predecessor *p, struct arrival *n)
 	case STAGE_BACK:
 		forget_arrival(n);
 		if (c != NULL)
-			client_let_go(c);
+			client_close_copy(c);
 		break;
 	case STAGE_OURS:
 		n->stage = STAGE_CATCHING_UP;

@@ -120,8 +120,8 @@ database_code_assumed_risk_after_wash(const struct database_code *code, uint64_t
 }
 
 unsigned
-database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
-			size_t len, const uint8_t *types, size_t types_len)
+database_code_compute_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
+			   size_t len, const uint8_t *types, size_t types_len)
 {
 	const struct risk_names *risks = code->answer == NULL ? NULL : code->answer->risks;
 	unsigned assumed =
@@ -159,7 +159,7 @@ database_code_is_sql_repeatable(const struct database_code *code, uint64_t now_u
 		return false;
 	if (kept == NULL)
 		kept = &own;
-	database_code_find_risk(code, now_us, kept, sql, len, types, types_len);
+	database_code_compute_risk(code, now_us, kept, sql, len, types, types_len);
 	return kept->number == code->number && kept->effects == 0;
 }
 

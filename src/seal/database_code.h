@@ -154,8 +154,8 @@ unsigned database_code_assumed_risk_after_wash(const struct database_code *code,
 /* Returns the risk of this SQL, or of unknown SQL if sql is NULL. If kept is not NULL, sets *kept to the risk of the
  * SQL's names and types, unless there is no answer or the SQL is opaque (RISK_OPAQUE). types: see
  * risk_names_of_types(); NULL if the SQL is a Query. */
-unsigned database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
-				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
+unsigned database_code_compute_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
+				    const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Sets *risk to the risk in *kept, and returns true. Returns false if kept is NULL, or no answer or *kept is valid. */
 static inline bool
 database_code_get_kept_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept,
@@ -168,7 +168,7 @@ database_code_get_kept_risk(const struct database_code *code, uint64_t now_us, c
 	return true;
 }
 
-/* Returns what database_code_find_risk() does, but takes the risk from *kept if possible. */
+/* Returns what database_code_compute_risk() does, but takes the risk from *kept if possible. */
 static inline unsigned
 database_code_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
 		   size_t len, const uint8_t *types, size_t types_len)
@@ -177,7 +177,7 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 
 	return database_code_get_kept_risk(code, now_us, kept, &risk)
 		   ? risk
-		   : database_code_find_risk(code, now_us, kept, sql, len, types, types_len);
+		   : database_code_compute_risk(code, now_us, kept, sql, len, types, types_len);
 }
 /* Returns true if this SQL is certainly a single read that may run twice without a visible effect: SELECT, VALUES,
  * TABLE or WITH whose names reach only code that reads. Such SQL changes no session state, but may make plans. */

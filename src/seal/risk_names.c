@@ -364,7 +364,7 @@ struct reader {
 	enum statement statement;
 	bool is_body; /* in the text of a DO: statements may begin at any word, and strings are not read as SQL */
 	bool is_after_dot; /* the last token was a dot */
-	bool is_into_harmless; /* if the next word is INTO, it belongs to INSERT or MERGE */
+	bool is_into_of_insert; /* if the next word is INTO, it belongs to INSERT or MERGE */
 	bool is_naming; /* in CREATE FUNCTION: the next name before a parenthesis is the new function's */
 	bool has_distinct, is_after_distinct;
 	uint64_t selects; /* bit N: there was a SELECT in the Nth of the open parentheses */
@@ -527,7 +527,7 @@ may_be_looked_for(const struct word *w)
 static void
 judge_keyword(struct reader *r, const struct word *w)
 {
-	bool is_into = !r->is_into_harmless && !r->is_body && IS(w, "into");
+	bool is_into = !r->is_into_of_insert && !r->is_body && IS(w, "into");
 
 	if (r->statement == STATEMENT_BEGINS || r->is_body)
 		judge_first(r, w);
@@ -545,7 +545,7 @@ judge_keyword(struct reader *r, const struct word *w)
 	note_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
 	note_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
 	/* After SELECT, INSERT is a column's name. */
-	r->is_into_harmless = (r->selects >> r->depth & 1) == 0 && (IS(w, "insert") || IS(w, "merge"));
+	r->is_into_of_insert = (r->selects >> r->depth & 1) == 0 && (IS(w, "insert") || IS(w, "merge"));
 	if (IS(w, "select"))
 		r->selects |= UINT64_C(1) << r->depth;
 }
@@ -677,7 +677,7 @@ judge_word(struct reader *r, const struct word *w)
 	if (r->statement != STATEMENT_GOES_ON || r->is_body || may_be_looked_for(w))
 		judge_keyword(r, w);
 	else
-		r->is_into_harmless = false;
+		r->is_into_of_insert = false;
 	judge_name(r, w, hash);
 	add_risks_of_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, a character's second byte may look like an operator */
@@ -693,7 +693,7 @@ static void
 end_name(struct reader *r)
 {
 	r->if_called = (struct risk){ 0 };
-	r->is_after_dot = r->is_into_harmless = false;
+	r->is_after_dot = r->is_into_of_insert = false;
 	r->last = LAST_OTHER;
 	settle_name(r);
 	note_if(r, r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
@@ -822,7 +822,7 @@ read_punct(struct reader *r, char c)
 	r->if_called = (struct risk){ 0 };
 	r->is_naming = r->is_naming && c == '.';
 	r->is_after_dot = c == '.';
-	r->is_into_harmless = false;
+	r->is_into_of_insert = false;
 	r->last = LAST_OTHER;
 	note_if(r, c == '$', FOUND_OPAQUE); /* PostgreSQL refuses the SQL */
 	if (c == ';') {

@@ -255,7 +255,7 @@ enum reset_cancel {
 enum reset_step {
 	RESET_STEP_OTHER,
 	RESET_STEP_COUNT, /* a Query that counts the prepared statements, too */
-	RESET_STEP_LAST_REMOTE, /* SQL that closes a session on another server, and may fail with 08003 */
+	RESET_STEP_MAY_FAIL_08003, /* SQL that closes a session on another server, and may fail with 08003 */
 	RESET_STEP_HELD /* nothing was sent, because everything is washed, but the owner holds the server */
 };
 
@@ -273,7 +273,8 @@ struct server_reset {
 	struct buf remote; /* SQL that closes sessions on other servers: seal_put_for_row() */
 	uint8_t cancel; /* enum reset_cancel */
 	uint64_t since_us, deadline_us; /* when the reset began, and when it must be over */
-	uint64_t asked_us; /* when the owner began to hold the server, to wait for an answer; 0 if it is not held */
+	uint64_t
+	    held_since_us; /* when the owner began to hold the server, to wait for an answer; 0 if it is not held */
 };
 
 /* Says whether server.cluster, the answer to cluster_question (session/commit_fate.h), is known. */
@@ -446,7 +447,7 @@ void server_terminate(struct server *srv, uint64_t now_us);
 /* Returns true if the server has been RESET or ENDING for too long (reset.deadline_us). */
 bool server_is_late(const struct server *srv, uint64_t now_us);
 /* Returns PgBouncer's words for why a connection could not be made. */
-const char *server_failure_word(enum connect_failure kind);
+const char *server_pgbouncer_failure_text(enum connect_failure kind);
 /* Returns the fields that the server's log lines have in common. The result borrows the server's texts, and why. */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends the server after a failure: calls ops.lost (if LENT) or owner_ops.gone, logs the failure, and closes the server.

@@ -114,13 +114,13 @@ password_request_of(const struct server *srv)
 }
 
 const char *
-server_failure_word(enum connect_failure kind)
+server_pgbouncer_failure_text(enum connect_failure kind)
 {
 	return kind == CF_DNS ? "server DNS lookup failed" : kind == CF_TIMEOUT ? "connect timeout" : "connect failed";
 }
 
 void
-server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+server_host_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct fail kept = *why;
 	struct password_request request = password_request_of(srv);
@@ -157,7 +157,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	tv = timer_interval(us > spent_us ? us - spent_us : 1); /* the time that is left for the login */
 	srv->dial = NULL;
 	if (result->fd < 0) {
-		server_login_failed(srv, result->kind, false, &result->why);
+		server_host_failed(srv, result->kind, false, &result->why);
 		return;
 	}
 	srv->peer = result->peer;
@@ -166,7 +166,7 @@ on_dialled(const struct dial_result *result, void *arg)
 		0 ||
 	    (us > 0 && event_add(srv->login_timer, &tv) < 0)) {
 		fail_memory(&why, "a server connection");
-		server_login_failed(srv, CF_OTHER, false, &why);
+		server_host_failed(srv, CF_OTHER, false, &why);
 		return;
 	}
 	server_step(srv, SE_CONNECTED);
@@ -196,7 +196,7 @@ server_tls_done(struct server *srv, const struct fail *failed)
 	/* If the connection was lost (08001), or if there was no thread or memory (53...), another attempt may
 	 * succeed. */
 	is_fatal = strcmp(why.sqlstate, "08001") != 0 && strncmp(why.sqlstate, "53", 2) != 0;
-	server_login_failed(srv, CF_TLS, is_fatal, &why);
+	server_host_failed(srv, CF_TLS, is_fatal, &why);
 }
 
 void
@@ -208,7 +208,7 @@ server_on_login_timer(evutil_socket_t fd, short what, void *arg)
 
 	*srv->env->now_us = clock_now_us();
 	kind = server_login_late(srv, &why);
-	server_login_failed(srv, kind, false, &why);
+	server_host_failed(srv, kind, false, &why);
 }
 
 static int
@@ -251,10 +251,10 @@ on_password(const char *password, const struct fail *failed, void *arg)
 	struct fail why;
 
 	if (password == NULL) {
-		server_login_failed(srv, CF_OTHER, false, failed);
+		server_host_failed(srv, CF_OTHER, false, failed);
 	} else if (take_password(srv, password) < 0 || dial_now(srv) < 0) {
 		fail_memory(&why, "a server connection");
-		server_login_failed(srv, CF_OTHER, false, &why);
+		server_host_failed(srv, CF_OTHER, false, &why);
 	}
 }
 
@@ -331,19 +331,19 @@ fail_malformed(struct server *srv, const uint8_t *bytes, size_t len)
 			 (int)((end != NULL ? end : bytes + len) - bytes - 1), bytes + 1);
 	else
 		fail_set(&why, "08P01", "PostgreSQL at %s sent a malformed message during login", srv->address);
-	server_login_failed(srv, is_line ? CF_TOO_MANY : CF_OTHER, !is_line, &why);
+	server_host_failed(srv, is_line ? CF_TOO_MANY : CF_OTHER, !is_line, &why);
 }
 
 /* Handles the whole messages of a login. Returns how many bytes were used, or -1 if srv has ended or dials again. */
 ssize_t
-server_dial_login(struct server *srv, const uint8_t *p, size_t len)
+server_take_login_bytes(struct server *srv, const uint8_t *p, size_t len)
 {
 	struct fail why;
 	size_t at = 0;
 
 	if (srv->bytes_in > LOGIN_BYTES_MAX) {
 		fail_set(&why, "08P01", "PostgreSQL at %s did not finish its login", srv->address);
-		server_login_failed(srv, CF_OTHER, true, &why);
+		server_host_failed(srv, CF_OTHER, true, &why);
 		return -1;
 	}
 	while (at < len) {
@@ -376,7 +376,7 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 		step = server_login_message(srv, f.type, p + at + FRAME_HEAD_LEN, f.body_len, &kind, &is_fatal, &why);
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 		if (step == LOGIN_FAILED) {
-			server_login_failed(srv, kind, is_fatal, &why);
+			server_host_failed(srv, kind, is_fatal, &why);
 			return -1;
 		}
 		if (step == LOGIN_GOES_ON)
@@ -389,7 +389,7 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 			fail_set(&why, is_backend_end ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,
 				 is_backend_end ? "ended a connection right after its login"
 						: "sent bytes after its login");
-			server_login_failed(srv, CF_OTHER, !is_backend_end, &why);
+			server_host_failed(srv, CF_OTHER, !is_backend_end, &why);
 			return -1;
 		}
 		finish_login(srv);

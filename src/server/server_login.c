@@ -121,7 +121,7 @@ server_login_begin(struct server *srv)
 	struct fail why;
 
 	if (send_startup(srv, &why) < 0)
-		server_login_failed(srv, CF_OTHER, false, &why);
+		server_host_failed(srv, CF_OTHER, false, &why);
 }
 
 /* Returns the password for this login, in plain text, or NULL. */
@@ -267,14 +267,14 @@ on_keys(const struct scram_keys *keys, const struct fail *failed, void *arg)
 	*srv->env->now_us = clock_now_us();
 	srv->login->deriving = NULL;
 	if (keys == NULL) {
-		server_login_failed(srv, CF_OTHER, false, failed);
+		server_host_failed(srv, CF_OTHER, false, failed);
 		return;
 	}
 	*keys_of(srv) = *keys;
 	if (send_proof(srv, &why) < 0) {
 		bool is_temporary = strncmp(why.sqlstate, "53", 2) == 0; /* there may be memory later */
 
-		server_login_failed(srv, is_temporary ? CF_OTHER : CF_AUTH, !is_temporary, &why);
+		server_host_failed(srv, is_temporary ? CF_OTHER : CF_AUTH, !is_temporary, &why);
 	}
 }
 
@@ -317,7 +317,7 @@ static void
 on_token(struct server *srv, enum proof_verdict proof, struct fail *why)
 {
 	if (send_token(srv, proof, why) < 0)
-		server_login_failed(srv, CF_AUTH, proof == PROOF_WRONG, why);
+		server_host_failed(srv, CF_AUTH, proof == PROOF_WRONG, why);
 }
 
 static int

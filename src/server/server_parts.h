@@ -33,7 +33,7 @@ void server_forget_secret(struct server *srv); /* wipes the output of password_c
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg); /* called when the login's time is over */
 /* Handles bytes that come before the login is complete (SV_LOGIN). Returns how many were used, or -1 if srv has ended
  * or dials again. */
-ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
+ssize_t server_take_login_bytes(struct server *srv, const uint8_t *p, size_t len);
 
 /* server_reset.c: handles a row of the answer to a Query of seal_put(). */
 void server_reset_take_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
@@ -41,7 +41,7 @@ void server_reset_take_row(struct server *srv, const uint8_t *body, size_t len, 
 void server_cancel_forget(struct server *srv);
 
 /* server_tls_start.c: begins TLS, if it is wanted, on a new connection; otherwise begins the login. Calls
- * server_tls_done() or server_login_failed() later. */
+ * server_tls_done() or server_host_failed() later. */
 void server_tls_begin(struct server *srv);
 /* Handles the answer to pgweir's SSLRequest. If the answer begins with an error that the login is to handle, sets
  * tls_phase to STP_REFUSED_WITH_ERROR. */
@@ -49,13 +49,13 @@ void server_tls_take_answer(struct server *srv, const uint8_t *bytes, size_t len
 /* server_dial.c: call when the TLS handshake is over. failed: why it has failed; NULL if it has succeeded. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
-/* server_login.c: the login. If the login can't begin, or if a thread's work for the login fails, server_login_failed()
+/* server_login.c: the login. If the login can't begin, or if a thread's work for the login fails, server_host_failed()
  * is called. server_login_free() abandons such work. */
 struct server_login;
 void server_login_begin(struct server *srv);
 /* server_dial.c: tries the next host; ends srv if there is none, or if kind is CF_TOO_MANY. is_fatal: see
  * server_owner_ops.failed. */
-void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
+void server_host_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 /* Handles one whole message. Sets *kind, *is_fatal and *why if it returns LOGIN_FAILED. */
 enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };
 enum login_step server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len,

@@ -18,7 +18,7 @@
 #include <string.h>
 
 static bool
-is_looked_into(const struct server *srv, uint8_t type)
+needs_body(const struct server *srv, uint8_t type)
 {
 	uint8_t to = srv->ledger.count > 0 ? ledger_head(&srv->ledger)->to : OWED_TO_CLIENT;
 
@@ -169,7 +169,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 	 * matter. */
 	is_lost_setting =
 	    r->to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
-	if (r->to == OWED_TO_RESET && srv->reset.step == RESET_STEP_LAST_REMOTE && e.sqlstate != NULL &&
+	if (r->to == OWED_TO_RESET && srv->reset.step == RESET_STEP_MAY_FAIL_08003 && e.sqlstate != NULL &&
 	    strcmp(e.sqlstate, "08003") == 0)
 		return 0;
 	if (r->to == OWED_TO_PING || r->to == OWED_TO_RESET || is_lost_setting)
@@ -603,7 +603,7 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		/* Waits for the whole message unless it is too large to carry. An error has the needed fields first. */
 		if (avail < f.body_len &&
-		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
+		    (needs_body(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
 			break;
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))
@@ -714,7 +714,7 @@ process(struct server *srv, const uint8_t *p, size_t len, size_t ledgered_len)
 			return;
 	}
 	if (srv->state == SV_LOGIN) {
-		used = server_dial_login(srv, p, len);
+		used = server_take_login_bytes(srv, p, len);
 		if (used < 0)
 			return;
 		w.at = (size_t)used;
@@ -753,7 +753,7 @@ lose_connection(struct server *srv, int error)
 	else
 		fail_set(&why, "08006", "PostgreSQL at %s closed the connection", srv->address);
 	if (srv->state == SV_LOGIN)
-		server_login_failed(srv, CF_OTHER, false, &why);
+		server_host_failed(srv, CF_OTHER, false, &why);
 	else
 		server_fail(srv, &why);
 }

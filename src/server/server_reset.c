@@ -152,13 +152,13 @@ deallocate(struct server *srv)
 
 /* Sends the next statement that seal_put_for_row() has listed. Most of these close a session on another server. */
 static int
-close_remote(struct server *srv)
+send_next_listed(struct server *srv)
 {
 	struct buf *todo = &srv->reset.remote;
 	const char *sql = (const char *)todo->bytes;
 	int r;
 
-	srv->reset.step = sql[0] == '?' ? RESET_STEP_LAST_REMOTE : RESET_STEP_OTHER;
+	srv->reset.step = sql[0] == '?' ? RESET_STEP_MAY_FAIL_08003 : RESET_STEP_OTHER;
 	r = send_query(srv, sql + 1);
 	buf_drop_front(todo, strlen(sql) + 1);
 	return r;
@@ -196,7 +196,7 @@ take_next_step(struct server *srv)
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
 	if (srv->reset.remote.len > 0)
-		return close_remote(srv);
+		return send_next_listed(srv);
 	if (srv->connect_query == CONNECT_QUERY_DUE && connect_query != NULL && srv->target->replication == NULL) {
 		srv->connect_query = CONNECT_QUERY_IN_FORCE;
 		return send_query(srv, connect_query);
@@ -289,7 +289,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 					  srv->tx == 'I' && srv->is_synced && !order->has_discard_all;
 	server_disown_ahead(srv);
 	srv->reset.since_us = now_us;
-	srv->reset.asked_us = 0;
+	srv->reset.held_since_us = 0;
 	srv->reset.has_remote = false;
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
 	srv->reset.cancel = srv->reset.was_returned_at_rest ? RESET_CANCEL_NOT_DUE : RESET_CANCEL_DUE;

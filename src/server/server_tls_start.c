@@ -63,7 +63,7 @@ server_tls_begin(struct server *srv)
 			fail_memory(&why, "a TLS session");
 	}
 	if (r < 0)
-		server_login_failed(srv, CF_TLS, false, &why);
+		server_host_failed(srv, CF_TLS, false, &why);
 }
 
 /* Returns 1 if the login follows without TLS, 0 if the handshake or an error follows, or -1 with *why set. */
@@ -105,7 +105,7 @@ server_tls_take_answer(struct server *srv, const uint8_t *bytes, size_t len)
 	int r = take_answer(srv, bytes, len, &why);
 
 	if (r < 0) /* an error is not fatal: PostgreSQL may be out of connections just now */
-		server_login_failed(srv, CF_TLS, bytes[0] != 'E', &why);
+		server_host_failed(srv, CF_TLS, bytes[0] != 'E', &why);
 	else if (r == 1)
 		server_login_begin(srv);
 }

@@ -144,7 +144,7 @@ recent_hash(const uint8_t *bytes, size_t len)
 }
 
 static inline struct recent *
-recent_bucket(struct statement_store *store, uint64_t hash)
+recent_set(struct statement_store *store, uint64_t hash)
 {
 	return &store->recent[hash >> 48 & (RECENT_SETS - 1)];
 }
@@ -152,7 +152,7 @@ recent_bucket(struct statement_store *store, uint64_t hash)
 static struct entry *
 recent_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint64_t hash)
 {
-	const struct recent *set = recent_bucket(home->store, hash);
+	const struct recent *set = recent_set(home->store, hash);
 
 	for (size_t i = 0; i < RECENT_PLACES; i++) {
 		struct entry *e = set->places[i].e;
@@ -167,7 +167,7 @@ recent_find(const struct statement_home *home, const uint8_t *bytes, size_t len,
 static void
 recent_add(struct entry *e, uint64_t hash)
 {
-	struct recent *set = recent_bucket(e->store, hash);
+	struct recent *set = recent_set(e->store, hash);
 
 	set->places[set->next].hash = hash;
 	set->places[set->next].e = e;
@@ -177,7 +177,7 @@ recent_add(struct entry *e, uint64_t hash)
 static void
 recent_remove(const struct entry *e)
 {
-	struct recent *set = recent_bucket(e->store, recent_hash(e->hh.key, e->hh.keylen));
+	struct recent *set = recent_set(e->store, recent_hash(e->hh.key, e->hh.keylen));
 
 	for (size_t i = 0; i < RECENT_PLACES; i++)
 		if (set->places[i].e == e)

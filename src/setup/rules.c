@@ -27,7 +27,7 @@ struct rules {
 };
 
 static void
-check_map(const char *name, const char *path, unsigned line, void *arg)
+warn_of_unknown_map(const char *name, const char *path, unsigned line, void *arg)
 {
 	const struct rules *r = arg;
 	const struct problem_sink sink = { .problems = r->problems, .file = path };
@@ -64,7 +64,7 @@ check_needs(struct rules *r)
 		    &sink, 0,
 		    "it has rules that demand clients' certificates, which none can show without ca_file in "
 		    "[tls_client]");
-	hba_each_map(r->hba, check_map, r);
+	hba_each_map(r->hba, warn_of_unknown_map, r);
 }
 
 /* Returns a sink for problems that a setting has caused. */

@@ -85,7 +85,7 @@ count_leading_zeros(const struct sql_token *t)
 
 /* Reads a decimal number. Drops an integer's leading zeros: 010 is ten in SQL, but eight in the text of a setting. */
 static bool
-known_put_number(struct known_reader *r, struct value *v, bool is_negative)
+append_number(struct known_reader *r, struct value *v, bool is_negative)
 {
 	const struct sql_token *t = &r->token;
 	size_t whole = count_digits(t, 0), from = whole == t->len ? count_leading_zeros(t) : 0;
@@ -101,7 +101,7 @@ known_put_number(struct known_reader *r, struct value *v, bool is_negative)
 
 /* Reads gram.y's var_value. */
 static bool
-known_put_value(struct known_reader *r, struct value *v, bool is_list)
+append_value(struct known_reader *r, struct value *v, bool is_list)
 {
 	char text[KNOWN_VALUE_MAX], name[KNOWN_NAME_MAX];
 
@@ -115,10 +115,10 @@ known_put_value(struct known_reader *r, struct value *v, bool is_list)
 		bool is_negative = known_is_char(r, '-');
 
 		known_next(r);
-		return r->token.kind == SQL_NUMBER && known_put_number(r, v, is_negative);
+		return r->token.kind == SQL_NUMBER && append_number(r, v, is_negative);
 	}
 	if (r->token.kind == SQL_NUMBER)
-		return known_put_number(r, v, false);
+		return append_number(r, v, false);
 	/* NULL empties a list since PostgreSQL 19, and is an error in older versions, so a probe must find out. */
 	if (known_is_word(r, "default") || known_is_word(r, "null") || !known_take_identifier(r, name))
 		return false;
@@ -132,7 +132,7 @@ known_take_values(struct known_reader *r, struct known_statement *k)
 	bool is_list = known_quotes_elements(k->name);
 	struct value v = { .text = k->value };
 
-	while (known_put_value(r, &v, is_list)) {
+	while (append_value(r, &v, is_list)) {
 		if (!known_skip_char(r, ','))
 			return !v.is_full;
 		known_put(&v, ", ", 2);
@@ -253,7 +253,7 @@ take_config_name(struct known_reader *r, struct known_statement *k)
 /* Returns true if the end of the transaction won't undo all effects of this local setting: the seed of random() stays,
  * and so do tables that were made in pg_temp. */
 static bool
-leaves_more(const struct known_statement *k)
+outlasts_transaction(const struct known_statement *k)
 {
 	for (const char *at = k->value; *at != '\0'; at++)
 		if (strncasecmp(at, "pg_temp", 7) == 0)
@@ -271,7 +271,7 @@ known_take_config(struct known_reader *r, struct known_statement *k)
 		return false;
 	k->is_local = known_skip_word(r, "true");
 	if ((!k->is_local && !take_param(r, &k->local_param) && !known_skip_word(r, "false")) || !skip_cast(r) ||
-	    (k->is_local && leaves_more(k)))
+	    (k->is_local && outlasts_transaction(k)))
 		return false;
 	k->kind = k->name_param + k->value_param + k->local_param > 0 ? KNOWN_SET_PARAMS : KNOWN_SET;
 	if (k->is_local)

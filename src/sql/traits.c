@@ -41,7 +41,7 @@ traits_set_for_all_options(struct sql_traits *v, const char *sql, size_t len)
 /* Returns true for quoted and dollar-quoted literals, but not for $1, a parameter. Also returns true for any byte that
  * is not ASCII, even in names and comments, because client_encoding decides which characters such bytes are. */
 static bool
-has_literal(const char *sql, size_t len)
+may_have_literal(const char *sql, size_t len)
 {
 	const char *end = sql + len;
 
@@ -198,7 +198,7 @@ traits_add_parse_hints(struct sql_traits *v, const char *sql, size_t len)
 
 	if ((v->hints & TRAITS_OF_PARSE) != 0)
 		return;
-	if (has_literal(sql, len))
+	if (may_have_literal(sql, len))
 		hints |= TRAITS_LITERALS;
 	may_name_moment = (hints & TRAITS_LITERALS) != 0 && mentions_moment(sql, len);
 	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* the session decides which bytes are a literal */

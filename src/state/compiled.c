@@ -23,8 +23,8 @@ find_risk(const struct exchange *x, struct statement *st)
 {
 	size_t text_len = st->query_len + 1;
 
-	return database_code_find_risk(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
-				       st->query_len, st->bytes + text_len, st->len - text_len);
+	return database_code_compute_risk(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
+					  st->query_len, st->bytes + text_len, st->len - text_len);
 }
 
 inline unsigned
@@ -97,7 +97,7 @@ state_note_run(struct exchange *x, unsigned risk)
 /* Returns the risk of the loan's SQL. First adds the assumed risk, if no answer is valid or a full answer is newer than
  * the loan: since the SQL was judged, DDL or this SQL itself may have changed the database's code. */
 __attribute__((noinline)) static unsigned
-judge_risk_again(struct exchange *x)
+add_risk_since_loan(struct exchange *x)
 {
 	const struct database_code *code = x->pool->code;
 	struct loan *l = &x->srv->loan;
@@ -117,7 +117,7 @@ state_risk_of_loan(struct exchange *x)
 
 	if (l->has_run && (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us ||
 			   (l->risk & RISK_CODE) != 0))
-		return judge_risk_again(x);
+		return add_risk_since_loan(x);
 	return l->risk;
 }
 
@@ -297,7 +297,7 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 /* If m may meet other clients' plans, discards these ahead of m. While replies are owed, m is held instead; outside of
  * a transaction, the server is given back before m is sent, because by then the client's GUC set is known. */
 static enum feature_step
-forget_others_plans(struct exchange *x, struct request *m)
+discard_others_plans(struct exchange *x, struct request *m)
 {
 	/* Only these and the plannable statements are certain to run after a DISCARD in the same request; others may
 	 * have to be alone in their transaction, or end it. */
@@ -323,7 +323,7 @@ state_avoid_foreign_plans(struct exchange *x, struct request *m)
 	const char *sql = request_sql(m, &len);
 
 	if (!state_must_run_elsewhere(x))
-		return forget_others_plans(x, m);
+		return discard_others_plans(x, m);
 	return sql != NULL && !state_needs_plans(x, sql, len, m->risk) ? STEP_FORWARD : STEP_HOLD;
 }
 

@@ -235,7 +235,7 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 }
 
 static bool
-is_behind_request(const struct ledger *l)
+owes_end_of_client_request(const struct ledger *l)
 {
 	for (uint32_t i = 0; i < l->count; i++)
 		if (owed_ends_client_request(ledger_at(l, i)))
@@ -262,8 +262,8 @@ state_waits_for_sequences(const struct exchange *x, uint32_t flags)
 	if (l->count == 0 || l->intake == INTAKE_COPY)
 		return false;
 	if (srv->is_discarding_sequences && srv->sequences_of == x->waiter.id && (flags & SCAN_READS_SEQUENCES) != 0)
-		return is_behind_request(l);
-	return needs_discard(x, flags) && (srv->tx == 'E' || is_behind_request(l));
+		return owes_end_of_client_request(l);
+	return needs_discard(x, flags) && (srv->tx == 'E' || owes_end_of_client_request(l));
 }
 
 bool

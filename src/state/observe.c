@@ -19,7 +19,7 @@
 /* Returns true if the client's SQL must be looked at. In session mode the client keeps its server, but RESET must still
  * restore the client's own startup values. A replication client's server got these values in its own startup packet. */
 static bool
-is_looked_at(const struct exchange *x)
+must_look_at_sql(const struct exchange *x)
 {
 	return x->replication == 0 && (x->settings->session_state != SESSION_ALLOW || x->is_session);
 }
@@ -248,7 +248,7 @@ state_observe_query(struct exchange *x, struct request *m)
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
 
 	/* A Query that has come whole, but has no traits, is malformed: PostgreSQL refuses it. */
-	if (!is_looked_at(x) || len == 0 || (have == len && (m->traits == NULL || m->traits->flags == 0)))
+	if (!must_look_at_sql(x) || len == 0 || (have == len && (m->traits == NULL || m->traits->flags == 0)))
 		return STEP_FORWARD;
 	if (have < len)
 		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
@@ -450,7 +450,7 @@ state_observe_bind(struct exchange *x, struct request *m)
 	uint32_t flags;
 
 	scan.flags = scan.name_count = 0;
-	if (!is_looked_at(x))
+	if (!must_look_at_sql(x))
 		return STEP_FORWARD;
 	if (x->session != NULL && portal[0] == '\0')
 		unbind(x->session);

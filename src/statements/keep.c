@@ -151,7 +151,7 @@ may_rely_on_names(const struct exchange *x)
  * failed; and x is on the primary. (A standby may prepare the statement before it has DDL that pgweir has seen.)
  */
 static bool
-may_keep(const struct exchange *x)
+is_read_as_by_others(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
@@ -237,7 +237,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 
 	st->plans.uses = use;
 	st->plans.last_used_s = now_s(x);
-	if (!is_wanted || risk != 0 || !may_keep(x) || (named = get_statement_for_settings(x, st)) == NULL)
+	if (!is_wanted || risk != 0 || !is_read_as_by_others(x) || (named = get_statement_for_settings(x, st)) == NULL)
 		return STEP_FORWARD;
 	there = statement_presence_of(x, named);
 	if (there == STATEMENT_UNSURE || (there == STATEMENT_ABSENT && !is_due(x, x->srv, use)))
@@ -386,7 +386,7 @@ statements_note_parse_notice(struct server *srv)
 }
 
 bool
-statements_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate)
+statements_suspend_name(struct exchange *x, const struct client_statement *n, const char *sqlstate)
 {
 	struct client_statements *s = x->statements;
 

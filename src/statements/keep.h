@@ -40,7 +40,7 @@ void statements_note_parse_notice(struct server *srv);
  * the use may succeed without the name that x's unnamed statement has on servers. Then the SQL gets no name for 10 s,
  * and the caller must run the request once more.
  */
-bool statements_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate);
+bool statements_suspend_name(struct exchange *x, const struct client_statement *n, const char *sqlstate);
 /*
  * Call when a Bind of x's unnamed statement has succeeded, and an Execute has then failed with this SQLSTATE. Returns
  * true if the statement was used under its name, and PostgreSQL's generic plan may have caused the error. Then the SQL

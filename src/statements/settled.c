@@ -103,7 +103,7 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 }
 
 __attribute__((noinline)) static void
-settled_otherwise(struct server *srv, const struct owed *o, enum owed_end how)
+settle_by_ref(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	uintptr_t ref = (uintptr_t)o->ref;
 	void *p = (void *)(ref & ~(uintptr_t)REF_MASK);
@@ -128,7 +128,7 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	struct client_statement *n = o->ref; /* a Bind's ref is REF_NAMED */
 
 	if (o->kind != OWED_BIND || how != OWED_ANSWERED) {
-		settled_otherwise(srv, o, how);
+		settle_by_ref(srv, o, how);
 		return;
 	}
 	n->is_proven = true;

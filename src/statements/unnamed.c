@@ -17,7 +17,7 @@
 
 #include <assert.h>
 
-#define SHORT_TEXT 1024u /* bytes of a statement that is stored in any case */
+#define ALWAYS_STORED_MAX 1024u /* bytes of a statement that is stored in any case */
 
 static bool
 is_unnamed_there(const struct exchange *x)
@@ -160,7 +160,7 @@ has_room(const struct exchange *x, const struct parse_fields *f)
 {
 	size_t max, held;
 
-	if (f->rest_len <= SHORT_TEXT)
+	if (f->rest_len <= ALWAYS_STORED_MAX)
 		return true;
 	max = x->env->config->prepared_statements_memory / 2;
 	held = x->env->name_bytes + statement_store_held_bytes(x->env->statements);
@@ -272,7 +272,7 @@ unnamed_close(struct exchange *x, enum owed_to to)
  * only PostgreSQL can tell. A zero byte within the text brings the error 08P01 (pq_getmsgend).
  */
 static bool
-is_unreadable(const struct exchange *x, const char *sql, size_t len)
+is_certainly_refused(const struct exchange *x, const char *sql, size_t len)
 {
 	const char *encoding = gucs_get(x->gucs, "client_encoding");
 
@@ -291,7 +291,7 @@ statements_note_unnamed_dropped_of(struct exchange *x, const char *sql, size_t l
 		x->srv->unnamed_owner = 0;
 		return;
 	}
-	if (sql != NULL && is_unreadable(x, sql, len))
+	if (sql != NULL && is_certainly_refused(x, sql, len))
 		return;
 	/* If earlier replies are outstanding, an error may skip this Query. So pgweir sends a Close of the unnamed
 	 * statement: a Close has the same effect, and its reply shows whether it happened. */
@@ -307,14 +307,15 @@ statements_note_unnamed_dropped_of(struct exchange *x, const char *sql, size_t l
  * client's encoding, or if the text is ASCII.
  */
 static bool
-was_misread(const struct server *srv, const struct statement *st)
+may_be_misread(const struct server *srv, const struct statement *st)
 {
 	const struct exchange *x = srv->borrower;
 	const char *sql = st == NULL ? NULL : (const char *)st->bytes;
 
 	if (!srv->has_encoding_error || sql == NULL)
 		return srv->has_encoding_error;
-	return !text_is_ascii(sql, st->query_len) && (!state_reads_as_gucs(x) || is_unreadable(x, sql, st->query_len));
+	return !text_is_ascii(sql, st->query_len) &&
+	       (!state_reads_as_gucs(x) || is_certainly_refused(x, sql, st->query_len));
 }
 
 void
@@ -338,7 +339,7 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 	if (how == OWED_ANSWERED)
 		confirm_unnamed(s, st, is_oversize);
 	else {
-		if (how == OWED_FAILED && o->to == OWED_TO_CLIENT && !was_misread(srv, st))
+		if (how == OWED_FAILED && o->to == OWED_TO_CLIENT && !may_be_misread(srv, st))
 			confirm_unnamed(s, NULL, false);
 		statement_unref(st);
 	}

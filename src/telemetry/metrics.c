@@ -276,7 +276,7 @@ put_items(struct rendering *r, const struct metrics_items *all)
 }
 
 static void
-put_loops(const struct rendering *r)
+put_workers(const struct rendering *r)
 {
 	const struct snapshot *s = r->from->snapshot;
 
@@ -365,7 +365,7 @@ put_family(const struct metric_family *f, const struct render_context *from)
 	if (f->special != NOT_SPECIAL)
 		put_special(&r);
 	else if (f->scope == OF_WORKER)
-		put_loops(&r);
+		put_workers(&r);
 	else if (f->scope <= OF_BUDGET)
 		put_items(&r, &from->items[f->scope]);
 	else

@@ -157,7 +157,7 @@ Test(gss, no_keytab)
 	struct auth_tokens tokens = { .token = (const uint8_t *)"x", .token_len = 1 };
 	struct auth_question q = { .options = o, .setting = "", .user = "u", .tokens = &tokens };
 
-	cr_expect_eq(gss_prove(&q, &why), PROOF_FAILED);
+	cr_expect_eq(gss_judge(&q, &why), PROOF_FAILED);
 	cr_expect_str_eq(why.sqlstate, "57P03");
 	cr_expect_not_null(strstr(why.text, "/nowhere/keytab"), "%s", why.text);
 	gss_context_free(tokens.context);

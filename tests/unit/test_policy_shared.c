@@ -324,7 +324,7 @@ Test(policy_shared, who_gets_one_of_its_own_shard_wants_none_of_others)
 	cr_expect(policy_has_unserved_waiters(a->p));
 	fake_opened(b, 0);
 	cr_expect(policy_has_unserved_waiters(a->p), "the third waits still");
-	policy_conn_washing(b->p, b->clients[0].conn);
+	policy_note_washing(b->p, b->clients[0].conn);
 	cr_expect(!policy_has_unserved_waiters(a->p), "what is washed is for it");
 	policy_conn_washing_delayed(b->p, b->clients[0].conn, 0, b->now);
 	cr_expect(policy_has_unserved_waiters(a->p), "but not in a moment");

@@ -116,6 +116,6 @@ const struct auth_module auth_module_gss = { .title = "GSSAPI",
 					     .warn = warn,
 					     .options_free = options_free,
 					     .service_name = service_name,
-					     .judge_proof = gss_prove,
+					     .judge_proof = gss_judge,
 					     .make_token = gss_make_token,
 					     .context_free = gss_context_free };

@@ -28,7 +28,7 @@ struct gss_options {
 const char *gss_name(const struct gss_options *o, char *principal, struct fail *why);
 
 /* --- gss_accept.c --- */
-enum proof_verdict gss_prove(const struct auth_question *q, struct fail *why);
+enum proof_verdict gss_judge(const struct auth_question *q, struct fail *why);
 void gss_context_free(void *context); /* context may be NULL */
 
 /* --- gss_show.c --- */

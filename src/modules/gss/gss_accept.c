@@ -136,7 +136,7 @@ take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 }
 
 enum proof_verdict
-gss_prove(const struct auth_question *q, struct fail *why)
+gss_judge(const struct auth_question *q, struct fail *why)
 {
 	struct auth_tokens *t = q->tokens;
 	enum proof_verdict proof = PROOF_RIGHT;

@@ -287,4 +287,4 @@ const struct auth_module auth_module_ldap = { .title = "LDAP",
 					      .options_free = ldap_settings_free,
 					      .holds_secret = holds_secret,
 					      .service_name = service_name,
-					      .judge_proof = ldap_prove };
+					      .judge_proof = ldap_judge };

@@ -50,4 +50,4 @@ void ldap_put_name(const struct ldap_settings *s, const char *user, struct buf *
  * Blocks until q->deadline_us at most, but longer if the system's resolver takes long for the server's name.
  * q->password must not be empty, because a bind without a password proves nothing.
  */
-enum proof_verdict ldap_prove(const struct auth_question *q, struct fail *why);
+enum proof_verdict ldap_judge(const struct auth_question *q, struct fail *why);

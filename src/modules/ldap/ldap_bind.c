@@ -281,7 +281,7 @@ ask(struct session *a, const char *user, const char *password, struct buf *name)
 }
 
 enum proof_verdict
-ldap_prove(const struct auth_question *q, struct fail *why)
+ldap_judge(const struct auth_question *q, struct fail *why)
 {
 	struct session a = { .s = q->options, .deadline_us = q->deadline_us, .why = why };
 	struct buf name = { 0 };

@@ -86,7 +86,7 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 	else if (theirs->type == BOUNCER_WORD) {
 		const char *ours, *word;
 
-		key_put(key, key_base_of(key, config), &text);
+		key_put(key, key_base_const(key, config), &text);
 		/* Finds PgBouncer's word for pgweir's. */
 		ours = word = value_put_end(&text);
 		for (size_t i = 0; theirs->words[i][0] != NULL; i++)
@@ -94,7 +94,7 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 				word = theirs->words[i][0];
 		buf_printf(to, "%s", word);
 	} else
-		key_put(key, key_base_of(key, config), to);
+		key_put(key, key_base_const(key, config), to);
 	buf_fini(&text);
 }
 

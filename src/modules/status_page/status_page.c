@@ -158,7 +158,7 @@ quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, do
 
 /* Appends a JSON object for the time between a sample and the previous one: rates per second, times in ms. */
 static void
-put_second(const struct sample *s, const struct sample *before, struct buf *to)
+put_interval(const struct sample *s, const struct sample *before, struct buf *to)
 {
 	const struct histogram_bounds *query = &histogram_bounds_query, *wait = &histogram_bounds_wait;
 	double seconds = (double)(s->taken_us - before->taken_us) / 1e6;
@@ -199,7 +199,7 @@ fill_history(const struct http_request_info *info, struct buf *to, struct http_r
 	buf_put_u8(to, '[');
 	for (size_t i = h->count - seconds; i < h->count; i++) {
 		buf_printf(to, "%s", i > h->count - seconds ? ",\n" : "");
-		put_second(&h->samples[i % SAMPLES], &h->samples[(i - 1) % SAMPLES], to);
+		put_interval(&h->samples[i % SAMPLES], &h->samples[(i - 1) % SAMPLES], to);
 	}
 	buf_put_u8(to, ']');
 	http_reply_json(r, 200, to);
