@@ -95,7 +95,7 @@ set_key(struct config *config, const char *section, const char *name, const char
 	const struct config_key *key = config_key_find(section, name);
 
 	if (key_store(key, key_base(key, config), value, "/", NULL) < 0)
-		abort(); /* all values are valid, but for a PGUSER with control characters */
+		abort(); /* all values are valid */
 	config->origins->lines[config_key_row(key)] = LINE_COMMAND;
 }
 
@@ -141,8 +141,13 @@ load_upstream(const char *uri, struct config_problems *problems)
 		upstream_free(up);
 		return NULL;
 	}
-	config = config_new("");
 	find_credentials(up, &sink);
+	if (!value_is_plain(up->user)) {
+		problem_error(&sink, 0, "PGUSER must not contain control characters");
+		upstream_free(up);
+		return NULL;
+	}
+	config = config_new("");
 	/* config takes ownership of up. */
 	config->databases = xcalloc(1, sizeof(*config->databases));
 	config->databases->origin = xcalloc(1, sizeof(*config->databases->origin));

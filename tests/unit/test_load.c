@@ -1692,6 +1692,25 @@ Test(config, an_upstream_without_a_password_trusts_clients_on_loopback)
 	config_problems_fini(&problems);
 }
 
+Test(config, a_user_from_the_environment_is_checked_like_one_in_the_upstream)
+{
+	static const char *const passwords[] = { "", "x" };
+
+	clear_environment("/nonexistent");
+	setenv("PGUSER", "a\tb", 1);
+	EACH(password, passwords) {
+		struct config_problems problems = { 0 };
+
+		setenv("PGPASSWORD", *password, 1);
+		cr_expect_null(load_upstream("host=db1", &problems));
+		cr_expect_eq(problems.error_count, 1);
+		cr_expect_str_eq(problem_text(&problems, 0),
+				 "--upstream: error: PGUSER must not contain control characters");
+		config_problems_fini(&problems);
+		config_unref(from_upstream("host=db1 user=web"));
+	}
+}
+
 Test(config, where_the_password_of_an_upstream_comes_from)
 {
 	static const char passfile[] = "db2:5432:*:web:from passfile\n*:*:*:other:no\n";
