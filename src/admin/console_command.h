@@ -22,8 +22,8 @@
 
 /* clang-format off */
 /* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION
- * stands for a SET of a setting of pgweir's configuration; console_parse_statement() puts it in place of SET. REFUSED is
- * answered with an error that says what to do. The commands from PAUSE to KILL_CLIENT run in a halt (console_host.h). */
+ * stands for a SET of a setting of pgweir's configuration; command_parse() puts it in place of SET. REFUSED is answered
+ * with an error that says what to do. The commands from PAUSE to KILL_CLIENT run in a halt (console_host.h). */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
 	ROW(DISABLE, run_disable_or_enable) ROW(ENABLE, run_disable_or_enable) ROW(SUSPEND, run_suspend) \

@@ -361,21 +361,25 @@ take_shown_setting(const struct tokens *w, const struct token *t, size_t count, 
 	return out->setting == NULL || count != taken ? fail_unknown(w, why) : 0;
 }
 
-/* Takes the value of SET: joins its tokens to one text, with a space after each comma. Takes nothing for DEFAULT. */
-static void
+/* Takes the value of SET: joins its tokens to one text, with a space after each comma. Takes nothing for DEFAULT.
+ * Returns false if the text is cut. */
+static bool
 take_value(const struct token *t, size_t count, struct command *out)
 {
+	bool is_cut = false;
 	size_t len = 0;
 
 	if (count == 1 && is_word(t, "DEFAULT"))
-		return;
+		return true;
 	out->has_text = true;
-	for (size_t i = 0; i < count && len < COMMAND_TEXT_MAX; i++) {
+	for (size_t i = 0; i < count && len <= COMMAND_TEXT_MAX; i++) {
 		int n = snprintf(out->text + len, sizeof(out->text) - len, "%s%s", t[i].text,
 				 is_sign(&t[i], ',') ? " " : "");
 
 		len += n > 0 ? (size_t)n : 0;
+		is_cut |= t[i].is_cut;
 	}
+	return !is_cut && len <= COMMAND_TEXT_MAX;
 }
 
 /* Returns true if SET is followed by words of SQL instead of a setting: CHARACTERISTICS, ROLE, TRANSACTION and the
@@ -388,8 +392,9 @@ is_set_phrase(const struct token *t, size_t count)
 }
 
 static int
-take_set(const struct token *t, size_t count, struct command *out, struct fail *why)
+take_set(const struct tokens *w, const struct token *t, size_t count, struct command *out, struct fail *why)
 {
+	bool is_whole;
 	size_t taken;
 
 	if (count > 1 && (is_word(&t[0], "SESSION") || is_word(&t[0], "LOCAL"))) {
@@ -413,9 +418,23 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 		fail_set(why, "42601", "syntax error in SET");
 		return fail_hint(why, "Write SET name = value.");
 	}
-	out->setting = out->has_name ? console_setting_find(out->name) : NULL;
-	take_value(t + taken + 1, count - taken - 1, out);
-	return 0;
+	out->setting = console_setting_find(out->name);
+	is_whole = take_value(t + taken + 1, count - taken - 1, out) && !w->is_cut;
+	/* The listed names are PostgreSQL settings that drivers set; they have no effect here. Any other name is taken
+	 * for a setting of pgweir. */
+	if (out->setting != NULL ||
+	    text_is_one_of(out->name, "client_connection_check_interval client_min_messages "
+				      "default_transaction_deferrable idle_in_transaction_session_timeout "
+				      "idle_session_timeout jit lock_timeout role row_security session_authorization "
+				      "statement_timeout synchronous_commit xmloption"))
+		return 0;
+	out->row = command_find(COMMAND_SET_CONFIGURATION);
+	if (is_whole)
+		return 0;
+	fail_set(why, "42601", "the value is too long for SET, which takes at most %d bytes in single quotes",
+		 COMMAND_TEXT_MAX);
+	fail_pgbouncer_text(why, "SET failed");
+	return fail_hint(why, "Write a longer value into the file, and RELOAD.");
 }
 
 static int
@@ -448,7 +467,7 @@ take_argument(const struct tokens *w, size_t taken, struct command *out, struct 
 	case ARGUMENT_SETTING:
 		return take_shown_setting(w, t, count, out, why);
 	case ARGUMENT_SET:
-		return take_set(t, count, out, why);
+		return take_set(w, t, count, out, why);
 	case ARGUMENT_RESET:
 		return count > 0 ? take_name(t, out, why) : fail_set(why, "42601", "RESET takes ALL, or a name");
 	case ARGUMENT_PATTERN:

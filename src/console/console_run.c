@@ -42,17 +42,7 @@ console_parse_statement(struct console_client *cc, const char *text, size_t len,
 {
 	if (command_parse(text, len, used, out, why) < 0)
 		return -1;
-	if (out->row == NULL)
-		return 0;
-	/* Drivers set the listed settings of PostgreSQL, and those of console_settings.c, without effect here. Any
-	 * other name is taken for a setting of pgweir. */
-	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL &&
-	    !text_is_one_of(out->name, "client_connection_check_interval client_min_messages "
-				       "default_transaction_deferrable idle_in_transaction_session_timeout "
-				       "idle_session_timeout jit lock_timeout role row_security session_authorization "
-				       "statement_timeout synchronous_commit xmloption"))
-		out->row = command_find(COMMAND_SET_CONFIGURATION);
-	return check_permission(cc, out->row, why);
+	return out->row == NULL ? 0 : check_permission(cc, out->row, why);
 }
 
 /* --- rows --- */

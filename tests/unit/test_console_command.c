@@ -58,9 +58,9 @@ Test(console_command, reads)
 		{ "session characteristics",
 		  "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED", COMMAND_SET, NULL,
 		  NULL },
-		{ "one of ours", "SET pool.pool_size = 7", COMMAND_SET, "pool.pool_size", "7" },
-		{ "a time needs no quotes", "SET timeouts.query_timeout TO 5s", COMMAND_SET, "timeouts.query_timeout",
-		  "5s" },
+		{ "one of ours", "SET pool.pool_size = 7", COMMAND_SET_CONFIGURATION, "pool.pool_size", "7" },
+		{ "a time needs no quotes", "SET timeouts.query_timeout TO 5s", COMMAND_SET_CONFIGURATION,
+		  "timeouts.query_timeout", "5s" },
 		{ "RESET", "RESET application_name", COMMAND_NOTHING, "application_name", NULL },
 		{ "RESET ALL", "RESET ALL", COMMAND_NOTHING, "ALL", NULL },
 		{ "SHOW of a setting", "SHOW TimeZone", COMMAND_SHOW_SETTING, NULL, NULL },
@@ -235,15 +235,39 @@ Test(console_command, survives_long_and_strange_text)
 		command_parse(text + at, 300, &used, &c, &why);
 		cr_assert(used > 0 && used <= 300);
 	}
-	memcpy(text, "SET a = ", 8);
+	memcpy(text, "SET jit=", 8);
 	memset(text + 8, 'y', sizeof(text) - 9);
-	cr_expect_eq(parse(text, &c, &why), 0, "a long value is cut, not an error");
+	cr_expect_eq(parse(text, &c, &why), 0, "a long value that has no effect is cut, not an error");
 	cr_expect_eq(strlen(c.text), COMMAND_TEXT_MAX);
 	memcpy(text, "SET a.", 6);
 	memset(text + 6, 'y', COMMAND_NAME_MAX - 2);
 	memcpy(text + 4 + COMMAND_NAME_MAX, " = 1", 5);
 	cr_expect_eq(parse(text, &c, &why), 0, "a name of parts, as long as may be");
 	cr_expect_eq(strlen(c.name), COMMAND_NAME_MAX);
+}
+
+Test(console_command, takes_the_value_of_our_own_setting_whole_or_not_at_all)
+{
+	char text[8 + COMMAND_TEXT_MAX + 2];
+	struct command c;
+	struct fail why;
+
+	memcpy(text, "SET a = ", 8);
+	memset(text + 8, 'y', sizeof(text) - 8);
+	text[sizeof(text) - 1] = '\0';
+	cr_expect_eq(parse(text, &c, &why), -1, "one byte too many");
+	cr_expect_eq(strncmp(why.text, "the value is too long for SET", 29), 0, "%s", why.text);
+	text[8 + 100] = ' ';
+	cr_expect_eq(parse(text, &c, &why), 0, "a blank between words is left out");
+	cr_expect_eq(strlen(c.text), COMMAND_TEXT_MAX);
+	text[8 + 100] = ',';
+	cr_expect_eq(parse(text, &c, &why), -1, "a blank is added after a comma");
+	text[8 + COMMAND_TEXT_MAX - 1] = '\0';
+	cr_expect_eq(parse(text, &c, &why), 0, "as long as may be");
+	cr_expect_eq(strlen(c.text), COMMAND_TEXT_MAX);
+	cr_expect_eq(parse("SET a = 1,2,3,4,5,6,7,8,9,10,11", &c, &why), 0, "as many words as may be");
+	cr_expect_str_eq(c.text, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11");
+	cr_expect_eq(parse("SET a = 1,2,3,4,5,6,7,8,9,10,11,", &c, &why), -1, "one comma too many");
 }
 
 Test(console_command, show_queries_takes_what_they_are_of_and_an_order)
@@ -415,6 +439,8 @@ Test(console_command, every_row_is_whole)
 	for (size_t i = 0; (row = command_row(i)) != NULL; i++) {
 		struct command c;
 		struct fail why;
+		/* The example of SET sets one of our own settings. */
+		const struct command_row *want = row->id == COMMAND_SET ? command_find(COMMAND_SET_CONFIGURATION) : row;
 
 		cr_assert_lt(row->id, COMMAND_COUNT);
 		is_there[row->id] = true;
@@ -422,7 +448,7 @@ Test(console_command, every_row_is_whole)
 		if (row->example != NULL) {
 			cr_expect_not_null(row->what);
 			cr_assert_eq(parse(row->example, &c, &why), 0, "the example of %s: %s", row->phrase, why.text);
-			cr_expect_eq(c.row, row, "the example of %s is one of it", row->phrase);
+			cr_expect_eq(c.row, want, "the example of %s is one of it", row->phrase);
 		} else if (row->id == COMMAND_REFUSED)
 			cr_expect_not_null(row->what, "%s says what to do instead", row->phrase);
 	}

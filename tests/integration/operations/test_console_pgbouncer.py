@@ -381,6 +381,10 @@ REFUSED = [
     ("pidfile = '/nowhere'", "55P02", "cannot be changed"),
     ("job_name = other", "0A000", "no single setting"),
     ("auth.method = hba", "22023", "hba_file"),
+    # values that were valid if cut at 255 bytes, or at 24 words and signs
+    (f"exempt_addresses = '{','.join(['100.101.100.101'] * 17)}'", "42601", "too long"),
+    (f"login_notify_message = '{'x' * 255}y'", "42601", "too long"),
+    ("admin_users = admin, a, b, c, d, e, f, g, h, i, j, k", "42601", "too long"),
 ]
 
 
