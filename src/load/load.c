@@ -154,19 +154,14 @@ claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name
 	return true;
 }
 
-/* Expands the references in raw, without quotes that enclose the whole of raw. In a list of names, double quotes belong
- * to a name, and stay. */
+/* Returns a copy of raw without quotes that enclose the whole of raw; the caller frees the copy with secret_free(). In
+ * a list of names, double quotes belong to a name, and stay. */
 static char *
-expand_unquoted(const char *raw, bool is_names, struct fail *why)
+unquote(const char *raw, bool is_names)
 {
-	char quote = reader_quote_of(raw), *inner, *value;
+	char quote = reader_quote_of(raw);
 
-	if (quote == 0 || (is_names && quote == '"'))
-		return expand(raw, EXPAND_ALL, "", why);
-	inner = xstrndup(raw + 1, strlen(raw) - 2);
-	value = expand(inner, EXPAND_ALL, "", why);
-	secret_free(inner);
-	return value;
+	return quote == 0 || (is_names && quote == '"') ? xstrdup(raw) : xstrndup(raw + 1, strlen(raw) - 2);
 }
 
 /* Returns raw without a comment (# after a blank), if values of the key can't contain a # (numbers, words, addresses).
@@ -198,7 +193,8 @@ store(struct loader *l, unsigned line, const struct config_key *key, void *base,
 {
 	char about[256];
 	struct fail why = { 0 };
-	char *bare = strip_comment(l, line, key, raw), *value = expand_unquoted(bare, key->type == KEY_NAMES, &why);
+	char *bare = strip_comment(l, line, key, raw), *inner = unquote(bare, key->type == KEY_NAMES);
+	char *value = expand(inner, EXPAND_ALL, "", &why);
 	int rc = value != NULL ? key_store(key, base, value, l->folder, &why) : -1;
 
 	if (value == NULL)
@@ -210,6 +206,7 @@ store(struct loader *l, unsigned line, const struct config_key *key, void *base,
 		problem_add_fail(&l->sink, line, about, &why);
 	}
 	secret_free(value);
+	secret_free(inner);
 	secret_free(bare);
 	return rc;
 }
@@ -255,24 +252,23 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 {
 	struct config_scope *scope = last_scope(l);
 	struct fail why = { 0 };
-	char *value;
+	char *inner, *value;
 
 	if (!claim_line(l, &scope->origin->upstream_line, line, "upstream"))
 		return;
-	value = expand_unquoted(raw, false, &why);
-	if (value == NULL) {
+	inner = unquote(raw, false);
+	value = expand(inner, EXPAND_ALL, "", &why);
+	if (value == NULL)
 		problem_error(&l->sink, line, "%s", why.text);
-		return;
-	}
-	scope->upstream = upstream_parse(value, l->place == IN_TENANT, &why);
-	secret_free(value);
-	if (scope->upstream == NULL) {
+	else if ((scope->upstream = upstream_parse(value, l->place == IN_TENANT, &why)) == NULL)
 		problem_add_fail(&l->sink, line, "upstream", &why);
-		return;
+	else {
+		load_note_password(l->config, inner, scope->upstream);
+		if (scope->upstream->password[0] == '\0')
+			scope->origin->upstream_raw = xstrdup(raw);
 	}
-	load_note_password(l->config, raw, scope->upstream);
-	if (scope->upstream->password[0] == '\0')
-		scope->origin->upstream_raw = xstrdup(raw);
+	secret_free(value);
+	secret_free(inner);
 }
 
 static void

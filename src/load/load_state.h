@@ -38,9 +38,9 @@ void load_check_budget(const struct config *config, const struct problem_sink *s
 /*
  * --- load_secrets.c ---
  *
- * Sets config->has_password if `raw`, an upstream's text before its references were expanded, contains the password or
- * a part of it. Adds the path of each ${file:...} that may be a part of the password to config->secret_files. `up` is
- * the upstream that was made from `raw`.
+ * Sets config->has_password if `raw`, an upstream's text without enclosing quotes, before its references were expanded,
+ * contains the password or a part of it. Adds the path of each ${file:...} that may be a part of the password to
+ * config->secret_files. `up` is the upstream that was made from `raw`.
  */
 void load_note_password(struct config *config, const char *raw, const struct upstream *up);
 

@@ -791,6 +791,10 @@ Test(config, where_a_password_stands)
 		{ "host=h password=${file:%s/users.txt}", false, "users.txt" },
 		{ "host=h password=half-${file:%s/users.txt}", true, "users.txt" },
 		{ "host=h dbname=${file:%s/users.txt} password=${PGWEIR_TEST_SECRET}", false, NULL },
+		{ "\"host=h password=hunter2\"", true, NULL },
+		{ "\"host=h password=${PGWEIR_TEST_SECRET}\"", false, NULL },
+		{ "\"host=${PGWEIR_TEST_SECRET} password=hunter2\"", true, NULL },
+		{ "'host=h password=${file:%s/users.txt}'", false, "users.txt" },
 	};
 
 	setenv("PGWEIR_TEST_SECRET", "hunter2", 1);
