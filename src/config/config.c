@@ -91,7 +91,7 @@ config_unref(struct config *config)
 		free(origins->file);
 		source_free(origins->source);
 		for (size_t i = 0; i < CONFIG_KEYS_MAX; i++) {
-			free(origins->raws[i]);
+			secret_free(origins->raws[i]);
 			free(origins->pendings[i]);
 		}
 		free(origins);

@@ -7,7 +7,7 @@
  * The table in config_keys.c has the keys of all settings, with defaults, units, bounds and help. Its help explains
  * fields that have no comment here.
  *
- * Owns:   all its texts and upstreams; when the last reference goes, upstreams' and single_user's passwords are wiped.
+ * Owns:   all its texts and upstreams; when the last reference goes, texts of settings and all passwords are wiped.
  * Always: a config that load_config() has returned is complete, has no value out of bounds, and never changes. Fields
  *         whose names end in _us are times in microseconds.
  */

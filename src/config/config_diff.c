@@ -1,5 +1,6 @@
 /* src/config/config_diff.c - the changes that a reload makes (config_diff()) or can't make (config_keep_fixed()). */
 #include "base/alloc.h"
+#include "base/text.h"
 #include "config/config_origin.h"
 #include "config/config_value.h"
 
@@ -78,7 +79,7 @@ entry_fini(struct entry *e)
 {
 	free(e->name);
 	free(e->value);
-	free(e->hidden);
+	secret_free(e->hidden);
 	free(e->pending);
 }
 

@@ -1,4 +1,5 @@
 /* src/config/config_each.c - lists all settings with their values, and where each came from. */
+#include "base/text.h"
 #include "config/config_origin.h"
 #include "config/config_value.h"
 
@@ -48,7 +49,7 @@ emit_key(const struct walk *walk, const struct config_key *key, const void *base
 		row->value = "***";
 	}
 	emit(walk, row, line);
-	buf_fini(&value);
+	secret_free((char *)value.bytes);
 }
 
 static void
@@ -68,7 +69,7 @@ emit_upstream(const struct walk *walk, const char *section, const struct upstrea
 	};
 
 	emit(walk, &row, from->upstream_line);
-	free(hidden);
+	secret_free(hidden);
 	free(text);
 }
 

@@ -1,5 +1,6 @@
 /* src/config/config_field.c - a setting's text becomes a field of struct config, and a field becomes text again. */
 #include "base/alloc.h"
+#include "base/text.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
@@ -33,7 +34,7 @@ key_base_const(const struct config_key *key, const struct config *config)
 static int
 store_text(char **field, char *text)
 {
-	free(*field);
+	secret_free(*field);
 	*field = text;
 	return 0;
 }
@@ -309,7 +310,7 @@ key_free(const struct config_key *key, void *base)
 	case KEY_SECRET:
 	case KEY_PATH:
 	case KEY_PATHS:
-		free(*(char **)field);
+		secret_free(*(char **)field);
 		*(char **)field = NULL;
 		break;
 	case KEY_NAMES:

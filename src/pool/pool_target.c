@@ -167,7 +167,7 @@ pool_target_unref(struct pool_target *t)
 	free(t->learnt);
 	free(t->user);
 	free(t->database);
-	free(t->command);
+	secret_free(t->command);
 	free(t);
 }
 

@@ -63,7 +63,7 @@ password_entry_free(struct password_entry *e)
 	}
 	timer_stop(&e->timer);
 	wipe(&e->password);
-	free(e->command);
+	secret_free(e->command);
 	free(e->host);
 	free(e->user);
 	free(e->database);

@@ -150,6 +150,15 @@ def test_a_servers_password_is_kept_where_it_is_configured(weir):
     wait_until(lambda: copies(weir, "plain-secret") == 0)
 
 
+def test_a_secret_setting_ends_with_its_configuration(weir):
+    """A program that prints a password may have one among its arguments."""
+    command = f"/usr/local/bin/print-the-password --key {SECRET}"
+    start(weir, sections={"auth": {"password_command": command}, "database app": {"password_command": f"exec {command}"}})
+    assert copies(weir) > 0
+    weir.reload()
+    wait_until(lambda: copies(weir) == 0)
+
+
 def test_no_log_and_no_answer_tells_a_password(weir):
     weir.users["web"] = SECRET
     sections = {"database app": {"upstream": weir.upstream(user="web", password=SECRET)},
