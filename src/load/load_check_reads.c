@@ -31,11 +31,12 @@ check_section(const struct config *config, const struct config_section *s, const
 
 	/* A user's settings alone cause none of these two warnings, because they may be meant for other databases. */
 	if (own.reads != READS_PRIMARY && !is_fixed)
-		problem_warning(sink, line, "reads = %s has no effect where hosts depend on the tenant", words[reads]);
+		problem_warning(sink, line, "reads = %s has no effect where hosts depend on the tenant",
+				words[own.reads]);
 	else if (own.reads != READS_PRIMARY && up->host_count == 1)
 		problem_warning(sink, line,
 				"reads = %s has no effect with one host: name the standbys in upstream, too",
-				words[reads]);
+				words[own.reads]);
 	if (reads == READS_PRIMARY || !is_fixed || up->host_count == 1)
 		return;
 	if (up->target != TARGET_PRIMARY && up->target != TARGET_READ_WRITE)

@@ -647,6 +647,14 @@ static const struct {
 	  "of these are kept" },
 	{ "reads on standbys of one host", BASE "[database x]\nupstream = host=h user=u\nreads = marked\n",
 	  "pgweir.ini:6: warning: reads = marked has no effect with one host: name the standbys in upstream, too" },
+	{ "the database's reads, not those of a user, who may want them elsewhere",
+	  BASE "[database x]\nupstream = host=h user=u\nreads = prefer_standby\n[user r]\nreads = marked\n",
+	  "pgweir.ini:6: warning: reads = prefer_standby has no effect with one host: name the standbys in upstream, "
+	  "too" },
+	{ "a tenant's reads, not those of a user, who may want them elsewhere",
+	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=%{tenant}-a,%{tenant}-b user=u "
+	       "target_session_attrs=primary\nreads = prefer_standby\n[user r]\nreads = marked\n",
+	  "pgweir.ini:8: warning: reads = prefer_standby has no effect where hosts depend on the tenant" },
 	{ "a zone that no host is in", BASE "[pgweir]\nzone = eu\n[database x]\nupstream = host=h,i zones=us,europe\n",
 	  "pgweir.ini:6: warning: zone = eu has no effect: no upstream has a host there; zones= in upstream names the "
 	  "zone of each host" },
