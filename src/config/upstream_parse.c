@@ -181,7 +181,8 @@ put_keyword_value(char **field, enum upstream_keyword word, const char *value, s
 	if (!value_is_plain(value) || *value == '\0')
 		return fail_set(why, "08001", "%s cannot be %s", name,
 				*value == '\0' ? "empty" : "a text with control characters");
-	if (values[word][0] == NULL && word < UPSTREAM_KRBSRVNAME && *value != '/' && strcmp(value, "system") != 0)
+	if (values[word][0] == NULL && word < UPSTREAM_KRBSRVNAME && *value != '/' &&
+	    (word != UPSTREAM_SSLROOTCERT || strcmp(value, "system") != 0))
 		return fail_set(why, "08001", "%s must be a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
 	if (*field != NULL)
