@@ -63,7 +63,8 @@ warn_of_user(const struct auth_queries *all, const struct config_scope *db, cons
 	const char *file = config_is_foreign(all->config) ? "auth_file" : "users_file";
 	struct user_secret secret = { SECRET_NONE, NULL };
 
-	if (strcmp(db->upstream->user, s->auth_user) == 0 && db->upstream->password[0] != '\0')
+	if (s->password_command[0] != '\0' ||
+	    (strcmp(db->upstream->user, s->auth_user) == 0 && db->upstream->password[0] != '\0'))
 		return;
 	if (!users_find(all->users, s->auth_user, &secret) || secret.kind == SECRET_NONE)
 		log_warning(all->env.log,

@@ -118,8 +118,9 @@ check_names(const struct config *config, const struct users *users, struct confi
 	}
 }
 
-/* Warns if neither upstream nor users_file has a password for a fleet connection, which is pgweir's own connection to a
- * PostgreSQL with a budget. No client takes part in that login, so a SCRAM verifier is not enough. */
+/* Warns if none of upstream, users_file and password_command has a password for a fleet connection, which is pgweir's
+ * own connection to a PostgreSQL with a budget. No client takes part in that login, so a SCRAM verifier is not enough.
+ */
 static void
 check_budget_logins(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -133,7 +134,7 @@ check_budget_logins(const struct config *config, const struct users *users, stru
 		const char *user = load_budget_user(config, &s, &settings);
 		struct user_secret secret = { .kind = SECRET_NONE };
 
-		if (user == NULL || strcmp(user, last) == 0 ||
+		if (user == NULL || strcmp(user, last) == 0 || settings.password_command[0] != '\0' ||
 		    (s.scope->upstream->password[0] != '\0' && strcmp(user, s.scope->upstream->user) == 0))
 			continue;
 		last = user;

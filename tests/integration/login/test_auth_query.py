@@ -337,6 +337,14 @@ def test_an_auth_user_that_can_not_log_in_is_told_of_in_the_log_only(asked, post
     wait_until(lambda: 'auth_query as "scramuser" in "app" failed' in asked.log())
 
 
+def test_an_auth_user_needs_no_secret_in_the_file_if_a_command_prints_it(asked, postgres):
+    asked.start(method="scram-sha-256", sections={"auth": {"password_command": "echo scram-secret"}}, auth_query=COUNTED,
+                auth_user="scramuser")
+    person(postgres, "aq_scram")
+    assert refused_exchange(asked, "aq_scram", "wrong")
+    assert len(links(postgres, "scramuser")) == 1 and "has no secret" not in asked.log()
+
+
 # --- the cache ---
 
 def test_answers_are_used_again_for_the_ttl(asked, postgres):

@@ -312,16 +312,17 @@ def test_a_pooler_in_between_is_told(weir, tmp_path):
         assert other.metric("pgweir_budget_joined") == 0
 
 
-@pytest.mark.parametrize("secret, told", [(None, "has no secret for"), ("", "has no secret for"), ("word", None),
-                                          ("SCRAM-SHA-256$4096:c2FsdA==$" + 43 * "A" + "=:" + 43 * "A" + "=", "has a SCRAM verifier for")])
-def test_a_secret_that_a_steward_can_not_use(tmp_path, secret, told):
+@pytest.mark.parametrize("secret, command, told", [
+    (None, "", "has no secret for"), ("", "", "has no secret for"), ("word", "", None), (None, "echo word", None),
+    ("SCRAM-SHA-256$4096:c2FsdA==$" + 43 * "A" + "=:" + 43 * "A" + "=", "", "has a SCRAM verifier for")])
+def test_a_secret_that_a_steward_can_not_use(tmp_path, secret, command, told):
     users, ini = tmp_path / "users.txt", tmp_path / "pgweir.ini"
     users.write_text('"web" "x"\n' + ("" if secret is None else f'"steward" "{secret}"\n'), encoding="utf-8")
     os.chmod(users, 0o600)
-    ini.write_text(f"[auth]\nmethod = trust\nusers_file = {users}\n[database *]\nupstream = host=h\n"
-                   "[database a]\nupstream = host=i user=steward password=y\n[database b]\nupstream = host=i\n"
+    ini.write_text(f"[auth]\nmethod = trust\nusers_file = {users}\npassword_command = {command}\n"
+                   "[database *]\nupstream = host=h\n[database a]\nupstream = host=i user=steward password=y\n[database b]\nupstream = host=i\n"
                    "[limits]\nbudget = advise\ncluster_user = steward\n", encoding="utf-8")
     done = subprocess.run([find_binary(), "--check-config", ini], capture_output=True, text=True, check=False, timeout=20 * SLOWNESS)
     found = [line for line in (done.stdout + done.stderr).splitlines() if "budget:" in line]
     assert done.returncode == 0 and len(found) == (told is not None), done
-    assert not told or f'pgweir.ini:5: warning: budget: users_file {told} "steward"' in found[0]
+    assert not told or f'pgweir.ini:6: warning: budget: users_file {told} "steward"' in found[0]
