@@ -13,7 +13,7 @@
 /* how long a question waits for a place in max_server_connections, so that an idle connection can be closed for it */
 #define PLACE_WAIT_US (200 * US_PER_MS)
 #define CHAIN_MAX 8 /* the most processes in a row that are followed */
-#define TEXT_MAX 256 /* bytes for the PIDs in one row */
+#define TEXT_MAX 256 /* bytes for the PIDs in one row, which has at most BLOCKING_PIDS_MAX of them */
 
 struct blocked {
 	uint32_t pid, blocker_count, blockers[BLOCKING_PIDS_MAX];
@@ -219,9 +219,9 @@ put_question(const struct question *q, struct buf *sql)
 		   "FROM asked, found AS of(waiter, blockers, depth), pg_catalog.unnest(blockers) AS pid "
 		   "WHERE depth OPERATOR(pg_catalog.<) %d AND pid OPERATOR(pg_catalog.<>) ALL (pids) "
 		   "AND pid OPERATOR(pg_catalog.<>) 0) "
-		   "SELECT " MESSAGE_OURS "pid, pg_catalog.array_to_string(blockers, ',') FROM found "
+		   "SELECT " MESSAGE_OURS "pid, pg_catalog.array_to_string(blockers[:%d], ',') FROM found "
 		   "WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0",
-		   CHAIN_MAX);
+		   CHAIN_MAX, BLOCKING_PIDS_MAX);
 }
 
 static void

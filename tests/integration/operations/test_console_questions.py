@@ -438,6 +438,30 @@ def test_who_holds_the_lock_in_postgresql(weir, table, how):
         waiter.read_until("Z")
 
 
+def test_a_lock_that_many_hold_is_said_to_be_held_by_some_of_them(weir):
+    """The PIDs of all of them are hundreds of bytes. Another one, who waits for one client, is told of that client all the same."""
+    weir.start(pool_size=3, max_server_connections=20)
+    with app(weir, "holder") as holder, app(weir, "migration") as migration, app(weir, "waiter") as waiter, \
+            contextlib.ExitStack() as readers:
+        pids = set()
+        for _ in range(80):
+            reader = readers.enter_context(contextlib.closing(weir.postgres.connect("app")))
+            reader.cursor().execute("BEGIN; SELECT pg_advisory_xact_lock_shared(1)")
+            pids.add(f"PID {reader.info.backend_pid}")
+        holder.query("BEGIN; SELECT pg_advisory_xact_lock(2)")
+        migration.send(query("SELECT pg_advisory_xact_lock(1)"))
+        waiter.send(query("SELECT pg_advisory_xact_lock(2)"))
+        wait_until(lambda: len(weir.postgres.backends(wait_event_type="Lock")) == 2)
+        found = blocked(weir.console)
+        named = found["migration"]["blocked_by"].split(", ")
+        assert len(named) == 8 and pids.issuperset(named) and found["migration"]["root"] == named[0]
+        assert found["waiter"]["blocked_by"] == f"client {found['holder']['client_id']} (PID {found['holder']['server_pid']})"
+        holder.query("COMMIT")
+        waiter.read_until("Z")
+        readers.close()
+        migration.read_until("Z")
+
+
 def test_explain_wait_goes_on_to_the_root(weir, table):
     """Three wait behind each other, the first of them for a transaction that somebody has forgotten; a fourth has no server."""
     weir.postgres.query(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b'), (3, 'c')")
