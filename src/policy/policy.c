@@ -566,12 +566,13 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	uint32_t ahead = conn->ahead_count;
 	struct policy_waiter *t = ahead > 0 ? conn->ahead[0].t : policy_next_waiter(p, now_us);
 	bool is_asked_back = caps_claim_returned(&p->caps, conn->opened_us, now_us);
-	enum recycle_reason reason = RR_EVICTED;
+	bool is_orphaned = ahead > 0 && t == NULL;
+	enum recycle_reason reason = is_orphaned ? RR_DIRTY : RR_EVICTED;
 	uint64_t asked_us = p->query_asked_us;
 
 	p->query_asked_us = 0;
 	end_washing(p, conn);
-	if (is_to_close(p, conn, now_us, &reason) || is_asked_back || (ahead > 0 && t == NULL)) {
+	if (is_to_close(p, conn, now_us, &reason) || is_asked_back || is_orphaned) {
 		policy_close_conn(p, conn, reason);
 		policy_replenish(p, now_us);
 	} else if (ahead == 0 && may_give(p, t) && policy_give_away(p, conn, t, now_us)) {

@@ -139,7 +139,7 @@ policy_give_away(struct policy *p, struct policy_conn *conn, const struct policy
 		    !shard_is_starved(&p->shard, number, own_us) || !has_no_place_left(p, now_us))
 			return false;
 		p->shard.place_made_us = now_us;
-		policy_close_conn(p, conn, RR_DIRTY);
+		policy_close_conn(p, conn, RR_EVICTED);
 	}
 	policy_replenish(p, now_us);
 	return true;
@@ -174,7 +174,7 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 		if (give_one(p, number, now_us))
 			continue;
 		if (has_no_place_left(p, now_us))
-			policy_close_conn(p, coldest, RR_DIRTY);
+			policy_close_conn(p, coldest, RR_EVICTED);
 		return;
 	}
 }

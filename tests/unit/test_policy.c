@@ -64,6 +64,9 @@ static const struct rule who_goes_ahead[] = {
 	  "holds[2]=1; take 2; first=1; second=0" },
 	{ "who leaves takes nothing", "1+0",
 	  "fill 0 1; borrow 1 waits; ahead 1 0; cancel 1; lost_ahead[0]=1; ahead=0" },
+	{ "and nobody gets the connection with that request, which is closed as dirty", "1+0",
+	  "fill 0 1; borrow 1-2 waits; ahead 1 0; cancel 1; return 0; recycles[dirty]=1; opened=2; login 1; "
+	  "holds[2]=1" },
 	{ "who was sent to a connection that is lost waits on, and is first again", "2+0",
 	  "fill 0 2; borrow 2-3 waits; ahead 2 0; lose 0; again=1; return 1; holds[2]=1; waits[3]=1" },
 	{ "as is whose request is nobody's by the owner's word", "1+0",

@@ -189,7 +189,8 @@ static const struct rule rules[] = {
 	  "gives b; b told=1 (it has no more); b hear; b opened=1 (one is coming for each); b arrive; b has_it[0]=1; b "
 	  "lose 0" },
 	{ "what can not cross makes room", "1+0",
-	  "a cannot_give; a fill 0 1; a return 0; b borrow 0; b opened=0; a hear; a closed=1; b hear; b opened=1" },
+	  "a cannot_give; a fill 0 1; a return 0; b borrow 0; b opened=0; a hear; a closed=1; a recycles[evicted]=1; b "
+	  "hear; b opened=1" },
 	{ "what left before a reload is closed", "1+0",
 	  "a fill 0 1; b borrow 0; a return 0; a gives b; a close_all reload; b close_all reload; b arrive; b "
 	  "closed=1; b opened=1 (another one for who waits)" },
@@ -197,8 +198,8 @@ static const struct rule rules[] = {
 	  "cap 2; a fill 0 2; b borrow 0; b opened=0 (the cap has no place); a return 0; capped=2; a gives b; b "
 	  "arrive; b has_it[0]=1; a closed=0; b closed=0; capped=2; b lose 0; capped=1" },
 	{ "a place made for another part is left to it", "1+0",
-	  "a cannot_give; a fill 0 1; b borrow 0; all +200ms; a quiet; a borrow 1; a return 0; a closed=1; a opened=1 "
-	  "(the place is not for those here); b hear; b opened=1" },
+	  "a cannot_give; a fill 0 1; b borrow 0; all +200ms; a quiet; a borrow 1; a return 0; a closed=1; a "
+	  "recycles[evicted]=1; a opened=1 (the place is not for those here); b hear; b opened=1" },
 	{ "who waits longest gets what is returned elsewhere", "2+0",
 	  "a fill 0 2; b borrow 0; all +2ms; b borrow 1; a borrow 2; a return 0 (b's first is two milliseconds older "
 	  "than a's); a gives b; used=2 (it keeps its place); a return 1 (b s second is not older, and one is on its "
