@@ -125,6 +125,8 @@ server_host_failed(struct server *srv, enum connect_failure kind, bool is_fatal,
 	struct fail kept = *why;
 	struct password_request request = password_request_of(srv);
 
+	if (strncmp(why->sqlstate, "53", 2) == 0)
+		is_fatal = false; /* the memory or the thread that is missing now may be there later */
 	if (kind == CF_AUTH && request.command != NULL)
 		passwords_note_refused(srv->env->passwords, &request);
 	if (kind == CF_TIMEOUT || kind == CF_DNS)
@@ -177,7 +179,6 @@ void
 server_tls_done(struct server *srv, const struct fail *failed)
 {
 	struct fail why;
-	bool is_fatal;
 
 	*srv->env->now_us = clock_now_us();
 	if (failed == NULL) {
@@ -193,10 +194,8 @@ server_tls_done(struct server *srv, const struct fail *failed)
 	}
 	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
 	fail_hint(&why, "The mode is that of sslmode in upstream, or of section [tls_server] of pgweir.ini.");
-	/* If the connection was lost (08001), or if there was no thread or memory (53...), another attempt may
-	 * succeed. */
-	is_fatal = strcmp(why.sqlstate, "08001") != 0 && strncmp(why.sqlstate, "53", 2) != 0;
-	server_host_failed(srv, CF_TLS, is_fatal, &why);
+	/* If the connection was lost (08001), another attempt may succeed. */
+	server_host_failed(srv, CF_TLS, strcmp(why.sqlstate, "08001") != 0, &why);
 }
 
 void

@@ -383,6 +383,32 @@ def test_all_fail_for_a_while(weir, memory, name, span_ms):
     sweep(weir, memory, name, LONG / 3, span_ms)
 
 
+def test_who_waits_is_served_once_there_is_memory_for_tls_with_the_server(weir, memory, fake):
+    """It fails right behind the server's answer to SSLRequest."""
+    tries = []
+
+    def script(conn):
+        assert conn.read_bytes(8) == rawwire.ssl_request()
+        tries.append(conn)
+        if len(tries) == 1:
+            memory.arm(1, 60_000)
+        conn.send(b"S")
+        if len(tries) == 1:
+            try:
+                conn.wait_gone()
+            finally:
+                memory.disarm()
+        conn.start_tls()
+        conn.login()
+        conn.serve()
+
+    fake.script = script
+    weir.start(None, f"{fake.upstream} sslmode=require", environment=weir.environment)
+    with logged_in(weir) as wire:
+        expect(wire, query("SELECT 1"), [["fake"]])
+    assert len(tries) > 1
+
+
 @pytest.mark.sweep(keep=0)
 @pytest.mark.parametrize("span_ms", [0, 1])
 def test_restarts(weir, memory, span_ms):
