@@ -131,7 +131,7 @@ server_host_failed(struct server *srv, enum connect_failure kind, bool is_fatal,
 		passwords_note_refused(srv->env->passwords, &request);
 	if (kind == CF_TIMEOUT || kind == CF_DNS)
 		hosts_note_silent(srv->env->hosts, srv->address, *srv->env->now_us);
-	else
+	else if (srv->state != SV_DIALING || kind == CF_REFUSED) /* otherwise nothing has come from the host */
 		hosts_note_answer(srv->env->hosts, srv->address);
 	/* if no host is left, or if this host has too many connections, the whole attempt has failed */
 	if (kind != CF_TOO_MANY && find_next_host(srv)) {

@@ -141,6 +141,29 @@ def test_a_refused_password_is_asked_for_anew(weir, command, start):
     assert "an-old-token" not in weir.log()
 
 
+def test_a_failure_is_no_answer_of_the_host(weir, command, start):
+    """One that was not found stays the one that is tried last, as its turn was not taken."""
+    def failures(reason, metric=weir.metric):
+        return metric("pgweir_backend_connect_failures_total", reason=reason)
+
+    command.write(f"test $PGHOST = {weir.postgres.host} && echo '{PASSWORDS[USER]}'")
+    port = weir.postgres.port
+    start(upstream=f"host=no..name,{weir.postgres.host} port={port},{port} dbname=app", workers=1, connect_timeout="1h", pool_size=2)
+    with weir.connect() as connection:
+        connection.execute("SELECT 1")
+
+    def is_asked():
+        weir.console("RECONNECT")
+        with weir.connect(USER) as connection:
+            connection.execute("SELECT 1")
+        return failures("other") > 0
+    assert failures("dns", weir.metric_now) == 1
+    wait_until(is_asked, what="the first host to be due")
+    with weir.connect() as connection:
+        connection.execute("SELECT 1")
+    assert failures("dns", weir.metric_now) == 1
+
+
 def test_a_reload_brings_another_command(weir, command, start):
     start()
     weir.connect(USER).close()
