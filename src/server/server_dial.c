@@ -125,8 +125,11 @@ server_host_failed(struct server *srv, enum connect_failure kind, bool is_fatal,
 	struct fail kept = *why;
 	struct password_request request = password_request_of(srv);
 
-	if (strncmp(why->sqlstate, "53", 2) == 0)
-		is_fatal = false; /* the memory or the thread that is missing now may be there later */
+	/* the memory or the thread that is missing now may be there later */
+	if (strncmp(why->sqlstate, "53", 2) == 0) {
+		is_fatal = false;
+		kind = kind == CF_AUTH ? CF_OTHER : kind;
+	}
 	if (kind == CF_AUTH && request.command != NULL)
 		passwords_note_refused(srv->env->passwords, &request);
 	if (kind == CF_TIMEOUT || kind == CF_DNS)

@@ -271,11 +271,8 @@ on_keys(const struct scram_keys *keys, const struct fail *failed, void *arg)
 		return;
 	}
 	*keys_of(srv) = *keys;
-	if (send_proof(srv, &why) < 0) {
-		bool is_temporary = strncmp(why.sqlstate, "53", 2) == 0; /* there may be memory later */
-
-		server_host_failed(srv, is_temporary ? CF_OTHER : CF_AUTH, !is_temporary, &why);
-	}
+	if (send_proof(srv, &why) < 0)
+		server_host_failed(srv, CF_AUTH, true, &why);
 }
 
 static int
@@ -550,8 +547,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 	case 'R':
 		srv->has_answered_startup = true;
 		r = on_authentication(srv, body, len, why);
-		*is_fatal = r < 0 && strncmp(why->sqlstate, "53", 2) !=
-					 0; /* the resource that is missing now may be there later */
+		*is_fatal = r < 0;
 		*kind = *is_fatal ? CF_AUTH : CF_OTHER;
 		break;
 	case 'S':

@@ -54,7 +54,8 @@ void server_tls_done(struct server *srv, const struct fail *failed);
 struct server_login;
 void server_login_begin(struct server *srv);
 /* server_dial.c: tries the next host; ends srv if there is none, or if kind is CF_TOO_MANY. is_fatal: see
- * server_owner_ops.failed; taken as false if *why is a lack of resources (class 53). */
+ * server_owner_ops.failed. If *why is a lack of resources (class 53), is_fatal is ignored, and CF_AUTH is taken as
+ * CF_OTHER. */
 void server_host_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 /* Handles one whole message. Sets *kind, *is_fatal and *why if it returns LOGIN_FAILED. */
 enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };

@@ -23,14 +23,16 @@ from pathlib import Path
 
 import pytest
 
+import kerberos
 import rawwire
 import transport
+from fakeserver import auth
 from postgres import PASSWORDS
 from programs import library
 from rawwire import (BEGIN_NOW, LoginRefused, QueryFailed, Wire, WireClosed, bind, close, copy_data, copy_done, describe, execute, parse,
                      query, send_cancel, sync)
 from waiting import SLOWNESS, each, wait_until
-from weir import become_reaper, wait_process
+from weir import become_reaper, is_built_with, wait_process
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -39,6 +41,7 @@ ALL = 1 << 62
 # No memory, or what comes of it: a server, a listener or a lookup that is gone, a transaction that is.
 EXPECTED = {"53200", "53300", "08006", "08001", "08P01", "57P01", "58000", "53000", "57014", "25P02", "26000", "28P01",
             "XX000", "40001", "08007", "54000", "34000", "28000"}
+realm, *_ = kerberos.fixtures(["pgweir"])
 
 
 class Memory:
@@ -407,6 +410,35 @@ def test_who_waits_is_served_once_there_is_memory_for_tls_with_the_server(weir, 
     with logged_in(weir) as wire:
         expect(wire, query("SELECT 1"), [["fake"]])
     assert len(tries) > 1
+
+
+@pytest.mark.needs("krb5kdc", "kinit")
+@pytest.mark.skipif(not is_built_with("libgssapi_krb5"), reason="built without libgssapi_krb5")
+def test_no_memory_to_send_a_token_is_no_refusal_by_postgresql(weir, memory, realm, fake):
+    """The last allocation before the token is sent fails, as do those that follow."""
+    counts = []
+
+    def script(conn):
+        conn.read_startup()
+        memory.arm(counts[-1] if len(counts) == 2 else ALL, 60_000)     # the first login needs more
+        conn.send(auth(7))
+        try:
+            _, token = conn.read()
+        finally:
+            counts.append(memory.disarm())
+        conn.send(auth(8, realm.reply(token)) + auth(0) + conn.welcome())
+        conn.serve()
+
+    fake.script = script
+    weir.start(None, f"host=localhost port={fake.port} dbname=app", workers=1, connect_timeout="1h",
+               environment={**weir.environment, **realm.environment(realm.tickets("pgweir"))})
+    with logged_in(weir) as wire:
+        for attempts in (1, 2, 4):
+            expect(wire, query("SELECT 1"), [["fake"]])
+            assert len(counts) == attempts
+            weir.console("RECONNECT")
+            wait_until(lambda: not weir.console("SHOW SERVERS"))
+    assert [weir.metric_now("pgweir_backend_connect_failures_total", reason=reason) for reason in ("other", "auth")] == [1, 0]
 
 
 @pytest.mark.sweep(keep=0)
