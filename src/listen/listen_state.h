@@ -115,8 +115,8 @@ bool listen_pid_on_caught_up(struct exchange *x);
 struct client_listen *listen_get_or_create(struct exchange *x);
 void listen_detach_idle(struct client_listen *l); /* leaves the listener if the client no longer needs the listener */
 struct subscription *subscription_find(const struct client_listen *l, const char *name); /* returns NULL if none */
-/* Returns the subscription to a channel. If there is none, makes one, and asks the listener to listen. Returns NULL if
- * there is no memory, the name is too long, or the client has too many (more than 2 * LISTEN_CHANNELS_MAX). */
+/* Returns the subscription to a channel. If there is none, makes one, and asks the listener to listen; beyond
+ * LISTEN_CHANNELS_MAX, returns one that is refused. Returns NULL if there is no memory, or if the name is too long. */
 struct subscription *subscription_get_or_create(struct exchange *x, const char *name);
 void subscription_unref(struct subscription *sub); /* drops one of sub->refs */
 /* Notes that the listener can't listen to the channel, for the reason *why. */

@@ -108,9 +108,11 @@ subscription_get_or_create(struct exchange *x, const char *name)
 		return NULL;
 	if ((sub = subscription_find(l, name)) != NULL)
 		return sub;
-	/* Each subscription beyond LISTEN_CHANNELS_MAX is refused, but stays until the end of the transaction. Without
-	 * this second limit, a client could add subscriptions forever in a failed transaction. */
-	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (sub = calloc(1, sizeof(*sub))) == NULL)
+	/* The one subscription beyond LISTEN_CHANNELS_MAX is refused, but stays until the end of the transaction. It
+	 * stands for all further channels: else a client could add subscriptions forever in a failed transaction. */
+	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX)
+		return ELMT_FROM_HH(l->table->hh.tbl, l->table->hh.tbl->tail);
+	if ((sub = calloc(1, sizeof(*sub))) == NULL)
 		return NULL;
 	sub->x = x;
 	if (!copy_string(sub->name, sizeof(sub->name), name) ||

@@ -1111,6 +1111,11 @@ def test_too_many_channels_are_refused(one):
     assert one.metric("pgweir_pool_listen_channels") == 10000
     replies = wire.ask(query("LISTEN one_more"))
     assert shape(replies) == "EZ" and replies[0].sqlstate == "54000"
+    wire.query("BEGIN; SELECT 1")
+    for begin in range(10000, 22000, 250):                      # they count until the transaction ends
+        replies = wire.ask(query(";".join(f"LISTEN c{number}" for number in range(begin, begin + 250))))
+        assert shape(replies) == "EZ" and replies[0].sqlstate == ("54000" if begin == 10000 else "25P02")
+    wire.query("ROLLBACK")
     assert tags(wire.ask(query("LISTEN c77"))) == ["LISTEN"]
     one.raw().query("NOTIFY c77, 'x'")
     assert news(wire) == [("c77", "x")]
