@@ -133,6 +133,7 @@ struct holding {
 	const struct holding *root;
 	uint32_t root_pid; /* the root's PID; 0 for a prepared transaction */
 	uint64_t blocks; /* how many holdings have this one in their chain of blockers */
+	const struct holding *last_waiter; /* the last of these holdings; for show_holdings() alone */
 	/* how many clients wait for a server of this pool, or for room in a limit that this pool counts in */
 	uint32_t waiting;
 };

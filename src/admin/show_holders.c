@@ -68,15 +68,18 @@ follow_chain(const struct show_env *env, struct holding *list, struct holding *w
 	int n = waiter->blocker_count;
 
 	memcpy(pids, waiter->blockers, sizeof(pids));
+	waiter->last_waiter = waiter;
 	for (int i = 0; i < CHAIN_MAX && n > 0; i++) {
 		struct holding *h = find_holding(list, address, pids[0]);
 
 		waiter->root = h;
 		waiter->root_pid = pids[0];
-		if (h == waiter) /* a deadlock, which PostgreSQL ends */
+		if (h != NULL && h->last_waiter == waiter) /* a deadlock, which PostgreSQL ends */
 			return;
-		if (h != NULL)
+		if (h != NULL) {
+			h->last_waiter = waiter;
 			h->blocks++;
+		}
 		n = find_blockers(env, address, pids[0], pids);
 	}
 }

@@ -10,6 +10,7 @@ import time
 import psycopg2.extras
 import pytest
 
+from fakeserver import complete, data_row, ready, row_description
 from rawwire import BEGIN_NOW, query
 from test_phases import pause
 from waiting import PATIENCE, SLOWNESS, each, wait_until
@@ -527,6 +528,27 @@ def test_a_chain_goes_on_behind_a_process_that_is_not_pgweir_s(weir, table):
         migration.result(PATIENCE)
         cursor.execute("ROLLBACK")
         first.read_until("Z")
+
+
+def test_who_waits_for_a_deadlock_of_others_counts_once(weir, fake):
+    """Until PostgreSQL ends the deadlock, the chain of whoever waits behind it goes round for ever."""
+    pids, waits_for = {}, {"one": "other", "other": "one", "behind": "one"}
+
+    def answer(conn, kind, body):
+        if kind == "Q" and b"pg_blocking_pids" in body:
+            conn.send(row_description("pid", "blockers"), *(data_row(pids[who], pids[whom]) for who, whom in waits_for.items()),
+                      complete("SELECT 3"), ready())
+        return b"pg_blocking_pids" in body or b"'long'" in body
+
+    fake.answer = answer
+    weir.start(None, fake.upstream, pool_size=3)
+    with app(weir, "one") as one, app(weir, "other") as other, app(weir, "behind") as behind:
+        each((one, other, behind)).query("BEGIN; SELECT 1")
+        pids.update((name, str(row["server_pid"])) for name, row in holders(weir).items())
+        each((one, other, behind)).send(query("SELECT 'long'"))
+        wait_until(lambda: {row["state"] for row in holders(weir).values()} == {"running"})
+        found = blocked(weir.console)
+        assert {name: row["blocks"] for name, row in found.items()} == {"one": 2, "other": 2, "behind": 0}
 
 
 def test_an_idle_connection_makes_room_for_the_question_about_locks(weir):
