@@ -3,7 +3,6 @@
 #include "base/resources.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -89,6 +88,7 @@ helpers_new(unsigned threads, struct fail *why)
 {
 	struct helpers *hs = xcalloc(1, sizeof(*hs));
 	sigset_t all, before;
+	int error = 0;
 
 	pthread_mutex_init(&hs->lock, NULL);
 	pthread_cond_init(&hs->has_work, NULL);
@@ -97,12 +97,12 @@ helpers_new(unsigned threads, struct fail *why)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (hs->thread_count < THREADS_MAX && hs->thread_count < threads &&
-	       pthread_create(&hs->threads[hs->thread_count], NULL, thread_main, hs) == 0)
+	       (error = pthread_create(&hs->threads[hs->thread_count], NULL, thread_main, hs)) == 0)
 		hs->thread_count++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (hs->thread_count > 0)
 		return hs;
-	fail_set(why, "58000", "could not start threads: %s", strerror(errno));
+	fail_set(why, "58000", "could not start threads: %s", strerror(error));
 	helpers_free(hs);
 	return NULL;
 }

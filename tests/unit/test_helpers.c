@@ -2,6 +2,8 @@
 #include "net/helpers.h"
 #include "unit.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -28,6 +30,19 @@ struct board {
 	struct event_base *base;
 	struct inbox *inbox;
 };
+
+static bool has_no_threads; /* none can be started */
+
+int
+pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*begin)(void *), void *arg)
+{
+	int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+	if (has_no_threads)
+		return EAGAIN;
+	*(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+	return real(thread, attributes, begin, arg);
+}
 
 static void
 run(struct work *w)
@@ -152,4 +167,14 @@ Test(helpers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
 	cr_expect_eq(b.done_count, HELPERS_QUEUE_MAX + 2, "each once, run or not");
 	helpers_free(hs);
 	event_base_free(b.base);
+}
+
+Test(helpers, without_a_thread_the_reason_is_told)
+{
+	struct fail why;
+
+	has_no_threads = true;
+	errno = 0; /* as pthread_create() need not set it */
+	cr_expect_null(helpers_new(2, &why));
+	cr_expect_str_eq(why.text, "could not start threads: Resource temporarily unavailable");
 }
