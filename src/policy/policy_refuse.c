@@ -112,7 +112,7 @@ policy_refuse_hopeless(struct policy *p, uint64_t now_us)
 			fail_detail(&why, "The last attempt was %s ago, the next one is in %s.", ago.text,
 				    duration_format(p->backoff_until_us - now_us).text);
 		else
-			fail_detail(&why, "The last attempt was %s ago, and the next one has no answer yet.", ago.text);
+			fail_detail(&why, "The last attempt failed %s ago, and no answer has come since.", ago.text);
 	}
 	if (now_us > p->last_fail_us) {
 		const char *cached = why.pgbouncer_text[0] != '\0' ? p->last_fail.pgbouncer_text : p->last_fail.text;

@@ -519,7 +519,7 @@ static const struct rule an_outage_opening_fails_and_no_connection_is_there[] = 
 	{ "a newcomer does not wait for the attempt that it begins at a silent host", "5+0",
 	  "borrow 0; at +5s; fail 0 timeout; refusals[0]=1; outage!=0; at +1s; borrow 1; opened=2 (one is tried); at "
 	  "+0; refusals[1]=1; borrow 2; opened=2; at +0; refusals[2]=1; borrow 3; opened=2; at +0; refusals[3]=1; "
-	  "detail[1-3]~'the next one has no answer yet.'; login 1; borrow 4 lent (what nobody waited for is there)" },
+	  "detail[1-3]~'and no answer has come since.'; login 1; borrow 4 lent (what nobody waited for is there)" },
 	{ "a health check that fails says what newcomers are told", "5+0",
 	  "borrow 0; at +1ms; fail 0 refused; refusals[0]=1; outage!=0; at +60s; health_check; at +5s; "
 	  "health_check_fails 1 timeout; gone 1; health_check; borrow 1; at +0; refusals[1]=1; text[1]='timed out'; "

@@ -102,6 +102,9 @@ static const struct rule rules[] = {
 	  "long: SHOW HOLDERS in the pgweir console. If "
 	  "all of "
 	  "them are at work, raise max_server_connections.'" },
+	{ "who gets no place for an attempt is not told that one is under way", "2 under 1",
+	  "a borrow 0; a at +5s; a fail 0 timeout; a refusals[0]=1; b fill 0 1; all +1s; a borrow 1; all +0; a "
+	  "opened=1; a refusals[1]=1; a detail[1]='The last attempt failed 1 s ago, and no answer has come since.'" },
 	{ "is never exceeded", "3 under 7",
 	  "a borrow 0; b borrow 1; c borrow 2; a borrow 3; b borrow 4; c borrow 5; a borrow 6; b borrow 7; c borrow 8; "
 	  "a borrow 9-29; b borrow 9-29; c borrow 9-29; used=7; a opened=3; b opened=2; c opened=2" },
