@@ -65,8 +65,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	return count;
 }
 
-/* Returns true if the SQL may have a statement that ends or changes subscriptions of this client: see effect_kind_of()
- * and queue_effects(). */
+/* Returns true if the SQL may end or change subscriptions of this client: see effect_kind_of() and queue_effects(). */
 static bool
 may_have_effects(const struct exchange *x, const struct request *m)
 {
