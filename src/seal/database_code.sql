@@ -391,7 +391,7 @@ risk AS (
 	GROUP BY class, oid
 ),
 anybodys AS (SELECT class, parts FROM risk WHERE class IN (0, 2, 3466) OR (class, oid) IN (SELECT class, oid FROM named))
-SELECT 'r', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END,
+SELECT 'r', CASE WHEN name ~ $r$[^\x01-\x7f]$r$ THEN chr(127) ELSE name END,
 	kind || ' ' || bit_or(always | ((always & 16384) << 1)) || ' ' || bit_or(writing | ((writing & 16384) << 1)) || ' ' || regexp_replace(left(coalesce(min(told), ''), 300), '[^ -~]', '?', 'g')
 FROM risk JOIN named USING (class, oid) LEFT JOIN chain USING (class, oid)
 GROUP BY 2, kind
@@ -399,7 +399,7 @@ UNION ALL SELECT 'r', word, 'r 32768 0 ' || word FROM signs WHERE parts = 32768
 UNION ALL SELECT DISTINCT 'r', proname, 'f ' || (all_parts & 32767) || ' 0 whatever it reads'
 FROM own, (SELECT bit_or(parts) AS all_parts FROM anybodys) AS a
 WHERE oid < 16384 AND own.parts & 255 = 255 AND all_parts > 0
-UNION ALL SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END,
+UNION ALL SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7f]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END,
 	CASE class WHEN 1255 THEN 'f' ELSE 'r' END
 FROM effect
 WHERE name <> ''

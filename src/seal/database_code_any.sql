@@ -6,7 +6,7 @@
 -- Always: the answer is yes if base in database_code.sql would have a row, except for effects of extensions that only
 -- SQL, triggers, defaults and views of extensions use. Rows: 'c' if there may be such code; 'q' if there is no
 -- sequence; 'e', effects; 'r', what is declared harmless.
-SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END, CASE class WHEN 1255 THEN 'f' ELSE 'r' END
+SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7f]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END, CASE class WHEN 1255 THEN 'f' ELSE 'r' END
 FROM effect
 WHERE name <> ''
 UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S' AND relpersistence <> 't')

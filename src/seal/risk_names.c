@@ -407,7 +407,7 @@ struct word {
 static void
 word_put(struct word *w, char c)
 {
-	w->is_beyond_ascii = w->is_beyond_ascii || (unsigned char)c >= RISK_BEYOND_ASCII[0];
+	w->is_beyond_ascii = w->is_beyond_ascii || (unsigned char)c > RISK_BEYOND_ASCII[0];
 	if (w->len < NAME_MAX_LEN)
 		w->text[w->len++] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 	w->text[w->len] = '\0';

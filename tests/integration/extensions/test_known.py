@@ -370,6 +370,8 @@ GIVEN = {                           # another name, and who uses it; what was th
     "a check": (f"CREATE DOMAIN later AS int CHECK ({SET} > 0 AND VALUE > 0)", "SELECT 1::later"),
     "an index": (BODY.format("sql", f"'SELECT public.{SET}'").replace("later() RETURNS int", "later(i int) RETURNS int IMMUTABLE") +
                  " ;; CREATE TABLE t (v int) ;; CREATE INDEX ON t (later(v))", "INSERT INTO t VALUES (1)"),
+    "a name with DEL": ('ALTER FUNCTION hll_set_max_sparse RENAME TO "a\x7fb"', 'SELECT "a\x7fb"(7)'),
+    "a table with DEL": (BODY.format("sql", f"'SELECT {SET}'") + ' ;; CREATE VIEW "a\x7fb" AS SELECT later() AS v', 'SELECT * FROM "a\x7fb"'),
     "an operator": ("CREATE OPERATOR ## (FUNCTION = hll_set_max_sparse, RIGHTARG = int)", "SELECT ## 7"),
     "an aggregate": (f"CREATE FUNCTION later(i int, j int) RETURNS int LANGUAGE sql AS 'SELECT {SET}' ;; "
                      "CREATE AGGREGATE kept (int) (SFUNC = later, STYPE = int, INITCOND = '1')", "SELECT kept(1)"),
@@ -399,7 +401,7 @@ GIVEN = {                           # another name, and who uses it; what was th
     "an operator class, CREATE INDEX": (OPERATORS, "CREATE INDEX ON t (i later_ops)"),
     "an operator class, a bound": (OPERATORS, "CREATE TABLE u (i int) PARTITION BY RANGE (i later_ops); CREATE TABLE v PARTITION OF u FOR VALUES FROM (1) TO (2)"),
 }
-RENAMED = {"another name": "later", "a name of several words": '"of a kind"', "a dollar": "set$it", "a dollar, DO": "set$it", "a quote in a name": '"a""b"'}
+RENAMED = {"another name": "later", "a name with DEL": '"a\x7fb"', "a name of several words": '"of a kind"', "a dollar": "set$it", "a dollar, DO": "set$it", "a quote in a name": '"a""b"'}
 
 
 @pytest.mark.parametrize("when", ("at once", "when it is known"))
