@@ -54,7 +54,8 @@ struct auth_server {
 struct auth_module {
 	const char *title; /* the name in messages */
 	const char *wrong_reason; /* what the log says after PROOF_WRONG; NULL to say that the password was wrong */
-	/* The HBA rule for which "method = NAME" in [auth] stands: a method and options. %s is the setting's value. */
+	/* "method = NAME" in [auth] is short for this HBA rule, which has a method and options. %s is the setting's
+	 * value. */
 	const char *rule;
 	/* The code of the AuthenticationRequest that asks the client for tokens; 0 if the client is asked for its
 	 * password. Tokens prove a name, so rules may have map=. */

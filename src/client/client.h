@@ -5,7 +5,7 @@
  *   client_log.c         logs a client's names and address, and why it was disconnected
  *   client_watch.c       logs exhausted pools and long transactions
  *   client_compat_log.c  logs in PgBouncer's format
- *   clients.h            all clients: limits on time, short memory, draining
+ *   clients.h            all clients: time limits, what is done when memory is short, draining
  *   cancel.h             CancelRequests
  *
  * A client's dialogue with servers is its exchange (exchange/exchange.h), which relay/ drives. login/ authenticates a
@@ -94,8 +94,8 @@ struct client_env {
 	bool is_client_idle_limited; /* the configuration has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */
 	uint64_t looked_us; /* when clients_enforce_server_limits() last ran */
-	/* when clients_enforce_server_limits() ran again after the loop's last standstill, in which nothing was read; 0
-	 * if none */
+	/* when clients_enforce_server_limits() first ran after the loop last stood still, reading nothing; 0 if it
+	 * never has */
 	uint64_t woke_us;
 	bool is_memory_short; /* true while clients with large messages are not read (client_memory.c) */
 	void (*on_console_closed)(void *owner, struct client *c); /* called when a client of the console is closed */

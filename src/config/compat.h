@@ -1,6 +1,6 @@
 /*
- * src/config/compat.h - behaviors of PgBouncer that pgweir takes on if compat = pgbouncer, and that have no settings of
- * their own. docs/pgbouncer.md shows the list as a table.
+ * src/config/compat.h - behaviors of PgBouncer that pgweir takes on unless compat = none (pgbouncer_1_25: all but the
+ * newest), and that have no settings of their own. docs/pgbouncer.md shows the list as a table.
  */
 #pragma once
 

@@ -46,7 +46,8 @@ put_section_begin(struct buf *to, const char *name)
 	buf_printf(to, ":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
 }
 
-/* Puts the settings of sections whose heads match `pattern` ("database app"), except those with the scope not_for. */
+/* Puts the settings of sections whose heads (like "database app") match `pattern`, except those with the scope
+ * not_for. */
 static void
 put_scope(struct buf *to, const char *pattern, enum key_scope not_for, bool has_upstream)
 {

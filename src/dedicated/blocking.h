@@ -10,7 +10,7 @@
  * soon, the question is not asked. Answers are used for BLOCKING_FRESH_US.
  *
  * Owns:    the questions under way, and the last answers.
- * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers while that worker is stopped.
+ * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers while the worker that has the pools is halted.
  */
 #pragma once
 
@@ -30,6 +30,7 @@ bool blocking_ask(struct blocking *b, uint64_t now_us);
 bool blocking_is_asking(const struct blocking *b); /* returns true while questions are under way */
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
 /* Returns how many processes block the backend `pid` of the host at this address, and writes their PIDs to pids (0 for
- * a prepared transaction). Returns -1 if no fresh answer has `pid`: answers have busy servers, and blocked blockers. */
+ * a prepared transaction). Returns -1 if no fresh answer has `pid`. Answers have busy servers, and those blockers that
+ * are themselves blocked. */
 int blocking_get_blockers(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
 			  uint64_t now_us);

@@ -13,7 +13,7 @@
  *
  * Owns:    the server, and a reference to its target. Borrows: the pools, their environment, the keeper's ops.
  * Always:  after each dedicated_ask(), either done() or closed() is called, however late. A keeper that has no more use
- *          for the connection sets stream.is_broken in done(); the connection is closed after the data that has come.
+ *          for the connection sets stream.is_broken in done(); the connection is closed once the data that has come is handled.
  */
 #pragma once
 
@@ -43,12 +43,12 @@ struct dedicated {
 	struct server_target target;
 	struct hosts_place place;
 	enum dedicated_state state; /* after the connection was closed, stays the same until dedicated_run() */
-	uint32_t failures; /* how often the connection was closed, for the back-off; the keeper resets this number */
+	uint32_t failures; /* how often it was closed, if there is a back-off; the keeper resets this number */
 	uint64_t opened_us; /* when dialing began */
 	uint64_t asked_us; /* when the last question was sent */
 	uint64_t retry_us; /* when to open the connection again, after it was closed */
 	uint64_t random; /* the state of a random number generator, for the back-off's jitter */
-	/* The fields below are for a connection that asks. */
+	/* The fields below, except keys, are for a connection that asks. */
 	struct pool_set *pools;
 	const struct server_env *env;
 	struct pool_target *next_target; /* a reference to the target of the next connection */
@@ -61,8 +61,8 @@ struct dedicated {
  * closed() is called once for each server that was opened. */
 struct dedicated_ops {
 	uint64_t backoff_min_us, backoff_max_us; /* both are 0 if the keeper computes retry_us itself */
-	/* for a connection that asks: how long an answer may take before the connection is closed. 0 for other
-	 * connections; only these need a place in the budget of their hosts */
+	/* for a connection that asks: how long an answer may take before the connection is closed. For others it is 0;
+	 * only a connection with 0 needs a place in the budget of its hosts */
 	uint64_t answer_us;
 	/* the first words of the warning about an error that differs from last_error; NULL to log nothing */
 	const char *topic;
@@ -71,7 +71,7 @@ struct dedicated_ops {
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*lost)(struct dedicated *d, const struct fail *why); /* the connection was lost; may be NULL */
 	void (*closed)(struct dedicated *d); /* called after retry_us was set; may free d */
-	bool (*error)(struct dedicated *d, const struct fail *why); /* returns false if why was expected; may be NULL */
+	bool (*error)(struct dedicated *d, const struct fail *why); /* false if *why was expected; may be NULL */
 	/* A row of an answer to OWED_TO_PROBE has come. is_whole: body is complete. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
 	void (*done)(struct dedicated *d); /* a request's ReadyForQuery has come; d->state changes after this call */
@@ -97,8 +97,8 @@ void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct
 		    const struct server_env *env);
 void dedicated_fini(struct dedicated *d); /* closes the connection, drops d->next_target, and wipes d->keys */
 /* Takes over the caller's reference to `target`. If `target` equals d->next_target, returns false. Otherwise makes it
- * d->next_target, closes the connection, which dedicated_run() then opens again at once, wipes d->keys, which may come
- * from another password with the same salt, and returns true. */
+ * d->next_target, closes the connection, wipes d->keys, which may come from another password with the same salt, and
+ * returns true; dedicated_run() then connects at once. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 /* Opens the connection if it is closed and the back-off is over; closes it if an answer takes too long. Returns 0 if a
  * question may be asked; else when to call this again, or UINT64_MAX while the connection logs in. */

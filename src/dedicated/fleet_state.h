@@ -81,13 +81,13 @@ struct fleet_conn {
 	struct dedicated conn; /* must be first. Once ASK_WHO is answered, the session has the prepared statements */
 	TAILQ_ENTRY(fleet_conn) link;
 	struct fleet *fleet;
-	struct fleet_budget b; /* its state, also for SHOW. b.hosts is `hosts`; other pointers point into this struct */
+	struct fleet_budget b; /* also for SHOW. b.hosts is `hosts`; other pointers point into this struct */
 	char database[CONFIG_NAME_MAX + 1];
 	char *hosts, *users; /* users: the value of budget_users */
 	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if there is none */
 	uint32_t configured_limit; /* the limit in the present configuration */
 	struct policy_budget *budget; /* the budget of its pools */
-	/* the circuit of its hosts, which tells pools that PostgreSQL is away although they open no connections */
+	/* the circuit of its hosts, which tells pools, even those that open no connections, that PostgreSQL is away */
 	struct policy_circuit *host_circuit;
 	struct circuit_member circuit;
 	struct policy_orders orders;
@@ -102,8 +102,8 @@ struct fleet_conn {
 	struct fleet_question last_asked; /* the last question that was answered as expected */
 	uint64_t look_us; /* when the list of members was last asked for; 0 to ask for it again soon */
 	uint32_t look_used; /* how many connections its pools had at look_us */
-	/* the next ASK_GRANT; the last wake-up sent; since when places are unused (0 if none is); see report_digit */
-	uint64_t next_grant_us, notify_sent_us, unused_since_us, beat_us;
+	uint64_t next_grant_us, notify_sent_us; /* when the next ASK_GRANT is due; when the last wake-up was sent */
+	uint64_t unused_since_us, beat_us; /* since when places are unused, or 0; when report_digit last changed */
 	uint64_t taken; /* budget_counts.taken at the last answer */
 	uint32_t refusals; /* how many questions in a row were granted fewer places than they asked for */
 	uint32_t found_others; /* how many connections no member had reported at the last ASK_LOOK */

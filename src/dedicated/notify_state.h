@@ -3,8 +3,8 @@
  *
  * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
  * Borrows: its pool; subscribers and subscriptions, which belong to their clients.
- * Always:  a subscription's field `list` points to the list that has it (of its channel, `answered`, or `failed`), or is
- *          NULL. While LISTEN is due for it, the subscription is in its subscriber's `due`, too, and the subscriber in
+ * Always:  a subscription's field `list` points to the list that it is in (one of its channel's, `answered` or `failed`),
+ *          or is NULL. While LISTEN is due for it, the subscription is in its subscriber's `due`, too, and the subscriber in
  *          `turns`. Without a connection, no LISTEN is due.
  */
 #pragma once
@@ -32,15 +32,15 @@ struct notify_channel {
 	bool is_alone; /* a batch with the channel's LISTEN has failed, so the next LISTEN is sent alone */
 	bool is_listening; /* true if PostgreSQL's last reply says that the connection listens to the channel */
 	uint64_t idle_since_us; /* when its last subscription left */
-	TAILQ_ENTRY(notify_channel) link; /* links the list that the comment of `step` names */
+	TAILQ_ENTRY(notify_channel) link; /* in notify_command.channels (NS_SENT) or listener->leaving (NS_LEAVING) */
 	char name[];
 };
 
 /*
  * LISTENs are sent in batches of one transaction each, and one batch is under way at a time. UNLISTENs are sent in such
  * batches, too. PostgreSQL walks through its list of channels for each LISTEN, so with 100,000 channels a batch takes
- * as long as a slow query. Batches are small, so that a client with thousands of channels does not delay for long
- * clients that wait for the listener to catch up. Subscribers take turns, one channel at a time.
+ * as long as a slow query. Batches are small, so that a client with thousands of channels does not make clients that
+ * wait for the listener wait for long. Subscribers take turns, one channel at a time.
  */
 #define NOTIFY_BATCH_MAX 32u
 /* the longest time between notify_join() and the next attempt to connect */
@@ -107,7 +107,8 @@ void notify_conn_send_due(struct notify_listener *listener);
 /* --- notify_channels.c: events of the connection. --- */
 void notify_listener_up(struct notify_listener *listener); /* called when the connection takes commands */
 void notify_listener_down(struct notify_listener *listener); /* called when the connection is lost */
-/* Called when the connection could not be opened. is_fatal: the login was refused. is_known: why was logged before. */
+/* Called when the connection could not be opened. is_fatal: the login was refused. is_known: true if *why was logged
+ * before. */
 void notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_known, const struct fail *why);
 void notify_listener_answered(struct notify_listener *listener, struct notify_command *command, const struct fail *why);
 void notify_listener_notified(struct notify_listener *listener, const char *channel, const uint8_t *message,
@@ -119,7 +120,7 @@ notify_now(const struct notify_listener *listener)
 	return *listener->env.now_us;
 }
 
-/* --- notify_channels.c and notify_catch_up.c, for the tick. --- */
+/* --- notify_channels.c and notify_catch_up.c --- */
 void notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us); /* fails LISTENs that take too long */
 void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us);
 /* Moves to *batch the next channels whose LISTENs may be sent together, taken from the subscribers in turn. */

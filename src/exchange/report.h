@@ -27,14 +27,14 @@ uint64_t report_idle_since(const struct exchange *x);
 enum canceler report_take_canceler(struct exchange *x, const struct error_fields *e);
 void report_count_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */
 /* Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer, to the counters
- * and the slow-query log; and a request to SHOW QUERIES, too. why: the error that has ended it. event: the name of this
- * end in the log; NULL for the name of the canceler or of `kind`. */
+ * and the slow-query log. A request is reported to SHOW QUERIES as well. why: the error that has ended it. event: the
+ * name of this end in the log; NULL for the name of the canceler or of `kind`. */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
 /* Call when the client leaves (why is NULL), or is closed with the error *why. If a request was in progress, counts it
  * as failed, and returns true. */
 bool report_given_up(struct exchange *x, const struct fail *why);
-/* Records how long the client waited in the queue, of which connect_us at most count as PHASE_CONNECT. Adds this time
- * to the pool's sum, and unless `outcome` is WAIT_SERVED (see report_lent()), to the database's histogram, too. */
+/* Records how long the client waited in the queue; at most connect_us of that time count as PHASE_CONNECT. Adds this
+ * time to the pool's sum, and unless `outcome` is WAIT_SERVED (see report_lent()), to the database's histogram, too. */
 void report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome);
 /* Returns a set of enum scan_option, for code that shows the session's SQL. */
 unsigned report_sql_options(const struct exchange *x);

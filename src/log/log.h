@@ -1,5 +1,5 @@
 /*
- * src/log/log.h - pgweir's log: one line per event (text or JSON) to stderr, syslog or a file.
+ * src/log/log.h - pgweir's log: one line per event (text, JSON, or PgBouncer's format) to stderr, syslog or a file.
  *
  * A separate thread writes stderr or the file from a ring buffer (log_writer.h), so a slow disk never stops an event
  * loop. Lines that do not fit into the ring are dropped; a later line reports how many.
@@ -51,7 +51,7 @@ struct log_settings {
 
 /* Returns NULL with *why set if the file cannot be opened, or the thread not started. */
 struct log *log_new(const struct log_settings *settings, struct fail *why);
-void log_free(struct log *log); /* writes queued lines, for little more than 1 s at most, and frees log (or NULL) */
+void log_free(struct log *log); /* writes queued lines, in little more than 1 s, and frees log, which may be NULL */
 /* Applies new settings and reopens the file. Returns 0, or -1 with *why set; the old settings then stay. */
 int log_reconfigure(struct log *log, const struct log_settings *settings, struct fail *why);
 /* Opens the file anew, as after a rotation. Returns 0, or -1 with *why set. */

@@ -1,6 +1,6 @@
 /*
- * src/lookup/auth_query_source.c - a source is one query, run by one user in one database. Databases for which all
- * three are the same share a source, with its connections and answers.
+ * src/lookup/auth_query_source.c - a source is one query, run by one user in one database. Sections for which all three
+ * are the same share a source, with its connections and answers.
  */
 #include "lookup/auth_query_state.h"
 #include "base/clock.h"
@@ -15,7 +15,7 @@
 #define LOG_EVERY_US US_PER_S
 
 /* auth_query = builtin. Every name is qualified, so whatever search_path is, no operator or function of another schema
- * is used. An operator who wants to leave out superusers, for example, configures another query. */
+ * is used. An administrator who wants to leave out superusers, for example, configures another query. */
 #define BUILTIN_QUERY                                                                                                  \
 	"SELECT rolname, rolpassword, extract(epoch FROM rolvaliduntil) FROM pg_catalog.pg_authid "                    \
 	"WHERE rolcanlogin AND rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name "                                    \
@@ -74,8 +74,8 @@ auth_get_settings_if_on(const struct auth_queries *all, const char *database, st
 
 /* --- where a source connects to, and as which user --- */
 
-/* Returns the target for a source's connections. (In users_file, a tenant's auth_user is called "auth_user.tenant", as
- * all users of the tenant are.) */
+/* Returns the target for a source's connections. (In users_file, each user of a tenant is called "user.tenant", and so
+ * is its auth_user.) */
 static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)
@@ -252,7 +252,8 @@ auth_source_get_or_create(struct auth_queries *all, const char *database, uint64
 	return source;
 }
 
-/* Keeps the sources of those databases in all->routes that the reload has not changed. Retires all other sources. */
+/* For each database in all->routes whose source the reload has not changed, keeps that source. Retires all other
+ * sources. */
 void
 auth_sources_review(struct auth_queries *all, uint64_t now_us)
 {

@@ -98,8 +98,8 @@ enum auth_lookup_result {
 
 /* auth_query.c */
 /* Called when a lookup has ended. Answers the logins that wait, and frees the lookup. But after AUTH_END_ROW, if roles
- * have changed since the lookup was sent and a login waits, puts it back into source->waiting, at most three times.
- * With AUTH_END_ROW, `answer` is set and why is NULL; otherwise why is set and `answer` is NULL. */
+ * have changed since the lookup was sent and a login waits, puts the lookup back into source->waiting, at most three
+ * times. With AUTH_END_ROW, `answer` is set and why is NULL; otherwise why is set and `answer` is NULL. */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, const struct auth_answer *answer,
 		     const struct fail *why);
 

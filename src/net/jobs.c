@@ -134,7 +134,8 @@ jobs_main(void *arg)
 }
 
 /* Starts a thread with the caller's signal mask. Worker 0, which submits PAM's calls, blocks no signals, because
- * processes that a PAM module starts would inherit blocked signals. For signals, the kernel prefers the main thread. */
+ * processes that a PAM module starts would inherit blocked signals. That is harmless, because the kernel gives a signal
+ * to the main thread. */
 static bool
 start_thread(struct job_queue *queue)
 {

@@ -220,8 +220,8 @@ int
 stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 {
 	if (s->is_in_handshake)
-		/* During a handshake, only code that closes the stream writes. The bytes are dropped, because the peer
-		 * could not understand them. */
+		/* During a handshake, nothing is written except by code that is about to close the stream. The bytes
+		 * are dropped, because the peer could not understand them. */
 		return 0;
 	if (s->tls == NULL)
 		return stream_write_raw(s, pieces, count);

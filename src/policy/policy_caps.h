@@ -23,8 +23,8 @@ void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_bud
 /* Sets caps->groups; `groups` must stay valid until the next call or caps_leave(). counts: as for caps_set(). */
 void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
 		     uint64_t now_us);
-/* Moves this shard's members into the pool's groups. Needed because a shard that was put under a cap before the pool's
- * other shards has a group of its own at first. */
+/* Moves this shard's members into the pool's groups. Needed because a shard that comes under a cap before the pool's
+ * other shards do has a group of its own at first. */
 void caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], uint64_t now_us);
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
@@ -41,7 +41,7 @@ void caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, e
 /* short_count: how many connections the pool would open now if its caps allowed that. Makes the pool hungry at the
  * first cap without a place for the pool, else at the last cap. */
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
-/* Returns true if caps_state_changed() is due after each login, because the host's cap counts logins. */
+/* Returns true if caps_state_changed() is due after each login, because the host's cap counts logins. Takes no lock. */
 static inline bool
 caps_needs_logins(const struct policy_caps *caps)
 {

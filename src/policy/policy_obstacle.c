@@ -140,7 +140,7 @@ pace_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Returns the connection that has been opening longest, if that began before t came, or at least a second ago.
+/* Returns the connection that has been opening longest, if its attempt began before t came, or at least a second ago.
  * Otherwise, or if the pool is paused, returns NULL. */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
@@ -176,9 +176,10 @@ pace_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now
 
 /* --- The borrowers that have the places which t waits for. --- */
 
-/* Adds a hint to *why: a borrower that does not use its connection; or the setting to raise, if all borrowers are at
- * work; or else SHOW HOLDERS. places: how many places are taken. `raise`: the setting that would allow more
- * connections; NULL if *why has a hint already, which is kept unless a borrower is named. */
+/* Adds a hint to *why: a borrower that does not use its connection; or, if all borrowers are at work, the setting to
+ * raise, or that more connections would not help; or else SHOW HOLDERS. places: how many places are taken. `raise`: the
+ * setting that would allow more connections; NULL if *why has a hint already, which only a hint that names a borrower
+ * replaces. */
 static void
 say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
 	    struct fail *why)

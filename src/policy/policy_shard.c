@@ -215,8 +215,8 @@ policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now
 	if (p->shard.shared == NULL)
 		return;
 	if ((o->what & ORDER_SEEK) != 0) {
-		/* The shard may be in the middle of a report of its own, so everything else is left to the next
-		 * tick. */
+		/* The shard may be within shard_report(), so only connections are given away here; what else is due
+		 * waits for the next tick. */
 		p->is_replenish_held = true;
 		policy_give_idle(p, now_us);
 		p->is_replenish_held = was_held;

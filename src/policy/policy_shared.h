@@ -49,7 +49,7 @@ void policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_u
  */
 bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 bool policy_is_split(const struct policy *p); /* returns true if p is a shard */
-uint32_t policy_queue_length(const struct policy *p); /* returns how many clients wait in all shards */
+uint32_t policy_queue_length(const struct policy *p); /* clients that wait in all shards; only in p while p is paused */
 /* policy.c. Adds the counts of p to *to, but leaves backoff_until_us and outage as they are. */
 void policy_add_counts(const struct policy *p, struct policy_counts *to);
 /* Returns how many connections are lent; for a shard, how many verified connections of all shards are not idle. */

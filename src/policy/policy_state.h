@@ -64,7 +64,7 @@ struct policy {
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT connections are being cleaned (is_being_washed) */
-	/* [id % POLICY_LAST_SLOTS]: the last connection of the borrower with this id, if its borrower_id is id */
+	/* slot id % POLICY_LAST_SLOTS: the connection that borrower `id` had last, if its borrower_id is id */
 	struct policy_conn *last_by_borrower[POLICY_LAST_SLOTS];
 	struct policy_queue queue; /* the longest waiter is first */
 	uint32_t waiting; /* waiters in the queue */
@@ -72,7 +72,7 @@ struct policy {
 	uint32_t last_number; /* the number of the waiter that came last */
 
 	bool is_paused;
-	bool is_in_use; /* true if a client has used the pool, so min_idle is kept */
+	bool keeps_min_idle; /* set by a client's first use and policy_warm(), cleared by policy_close_all() unless for a reload */
 	bool is_observed; /* true if watched caps or other shards must be told of each change */
 	bool cap_has_room; /* true if a cap may have a place for the pool, so policy_tick is due */
 	enum policy_opening_purpose opening_purpose; /* while ops->open runs: why the connection is opened */
@@ -88,15 +88,15 @@ struct policy {
 	uint64_t lowered_until_us; /* when lowered_limit ends */
 	struct fail last_fail; /* the last failure to open; its sqlstate is empty if there was none */
 	uint64_t last_fail_us, fail_began_us; /* when the last failure came, and when its attempt began */
-	uint64_t heard_us; /* the latest time at which a connection logged in, or one that has gone was heard from */
+	uint64_t heard_us; /* the later of two times: the last login, and the last byte of a connection that has gone */
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* true if PostgreSQL will refuse each further attempt, until something changes */
 	enum circuit_outlook outlook;
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
-	/* Waiting before this time does not count for time limits: the end of the last PAUSE, SUSPEND, or outage in
-	 * which borrowers were held; 0 if there was none. */
+	/* when the last PAUSE, SUSPEND or outage in which borrowers were held ended; 0 if there was none. Waiting
+	 * before that does not count for time limits. */
 	uint64_t limits_from_us;
 	uint32_t patient_to; /* waiters up to this number keep waiting in an outage, if has_patient */
 	bool has_patient; /* true if patient_to is valid */

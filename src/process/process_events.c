@@ -55,7 +55,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	switch (number) {
 	case SIGHUP:
 		if (process_reload(w, &why) < 0)
-			process_reopen_logs(w); /* logrotate may have moved the logs, even if the file has errors */
+			process_reopen_logs(w); /* logrotate may have moved the logs, even if the reload has failed */
 		break;
 	case SIGTERM:
 		stop_by_signal(w, process_is_patient(w) ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);

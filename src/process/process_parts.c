@@ -184,8 +184,8 @@ read_vacate(struct note *n, void *owner, bool is_over)
 	free_vacate(v);
 }
 
-/* Posts a note to another worker. Without memory for the note, that worker keeps its sessions, and the statement that
- * needs the database for itself may fail. */
+/* Posts a note to another worker. If there is no memory for the note, that worker keeps its idle connections, and the
+ * statement that needs the database to itself may fail. */
 static void
 post_vacate(struct worker *to, struct pool_target *asking, const char *database, const char *user)
 {

@@ -1,4 +1,4 @@
-/* src/relay/completed.c - handles, by their tags, the commands of clients that PostgreSQL has completed. */
+/* src/relay/completed.c - handles commands of clients, known by their tags, that PostgreSQL has completed. */
 #include "listen/listen.h"
 #include "commit_check/commit_check.h"
 #include "lookup/auth_query.h"
@@ -121,7 +121,7 @@ complete_with_effects(struct exchange *x, struct server *srv)
 	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* for a SELECT that made a table */
 		note_ddl(x, srv);
 	state_note_code_change(x);
-	/* A COMMIT comes here, too, because its request may end long after the COMMIT was answered. */
+	/* This runs for a COMMIT, too, because its request may end long after the COMMIT was answered. */
 	srv->loan.changes |= tag.flags & (TAG_CHANGES_ROLES | TAG_CHANGES_DEFAULTS);
 	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);

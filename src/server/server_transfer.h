@@ -12,7 +12,8 @@
 bool server_may_be_transferred(const struct server *srv);
 /*
  * Step 1: takes the server out of its loop, and clears srv->owner, so no callback comes from now on. Callers up the
- * stack may still use the server, so step 2 must come from a deferred free. Returns 0, or -1 for a bug of pgweir's.
+ * stack may still use the server, so step 2 must be called from the callback of a deferred free. Returns 0, or -1 for a
+ * bug of pgweir's.
  */
 int server_depart(struct server *srv);
 /*

@@ -144,7 +144,7 @@ session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size
 	return (uint32_t)(wide ^ wide >> 32);
 }
 
-/* Texts of two homes or contexts with equal bytes and equal hashes look the same to uthash, so only one of them is
+/* Equal texts of two homes or contexts, if their hashes are equal, too, look the same to uthash, so only one of them is
  * found, and the other one may get several ids. */
 static struct commons_text *
 text_find(const struct session_commons *all, const struct commons_member *m, unsigned hash)

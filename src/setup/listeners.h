@@ -5,7 +5,7 @@
  *
  * Owns:   its listeners, and the old process's sockets until they are taken.
  * Always: a reload first opens all new listeners, and uses all of them or none. Exception:
- *         COMPAT_LISTENS_WHERE_IT_CAN leaves out TCP addresses that can't be opened, but not all of them.
+ *         with COMPAT_LISTENS_WHERE_IT_CAN, TCP addresses that can't be opened are left out if at least one can be.
  */
 #pragma once
 

@@ -539,8 +539,8 @@ skip_number(struct scan *s, const char *p, const char *end)
 	if (s->literals != NULL) {
 		char before = begin > s->literals->sql ? begin[-1] : ' ';
 
-		/* Notes the number as a literal, except the 1 of $1, which is none, and a number right after a quote,
-		 * which would later be taken for a string. If a word or a lone dot follows at once, versions of
+		/* Notes the number as a literal. Two kinds are left out: the 1 of $1 is no literal, and a number right
+		 * after a quote would later be taken for a string. If a word or a lone dot follows at once, versions of
 		 * PostgreSQL disagree on where the number ends; a count that is too high makes the list void. */
 		if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
 			s->literals->count = SCAN_LITERALS_MAX + 1;
@@ -588,7 +588,7 @@ read_tokens(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* Handles the byte after a '-' or '/', with which that '-' or '/' may begin a comment. */
+/* Handles the byte after a '-' or '/'. The two bytes together may begin a comment. */
 static const char *
 read_after_dash_or_slash(struct scan *s, const char *p)
 {

@@ -64,7 +64,7 @@ sql_load_sixteen(const char *p)
 	return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
-/* Returns 0xff for each byte from `from` to `to`, as signed numbers, and 0 for all others. */
+/* Returns 0xff for each byte that is, as a signed number, between `from` and `to`, these included; 0 for all others. */
 static inline __m128i
 sql_between(__m128i bytes, char from, char to)
 {

@@ -4,12 +4,12 @@
  * Only one backend knows the last value that a client got from a sequence, and nearly every INSERT into a table with a
  * serial column changes that value. If each such INSERT pinned its client, hardly any connection would be shared. So a
  * client that inserts (without RETURNING) or names a sequence keeps its connection for a moment between transactions:
- * it lingers, for KEPT_REQUESTS requests at most (drivers look into the catalogs first). While no client waits, it
- * lingers for LINGER_US; if a client of the pool has asked for such a value within ASKED_US, it lingers for as long as
- * an idle connection is kept (a person at psql takes a while). While clients wait, a client lingers only if it has
- * asked for such a value before, if the last client that asked had the same application_name, or if the client is new,
- * because the first client that asks must be served, too. Lingering while clients wait takes at most a tenth of the
- * pool's time, except for CREDIT_US in a burst.
+ * it lingers, for KEPT_REQUESTS requests at most (drivers may look into the catalogs before they ask). While no client
+ * waits, it lingers for LINGER_US; if a client of the pool has asked for such a value within ASKED_US, it lingers for
+ * as long as an idle connection is kept (a person at psql takes a while). While clients wait, a client lingers only if
+ * it has asked for such a value before, if the last client that asked had the same application_name, or if the client
+ * is new, because the first client that asks must be served, too. Lingering while clients wait takes at most a tenth of
+ * the pool's time, except for CREDIT_US in a burst.
  *
  * An example: at 0 ms client A, which is new, inserts into orders on connection 1. At 1 ms client B waits for a server;
  * connection 1 stays with A all the same, since A's next request may be SELECT currval('orders_id_seq'). That request
@@ -21,8 +21,8 @@
  * connection forgets the values of other clients (DISCARD SEQUENCES); PostgreSQL then reports that there is no value.
  * In a database that has no sequence, SQL that only writes touches none, and costs nothing.
  *
- * Such SQL waits until all earlier requests are answered. Otherwise the transaction may have failed: PostgreSQL then
- * refuses the DISCARD, but the client's SQL may leave that transaction and run.
+ * SQL that needs a DISCARD SEQUENCES first waits until all earlier requests are answered. Otherwise the transaction may
+ * have failed: PostgreSQL then refuses the DISCARD, but the client's SQL may leave that transaction and run.
  */
 #include "state/linger.h"
 #include "state/state_state.h"
@@ -38,7 +38,7 @@
 #define CHECK_AFTER_US (5 * US_PER_MS)
 #define KEPT_REQUESTS 4
 #define NEW_REQUESTS 8 /* this many requests of a client count as its first */
-/* while other clients wait: the most statements of one loan after which the borrower might ask for a value */
+/* while other clients wait: this many uses of sequences in one loan end the lingering */
 #define ROUNDS_MAX 8
 #define CREDIT_US (200 * US_PER_MS)
 
@@ -53,7 +53,7 @@ is_server_wanted(const struct exchange *x)
 }
 
 /* Returns true if the client has kept its server for long enough while others wait: it has asked twice for a value
- * since its last INSERT or nextval(), or has run over ROUNDS_MAX of these, unless it is likely to ask again. */
+ * since its last INSERT or nextval(), or has run more than ROUNDS_MAX of both and is not likely to ask again. */
 static bool
 has_had_enough(const struct loan_followed *f)
 {
@@ -67,7 +67,8 @@ is_pool_asked(const struct exchange *x)
 	return x->pool->sequences_asked_us != 0 && *x->env->now_us - x->pool->sequences_asked_us < ASKED_US;
 }
 
-/* Returns a hash of the application_name; 0 if the name is empty, because too different programs have no name. */
+/* Returns a hash of the application_name; 0 if the name is empty, because programs without a name have nothing in
+ * common. */
 static uint64_t
 application_hash(const struct exchange *x)
 {

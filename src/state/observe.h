@@ -68,8 +68,9 @@ bool state_must_ask_first(const struct exchange *x);
  * setting matters to the SQL. v: the traits of the SQL, with the hints of a Parse. Returns false if x must not share a
  * statement of this SQL with other clients. */
 bool state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context);
-/* Returns true if PostgreSQL will certainly read SQL that is sent now as the settings of x->gucs say. */
+/* Returns true if it is certain that PostgreSQL reads SQL that is sent now under the settings of x->gucs. */
 bool state_reads_as_gucs(const struct exchange *x);
 /* Handles a Query or Bind with SET LOCAL. If the setting matters to state_statement_context(), statements are not
- * shared until the transaction has ended; after a local search_path, by clients of that path. Returns STEP_FORWARD. */
+ * shared until the transaction has ended; a local search_path is an exception: clients of that path share them. Returns
+ * STEP_FORWARD. */
 enum feature_step state_note_local(struct exchange *x, struct request *m);

@@ -320,7 +320,7 @@ statements_clear_names(struct client_statements *s)
 {
 	bool must_repeat;
 
-	do { /* the first entries may move to slots that were passed already */
+	do { /* a removal may move the table's first entries to slots that this loop has passed */
 		must_repeat = false;
 		for (uint32_t i = s->slot_count; i-- > 0;)
 			while (s->slots[i] != NULL && !statement_is_pending(s->slots[i])) {

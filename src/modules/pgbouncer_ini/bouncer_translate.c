@@ -66,7 +66,7 @@ bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const ch
 	add_setting(&b->ours, &b->ours_count, &setting);
 }
 
-/* Returns true if a section of pgweir's in the file sets this key. */
+/* A pgbouncer.ini may also have sections of pgweir.ini. Returns true if one of those sets this key. */
 static bool
 is_set_by_ours(const struct bouncer *b, const char *section, const char *key)
 {
@@ -263,8 +263,8 @@ bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to
 
 /* --- [pgbouncer] ---------------------------------------------------------------------------------------------- */
 
-/* Reports a value that can't be converted as an error, because PgBouncer does not start with such a value. A value out
- * of range gets only a warning, except in the console's SET. */
+/* If a value can't be converted, reports an error, because PgBouncer does not start with such a value. A value out of
+ * range gets only a warning, except in the console's SET. */
 static void
 report_value(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
 {
