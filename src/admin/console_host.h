@@ -8,8 +8,8 @@ struct weir; /* opaque; defined in process/process_state.h */
 
 /* Ways to stop, from the most patient to the fastest. */
 enum shutdown_how {
-	SHUTDOWN_CLIENTS, /* refuses new clients; ends when the last client has left */
-	SHUTDOWN_SERVERS, /* ends when open transactions are finished, or shutdown_timeout is over */
+	SHUTDOWN_WAIT_FOR_CLIENTS, /* refuses new clients; ends when the last client has left */
+	SHUTDOWN_WAIT_FOR_SERVERS, /* ends when open transactions are finished, or shutdown_timeout is over */
 	SHUTDOWN_NOW
 };
 

@@ -185,7 +185,7 @@ show_explain_usage(const struct show_env *env, const struct pool *pool, const st
 	}
 	say_uses(env, pool, &uses, rows);
 	if (worst == NULL || (uses.all < pool->settings.pool_size + pool->settings.max_overflow &&
-			      !policy_is_short_of_places(pool->policy)))
+			      !policy_is_short_under_caps(pool->policy)))
 		return false;
 	show_line(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, write_remedy(env, worst, remedy), most);
 	return true;
@@ -212,7 +212,7 @@ show_explain_wait(const struct show_env *env, const struct client *c, const stru
 		  end_us != UINT64_MAX ? "it gets an error after " : "it waits for as long as it takes",
 		  end_us != UINT64_MAX ? limit.text : "");
 	show_line(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in the queue.",
-		  policy_is_split(pool->policy) ? "about " : "",
+		  policy_is_shard(pool->policy) ? "about " : "",
 		  policy_queue_position(pool->policy, &c->x.waiter, env->now_us), counts.waiting);
 	show_line(env, rows, "The cause: %s", why.detail);
 	if (holder_explain_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')

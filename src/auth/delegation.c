@@ -66,7 +66,7 @@ delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why)
 }
 
 int
-delegator_check_client(struct delegator *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
+delegator_admit_client(struct delegator *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
 {
 	if (d == NULL)
 		return refuse(why, "the client has logged in without a ticket",

@@ -48,4 +48,4 @@ int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why
  * be the principal of of->owner_credentials, which the client's own credentials replace. If the client has delegated
  * none, those of the owner must still be valid.
  */
-int delegator_check_client(struct delegator *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);
+int delegator_admit_client(struct delegator *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);

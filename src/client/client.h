@@ -50,7 +50,7 @@ struct client_login_ops {
 	void (*leave)(struct client *c); /* called when c is closed; ends the login and frees the login's state */
 };
 
-#define CLIENTS_LOST_MAX 3500 /* bytes that fit in a log line */
+#define LOST_NAMES_SIZE 3500 /* bytes that fit in a log line */
 
 /* The environment that all clients of one worker share; it belongs to struct worker (process/worker.h). */
 struct client_env {
@@ -89,7 +89,7 @@ struct client_env {
 	uint32_t passing_cancel_count;
 	/* clients that were disconnected since the last client_log_lost(), because many servers were lost at once */
 	uint32_t lost_count;
-	char lost_names[CLIENTS_LOST_MAX]; /* the names of these clients, for the log line */
+	char lost_names[LOST_NAMES_SIZE]; /* the names of these clients, for the log line */
 	struct fail lost_why; /* why their servers were lost */
 	bool is_client_idle_limited; /* the configuration has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */

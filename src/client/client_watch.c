@@ -139,7 +139,7 @@ log_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now
 
 	snprintf(waited, sizeof(waited), "%" PRIu64 " request%s timed out after %s (pool_timeout)", t->count,
 		 t->count == 1 ? "" : "s", duration_format(pool->settings.pool_timeout_us).text);
-	if (policy_is_split(pool->policy))
+	if (policy_is_shard(pool->policy))
 		snprintf(where, sizeof(where), "on worker %" PRIu32 " ", env->number);
 	write_since_when(t, waiting, now_us, since_when, sizeof(since_when));
 	if (is_full)

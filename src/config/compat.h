@@ -19,7 +19,7 @@
 	ROW(COUNTS_REPLICATION, "replication clients wait while their pool has `pool_size` and `reserve_pool_size` connections, theirs too; an idle one is closed for them", \
 	    "they count in `max_server_connections` and `budget` only") \
 	ROW(ANSWERS_FAILED_LOOKUPS, "if `auth_query` fails, the client is refused at once", "as if the password was wrong") \
-	ROW(TRUSTS_KNOWN_USERS, "`trust` admits only users that `auth_file` or `auth_query` knows", "it admits every name") \
+	ROW(TRUSTS_ONLY_KNOWN_USERS, "`trust` admits only users that `auth_file` or `auth_query` knows", "it admits every name") \
 	ROW(TAKES_CLEARTEXT, "`ldap` and `pam` take passwords without TLS from everywhere, with a warning at start", \
 	    "over TLS, Unix sockets and loopback only") \
 	ROW(TRUSTS_ITSELF, "the console's user `pgbouncer` over a Unix socket is whoever runs the process, and needs no password", \
@@ -30,10 +30,10 @@
 	ROW(ASKS_OWN_DATABASE, "`auth_dbname` is a database of the file, with its own host; users of the console are looked up there, too", \
 	    "`auth_database` is PostgreSQL's name of a database") \
 	ROW(WARMS_POOLS, "`min_pool_size` of a database with a `user` is opened at start and at each reload", "when the pool is used first") \
-	ROW(REFUSES_TWICE, "PAUSE and SUSPEND of what is paused, and RESUME of what is not, are errors", "they do nothing") \
+	ROW(REFUSES_REPEATS, "PAUSE and SUSPEND of what is paused, and RESUME of what is not, are errors", "they do nothing") \
 	ROW(STOPS_PATIENTLY, "SIGTERM waits until the clients have left, SIGINT until their transactions are over, without a limit; with `[timeouts] shutdown_timeout` both wait that long for transactions; a second one ends the process", \
 	    "SIGTERM waits for transactions, `shutdown_timeout` at most, SIGINT for nothing") \
-	ROW(RESUMES_ALONE, "SIGUSR2 is RESUME; only the console's RESTART restarts", "SIGUSR2 restarts if nothing is paused") \
+	ROW(SIGNAL_ONLY_RESUMES, "SIGUSR2 is RESUME; only the console's RESTART restarts", "SIGUSR2 restarts if nothing is paused") \
 	ROW(LISTENS_WHERE_IT_CAN, "an address of `listen_addr` that can't be listened on is a warning if another one can", "it is an error") \
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
 	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, `auth_query` without `$1`, no databases, no `auth_file` or broken lines in it, and a `user` that only root could become are warnings", \

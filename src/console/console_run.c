@@ -307,7 +307,7 @@ get_pgbouncer_refusal(const struct console_client *cc, const struct command *com
 	bool is_held = pool_set_is_paused(env->x.pools) || env->x.is_suspended;
 	const char *database = database_of(command);
 
-	if (!compat_does(env->x.config, COMPAT_REFUSES_TWICE))
+	if (!compat_does(env->x.config, COMPAT_REFUSES_REPEATS))
 		return NULL;
 	if (command->row->id != COMMAND_RESUME)
 		return is_held ? "already suspended/paused" : NULL;
@@ -511,8 +511,8 @@ run_shutdown(struct run *r)
 {
 	r->cc->ending = ENDING_SHUTDOWN;
 	r->cc->shutdown_how = r->command->row->id == COMMAND_SHUTDOWN		? SHUTDOWN_NOW
-			      : r->command->row->id == COMMAND_SHUTDOWN_SERVERS ? SHUTDOWN_SERVERS
-										: SHUTDOWN_CLIENTS;
+			      : r->command->row->id == COMMAND_SHUTDOWN_SERVERS ? SHUTDOWN_WAIT_FOR_SERVERS
+										: SHUTDOWN_WAIT_FOR_CLIENTS;
 	return RUN_DONE;
 }
 

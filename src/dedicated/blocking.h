@@ -10,7 +10,8 @@
  * soon, the question is not asked. Answers are used for BLOCKING_FRESH_US.
  *
  * Owns:    the questions under way, and the last answers.
- * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers while the worker that has the pools is halted.
+ * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers while the worker that has the
+ * pools is halted.
  */
 #pragma once
 

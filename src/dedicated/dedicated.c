@@ -365,7 +365,7 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 	d->asked_us = *d->srv->env->now_us;
 	buf_put_u8(sql, 0);
 	message_query(&b, buf_ok(sql) ? (const char *)sql->bytes : "");
-	server_owe_query(d->srv, OWED_TO_PROBE);
+	server_owe_query(d->srv, OWED_TO_PGWEIR);
 	if (!buf_ok(sql) || server_send(d->srv, &b) < 0)
 		d->srv->stream.is_broken = true;
 	buf_fini(sql);

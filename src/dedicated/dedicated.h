@@ -13,7 +13,8 @@
  *
  * Owns:    the server, and a reference to its target. Borrows: the pools, their environment, the keeper's ops.
  * Always:  after each dedicated_ask(), either done() or closed() is called, however late. A keeper that has no more use
- *          for the connection sets stream.is_broken in done(); the connection is closed once the data that has come is handled.
+ *          for the connection sets stream.is_broken in done(); the connection is closed once the data that has come is
+ * handled.
  */
 #pragma once
 
@@ -72,7 +73,7 @@ struct dedicated_ops {
 	void (*lost)(struct dedicated *d, const struct fail *why); /* the connection was lost; may be NULL */
 	void (*closed)(struct dedicated *d); /* called after retry_us was set; may free d */
 	bool (*error)(struct dedicated *d, const struct fail *why); /* false if *why was expected; may be NULL */
-	/* A row of an answer to OWED_TO_PROBE has come. is_whole: body is complete. May be NULL. */
+	/* A row of an answer to OWED_TO_PGWEIR has come. is_whole: body is complete. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
 	void (*done)(struct dedicated *d); /* a request's ReadyForQuery has come; d->state changes after this call */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
@@ -105,8 +106,8 @@ bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 uint64_t dedicated_run(struct dedicated *d);
 /* Returns true, once for each question, if no answer has come for patience_us; d is then DEDICATED_LATE. */
 bool dedicated_became_late(struct dedicated *d, uint64_t patience_us);
-/* Sends `sql` as a question, and frees `sql`. The answer's entry in the ledger is OWED_TO_PROBE. If there is no memory,
- * breaks the connection, which is closed when ops->answer_us has passed. */
+/* Sends `sql` as a question, and frees `sql`. The answer's entry in the ledger is OWED_TO_PGWEIR. If there is no
+ * memory, breaks the connection, which is closed when ops->answer_us has passed. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);
 /* Forgets all failures so far. Called after an answer that is as expected. */
 static inline void

@@ -149,7 +149,7 @@ update_limit(struct fleet_conn *s)
 static struct budget_counts
 tell_pools(struct fleet_conn *s, uint32_t granted)
 {
-	struct budget_counts count = policy_budget_get_counts(s->budget, s->fleet->main_worker, now_of(s));
+	struct budget_counts count = policy_budget_expire_and_count(s->budget, s->fleet->main_worker, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told_news;
 
 	for (size_t i = 0; i < s->b.member_count; i++)
@@ -166,7 +166,7 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 	    n->is_pressed != told->is_pressed) {
 		policy_budget_grant(s->budget, s->fleet->main_worker, granted, n, now_of(s));
 		s->told_news = s->news;
-		count = policy_budget_get_counts(s->budget, s->fleet->main_worker, now_of(s));
+		count = policy_budget_expire_and_count(s->budget, s->fleet->main_worker, now_of(s));
 	}
 	s->b.share = n->share;
 	s->b.used = count.used;
@@ -309,7 +309,7 @@ fleet_conn_run(void *fleet_conn)
 
 	if (s->must_abandon_logins) {
 		s->must_abandon_logins = false;
-		policy_budget_abandon(s->budget, s->fleet->main_worker, now_of(s));
+		policy_budget_abandon_logins(s->budget, s->fleet->main_worker, now_of(s));
 	}
 	due_us = dedicated_run(&s->conn);
 	if (due_us == 0)

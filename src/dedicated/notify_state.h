@@ -4,8 +4,8 @@
  * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
  * Borrows: its pool; subscribers and subscriptions, which belong to their clients.
  * Always:  a subscription's field `list` points to the list that it is in (one of its channel's, `answered` or `failed`),
- *          or is NULL. While LISTEN is due for it, the subscription is in its subscriber's `due`, too, and the subscriber in
- *          `turns`. Without a connection, no LISTEN is due.
+ *          or is NULL. While LISTEN is due for it, the subscription is in its subscriber's `due`, too, and the
+ * subscriber in `turns`. Without a connection, no LISTEN is due.
  */
 #pragma once
 

@@ -122,7 +122,7 @@ struct exchange_ops {
 	void (*released)(struct exchange *x); /* called while env->is_moving, when x has given its server back */
 	/* Called while EXCHANGE_IN_TRANSFER, when the listener has begun to listen to a channel for the client, has
 	 * failed to do so, or has caught up for the client. */
-	void (*transfer_progress)(struct exchange *x);
+	void (*takeover_progress)(struct exchange *x);
 };
 
 /* All that the exchanges of one loop share; owned by struct client_env. */

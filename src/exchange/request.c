@@ -40,7 +40,7 @@ request_must_wait(const struct exchange *x, const struct request *m)
 }
 
 enum feature_step
-request_follow_own_message(const struct exchange *x, const struct request *m)
+request_hold_behind_ours(const struct exchange *x, const struct request *m)
 {
 	if (m->type != 'Q' || x->srv->is_synced || x->srv->ledger.intake == INTAKE_SYNC)
 		return STEP_FORWARD;

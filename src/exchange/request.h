@@ -77,7 +77,7 @@ const struct known_statement *request_single_known(const struct exchange *x, str
 /*
  * For features that send a message of pgweir's ahead of m. The feature calls request_must_wait() first. If that returns
  * true, the feature sends nothing yet, and returns STEP_HOLD. Otherwise it sends its message, and returns the result of
- * request_follow_own_message(): STEP_FORWARD if m may be sent at once; or STEP_HOLD if m must wait until pgweir's
+ * request_hold_behind_ours(): STEP_FORWARD if m may be sent at once; or STEP_HOLD if m must wait until pgweir's
  * message is answered, which is noted in the server's loan (enum loan_behind).
  *
  * Both functions matter for a Query that comes before the Sync of an extended-protocol request. After an error
@@ -87,7 +87,7 @@ const struct known_statement *request_single_known(const struct exchange *x, str
  * sent in place of the Query.
  */
 bool request_must_wait(const struct exchange *x, const struct request *m);
-enum feature_step request_follow_own_message(const struct exchange *x, const struct request *m);
+enum feature_step request_hold_behind_ours(const struct exchange *x, const struct request *m);
 
 /* Returns how many bytes of the message's body have come. */
 static inline size_t

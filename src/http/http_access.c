@@ -76,7 +76,7 @@ http_is_authorized(const struct users *users, const char *authorization)
 }
 
 bool
-http_is_own_host(const char *host)
+http_host_is_ip_or_localhost(const char *host)
 {
 	char name[INET6_ADDRSTRLEN + 2];
 	struct in6_addr any;

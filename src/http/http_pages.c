@@ -266,7 +266,7 @@ http_page_check_access(const struct http_page *page, const struct http_request_i
 		set_text(r, 403,
 			 "this page shows SQL and users: beyond loopback it needs [http] auth_file; "
 			 "/metrics, /healthz and /readyz are open\n");
-	else if (!http_is_own_host(info->host))
+	else if (!http_host_is_ip_or_localhost(info->host))
 		set_text(r, 403, "ask for this page by IP address or as localhost\n");
 	else
 		return true;

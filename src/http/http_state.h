@@ -132,7 +132,7 @@ bool http_is_authorized(const struct users *users, const char *authorization);
 bool http_is_loopback_peer(const struct sockaddr *peer);
 /* Returns true if this Host header is missing, an IP address or localhost. Another name may belong to another site,
  * whose pages could read ours through a browser (DNS rebinding). */
-bool http_is_own_host(const char *host);
+bool http_host_is_ip_or_localhost(const char *host);
 
 /*
  * --- http_conn.c: limits how many connections the HTTP thread has, and how long each may take. With evhttp alone, a

@@ -31,7 +31,7 @@ listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 	else if (sub->listener_state == LISTENER_ASKED)
 		sub->listener_state = LISTENER_LISTENS;
 	if (x->reading == EXCHANGE_IN_TRANSFER) {
-		x->env->ops->transfer_progress(x);
+		x->env->ops->takeover_progress(x);
 		return;
 	}
 	if (why != NULL && sub->is_active)
@@ -199,8 +199,7 @@ listen_request_done(struct exchange *x)
 	return x->listen != NULL && end_request(x);
 }
 
-/* In transaction mode, the borrowed server sends notifications only after a LISTEN that was sent to it unchanged, or by
- * listen_before_sql(). */
+/* In transaction mode, the borrowed server sends notifications after an unchanged LISTEN, or listen_before_sql(). */
 bool
 listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 {

@@ -98,7 +98,7 @@ int listen_subscribe(struct exchange *x, const char *channel);
 /* Returns true if the listener listens to all of the client's channels. Sets *is_refused if it can't listen to one. */
 bool listen_is_confirmed(const struct exchange *x, bool *is_refused);
 /* Asks the listener to catch up, that is, to read all notifications that PostgreSQL has sent by now; after that,
- * exchange_ops.transfer_progress is called. */
+ * exchange_ops.takeover_progress is called. */
 void listen_transfer_catch_up(struct exchange *x);
 bool listen_transfer_waits(const struct exchange *x); /* returns true until the listener has caught up */
 void listen_drop_queue(struct exchange *x); /* drops the notifications that wait to be sent to the client */

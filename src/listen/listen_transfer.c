@@ -5,7 +5,7 @@
 #include <string.h>
 
 static bool
-prepare_transfer(struct client_listen *l)
+settle_and_check(struct client_listen *l)
 {
 	listen_sweep(l);
 	listen_settle_uncommitted(l);
@@ -22,7 +22,7 @@ prepare_transfer(struct client_listen *l)
 bool
 listen_ties(const struct exchange *x, enum feature_tie to)
 {
-	return x->listen != NULL && (to == TIE_REQUEST || (to == TIE_PROCESS && !prepare_transfer(x->listen)));
+	return x->listen != NULL && (to == TIE_REQUEST || (to == TIE_PROCESS && !settle_and_check(x->listen)));
 }
 
 void

@@ -334,7 +334,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	struct exchange *x = l->x;
 
 	if (x->reading == EXCHANGE_IN_TRANSFER) {
-		x->env->ops->transfer_progress(x);
+		x->env->ops->takeover_progress(x);
 		return;
 	}
 	if (listen_pid_on_caught_up(x))

@@ -40,7 +40,7 @@ fail_by_rule(struct client *c, unsigned line, struct fail *why)
 
 /* Returns true if the method passes the client's password to a module. */
 static bool
-is_for_module(enum auth_method method)
+passes_password_to_module(enum auth_method method)
 {
 	return config_is_external(method) && auth_modules[method - AUTH_MODULES_FIRST]->token_request == 0;
 }
@@ -51,9 +51,10 @@ check_password_is_safe(const struct client *c, struct fail *why)
 {
 	enum auth_method method = c->login->rule_method;
 
-	if ((method != AUTH_PASSWORD && !is_for_module(method)) || stream_tls(&c->x.stream) != NULL || is_loopback(c))
+	if ((method != AUTH_PASSWORD && !passes_password_to_module(method)) || stream_tls(&c->x.stream) != NULL ||
+	    is_loopback(c))
 		return 0;
-	if (is_for_module(method) && compat_does(c->env->x.config, COMPAT_TAKES_CLEARTEXT))
+	if (passes_password_to_module(method) && compat_does(c->env->x.config, COMPAT_TAKES_CLEARTEXT))
 		return 0;
 	fail_set(why, "28000", "clear-text passwords are only accepted over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
@@ -63,9 +64,9 @@ void
 login_cut_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1])
 {
 	/* A tenant's long names are refused later, not truncated. */
-	bool is_tenants = config_tenant_len(c->env->x.config, c->login->database) > 0;
+	bool is_of_tenant = config_tenant_len(c->env->x.config, c->login->database) > 0;
 
-	snprintf(out, CONFIG_DATABASE_MAX + 1, "%.*s", is_tenants ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX, name);
+	snprintf(out, CONFIG_DATABASE_MAX + 1, "%.*s", is_of_tenant ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX, name);
 }
 
 static int

@@ -29,7 +29,7 @@ check_trust(struct client *c)
 	struct user_secret secret;
 	struct fail why;
 
-	if (!compat_does(config, COMPAT_TRUSTS_KNOWN_USERS) || c->env->users == NULL ||
+	if (!compat_does(config, COMPAT_TRUSTS_ONLY_KNOWN_USERS) || c->env->users == NULL ||
 	    users_find(c->env->users, c->login->user, &secret)) {
 		admit(c, LM_TRUST);
 		return;

@@ -213,11 +213,11 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, const s
 	struct auth_source *source = lookup->source;
 	struct auth_queries *all = source->all;
 
-	if (end == AUTH_END_ROW && count_resend_if_outdated(lookup)) {
+	if (end == AUTH_END_ANSWER && count_resend_if_outdated(lookup)) {
 		TAILQ_INSERT_HEAD(&source->waiting, lookup, link);
 		return;
 	}
-	if (end == AUTH_END_ROW)
+	if (end == AUTH_END_ANSWER)
 		answer_with_row(lookup, answer);
 	else {
 		all->counters->auth_queries[AQ_FAILED]++;

@@ -199,8 +199,8 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 	conn->lookup = lookup;
 	forget_answer(conn);
 	put_lookup(&b, source, &lookup->key);
-	ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL);
-	server_owe_sync(srv, OWED_TO_PROBE);
+	ledger_push_run(&srv->ledger, OWED_TO_PGWEIR, NULL);
+	server_owe_sync(srv, OWED_TO_PGWEIR);
 	if (server_send(srv, &b) < 0)
 		srv->stream.is_broken = true; /* out of memory: no answer comes, so the lookup ends at its deadline */
 }
@@ -308,7 +308,7 @@ on_batch_end(struct dedicated *d)
 	if (conn->has_failed)
 		auth_lookup_end(lookup, AUTH_END_ERROR, NULL, &conn->why);
 	else
-		auth_lookup_end(lookup, AUTH_END_ROW, &conn->answer, NULL);
+		auth_lookup_end(lookup, AUTH_END_ANSWER, &conn->answer, NULL);
 	forget_answer(conn);
 	if (d->srv->tx == 'I' && !source->is_retired)
 		conn->state = CONN_UP;

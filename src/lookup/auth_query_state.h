@@ -91,15 +91,15 @@ struct auth_queries {
 
 /* The result of a lookup. */
 enum auth_lookup_result {
-	AUTH_END_ROW, /* PostgreSQL has returned a valid row, or no row because there is no such user */
+	AUTH_END_ANSWER, /* PostgreSQL has returned a valid row, or no row because there is no such user */
 	AUTH_END_ERROR, /* PostgreSQL has returned an error, a malformed row or several rows */
 	AUTH_END_UNREACHABLE
 };
 
 /* auth_query.c */
-/* Called when a lookup has ended. Answers the logins that wait, and frees the lookup. But after AUTH_END_ROW, if roles
- * have changed since the lookup was sent and a login waits, puts the lookup back into source->waiting, at most three
- * times. With AUTH_END_ROW, `answer` is set and why is NULL; otherwise why is set and `answer` is NULL. */
+/* Called when a lookup has ended. Answers the logins that wait, and frees the lookup. But after AUTH_END_ANSWER, if
+ * roles have changed since the lookup was sent and a login waits, puts the lookup back into source->waiting, at most
+ * three times. With AUTH_END_ANSWER, `answer` is set and why is NULL; otherwise why is set and `answer` is NULL. */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, const struct auth_answer *answer,
 		     const struct fail *why);
 

@@ -63,8 +63,8 @@ job_take(struct job_queue *queue)
 static void
 job_end(struct job_queue *queue, struct job *e)
 {
-	assert((e->state == JOB_LOST ? queue->count.lost : queue->count.running) > 0);
-	if (e->state == JOB_LOST)
+	assert((e->state == JOB_DROPPED ? queue->count.lost : queue->count.running) > 0);
+	if (e->state == JOB_DROPPED)
 		queue->count.lost--;
 	else
 		queue->count.running--;
@@ -257,7 +257,7 @@ jobs_drop(struct jobs *es, struct job *e)
 		queue->count.waiting--;
 	} else if (queue != NULL && e->state == JOB_RUNS) {
 		assert(queue->count.running > 0);
-		e->state = JOB_LOST;
+		e->state = JOB_DROPPED;
 		queue->count.running--;
 		queue->count.lost++;
 	}

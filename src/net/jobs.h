@@ -20,8 +20,8 @@
 
 struct job_queue; /* opaque: jobs.c */
 
-/* JOB_LOST: the job is still running, but its owner has dropped it. */
-enum job_state { JOB_WAITS, JOB_RUNS, JOB_LOST };
+/* JOB_DROPPED: the job is still running, but its owner has dropped it. */
+enum job_state { JOB_WAITS, JOB_RUNS, JOB_DROPPED };
 
 /* Embedded in the object that the job works on. */
 struct job {
@@ -36,7 +36,7 @@ struct job {
 struct jobs; /* opaque: jobs.c */
 struct jobs_count {
 	uint64_t waiting, running;
-	uint64_t lost; /* jobs in the state JOB_LOST */
+	uint64_t lost; /* jobs in the state JOB_DROPPED */
 };
 
 struct jobs *jobs_new(struct inbox *to); /* `to` is the inbox on whose loop done() of each job is called */

@@ -117,7 +117,7 @@ stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
 }
 
 enum stream_result
-stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got)
+stream_read_slow_path(struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	if (s->fd < 0)
 		return STREAM_EOF;
@@ -178,7 +178,7 @@ enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
 
 /* This function is not inlined, because the usual case, a single piece, does not need it. */
 __attribute__((noinline)) static ssize_t
-transmit_all(int fd, const struct iovec *pieces, int count)
+transmit_pieces(int fd, const struct iovec *pieces, int count)
 {
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count };
 
@@ -211,13 +211,13 @@ stream_write_raw(struct stream *s, const struct iovec *pieces, int count)
 	if (len == 0)
 		return 0;
 	if (s->queue_len == 0)
-		sent =
-		    count == 1 ? stream_transmit(s->fd, pieces[0].iov_base, len) : transmit_all(s->fd, pieces, count);
+		sent = count == 1 ? stream_transmit(s->fd, pieces[0].iov_base, len)
+				  : transmit_pieces(s->fd, pieces, count);
 	return sent == (ssize_t)len ? 0 : stream_queue_rest(s, pieces, count, sent);
 }
 
 int
-stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
+stream_write_slow_path(struct stream *s, const struct iovec *pieces, int count)
 {
 	if (s->is_in_handshake)
 		/* During a handshake, nothing is written except by code that is about to close the stream. The bytes
@@ -266,7 +266,7 @@ look_for_end(struct stream *s)
 }
 
 __attribute__((noinline)) static void
-handle_event_slowly(struct stream *s, short what)
+handle_event_slow_path(struct stream *s, short what)
 {
 	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
 		drain(s);
@@ -289,7 +289,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_in_handshake) /* the usual case */
 		s->ops->on_readable(s);
 	else
-		handle_event_slowly(s, what);
+		handle_event_slow_path(s, what);
 }
 
 static void

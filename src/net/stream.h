@@ -88,10 +88,11 @@ void stream_attach(struct stream *s, struct event_base *base, struct inbox *inbo
 bool stream_is_readable(const struct stream *s);
 /* Drops queued bytes and all further output. on_readable() is called later; the owner must then close the stream. */
 void stream_set_broken(struct stream *s);
-enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got); /* part of stream_read() */
+enum stream_result stream_read_slow_path(struct stream *s, void *buf, size_t cap,
+					 size_t *got); /* part of stream_read() */
 /* A part of stream_read(), after recv() has returned `got`: 0, or -1 with errno set. */
 enum stream_result stream_classify_failed_read(const struct stream *s, ssize_t got) __attribute__((cold));
-int stream_write_slowly(struct stream *s, const struct iovec *pieces, int count); /* a part of stream_write() */
+int stream_write_slow_path(struct stream *s, const struct iovec *pieces, int count); /* a part of stream_write() */
 /* A part of stream_write(): queues the bytes that were not sent. `sent` is the result of send(), with errno. */
 int stream_queue_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent) __attribute__((cold));
 
@@ -116,7 +117,7 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	ssize_t n;
 
 	if (s->tls != NULL || s->fd < 0)
-		return stream_read_slowly(s, buf, cap, got);
+		return stream_read_slow_path(s, buf, cap, got);
 	n = stream_receive(s->fd, buf, cap);
 	if (n <= 0)
 		return stream_classify_failed_read(s, n);
@@ -132,7 +133,7 @@ stream_write(struct stream *s, const struct iovec *pieces, int count)
 	ssize_t sent;
 
 	if (count != 1 || s->queue_len > 0 || s->tls != NULL || s->fd < 0 || s->is_broken)
-		return stream_write_slowly(s, pieces, count);
+		return stream_write_slow_path(s, pieces, count);
 	/* a single piece with nothing queued before it: nearly all output */
 	sent = stream_transmit(s->fd, pieces->iov_base, pieces->iov_len);
 	return sent == (ssize_t)pieces->iov_len ? 0 : stream_queue_rest(s, pieces, 1, sent);

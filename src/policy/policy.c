@@ -230,7 +230,7 @@ note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_sta
 	if (conn->shared != NULL)
 		return;
 	shard_note_state(&p->shard, from, to);
-	if (to == PC_NONE || to == PC_CLOSING || (policy_is_being_opened(from) && caps_needs_logins(&p->caps)))
+	if (to == PC_NONE || to == PC_CLOSING || (policy_is_being_opened(from) && caps_counts_logins(&p->caps)))
 		caps_state_changed(&p->caps, from, to);
 }
 
@@ -413,7 +413,7 @@ policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
 	struct policy_conn *conn = NULL;
 
-	p->is_in_use = true;
+	p->keeps_min_idle = true;
 	if (p->waiting == p->sent_ahead && p->count[PC_IDLE] > 0)
 		conn = choose_idle(p, t, now_us);
 	if (conn == NULL) {
@@ -601,7 +601,7 @@ may_all_stay(const struct policy *p, bool is_observed)
 	if (!is_observed)
 		return policy_count_own_live(p) <= p->settings.pool_size;
 	return !p->caps.is_watched && p->shard.shared != NULL && !shard_has_waiters_elsewhere(&p->shard) &&
-	       policy_load_count(&p->shard.shared->live) <= p->settings.pool_size;
+	       policy_read_atomic(&p->shard.shared->live) <= p->settings.pool_size;
 }
 
 /* Tells the other shards of the idle connection, and serves clients that have begun to wait there meanwhile. */
@@ -913,7 +913,7 @@ policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t 
 void
 policy_warm(struct policy *p, uint64_t now_us)
 {
-	p->is_in_use = true;
+	p->keeps_min_idle = true;
 	policy_replenish(p, now_us);
 }
 

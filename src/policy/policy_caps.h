@@ -43,7 +43,7 @@ void caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, e
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
 /* Returns true if caps_state_changed() is due after each login, because the host's cap counts logins. Takes no lock. */
 static inline bool
-caps_needs_logins(const struct policy_caps *caps)
+caps_counts_logins(const struct policy_caps *caps)
 {
 	return caps->by_kind[CAP_HOST].budget != NULL;
 }

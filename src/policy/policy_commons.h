@@ -136,8 +136,8 @@ enum policy_order {
 	ORDER_WAKE = 4, /* policy_wake() is due */
 	ORDER_WAKE_IF_WAITING = 8, /* policy_wake() is due if clients wait */
 	ORDER_ABANDON = 16, /* the pool must close connections whose login has not ended */
-	ORDER_SEEK = 32, /* another shard of the pool wants idle connections (policy_shared.h) */
-	ORDER_ANSWER = 64, /* other shards have answered this shard's ORDER_SEEK: answered_by has new bits */
+	ORDER_GIVE_IDLE = 32, /* another shard of the pool wants idle connections (policy_shared.h) */
+	ORDER_ANSWERED = 64, /* other shards have answered this shard's ORDER_GIVE_IDLE: answered_by has new bits */
 	ORDER_ARM = 128 /* policy_arm() is due with arm_at_us */
 };
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define HELD_US (2 * 1000 * 1000u)
-#define ASKED_FOR_MOST 8
+#define ASKED_FOR_MAX 8
 
 void
 budget_note_understocked(struct budget_member *m)
@@ -80,7 +80,7 @@ policy_budget_ungrant(struct policy_budget *b, struct policy_worker *worker, uin
 }
 
 void
-policy_budget_abandon(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
+policy_budget_abandon_logins(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_member *m;
 
@@ -95,7 +95,7 @@ policy_budget_abandon(struct policy_budget *b, struct policy_worker *worker, uin
 }
 
 struct budget_counts
-policy_budget_get_counts(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
+policy_budget_expire_and_count(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us)
 {
 	struct budget_counts count;
 
@@ -126,7 +126,7 @@ budget_claim_held(struct policy_budget *b, uint64_t now_us)
 		b->kept.held -= b->kept.held > 0;
 		return true;
 	}
-	b->kept.asked_for += b->kept.asked_for < ASKED_FOR_MOST;
+	b->kept.asked_for += b->kept.asked_for < ASKED_FOR_MAX;
 	b->kept.held_until_us = now_us + HELD_US;
 	budget_tell_keeper(b);
 	return false;

@@ -43,15 +43,17 @@ void policy_budget_grant(struct policy_budget *b, struct policy_worker *worker, 
 /* Takes back granted places that are not used, all but `kept`. */
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *worker, uint32_t kept);
 /* Closes all connections whose login has not ended; connections that no policy lends are closed after their logins. */
-void policy_budget_abandon(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);
+void policy_budget_abandon_logins(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);
 /* Returns the present counts of b. */
-struct budget_counts policy_budget_get_counts(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);
+struct budget_counts policy_budget_expire_and_count(struct policy_budget *b, struct policy_worker *worker,
+						    uint64_t now_us);
 
 /* Sets *why, with detail and hint, to the reason why there is no place for m, a member of a keeper's budget. Returns
  * how many connections PostgreSQL lists, at least 1; or 0 if no connection can be opened even if places become free. */
 uint32_t policy_budget_explain(const struct budget_member *m, struct fail *why);
 
-/* Call when m's connection, which no policy lends, has logged in. Returns false if policy_budget_abandon() was called
- * during the login; then the caller must close the connection. Call policy_places_give_back() when the connection ends.
+/* Call when m's connection, which no policy lends, has logged in. Returns false if policy_budget_abandon_logins() was
+ * called during the login; then the caller must close the connection. Call policy_places_give_back() when the
+ * connection ends.
  */
 bool policy_budget_end_login(struct budget_member *m);

@@ -143,7 +143,7 @@ pace_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 /* Returns the connection that has been opening longest, if its attempt began before t came, or at least a second ago.
  * Otherwise, or if the pool is paused, returns NULL. */
 static const struct policy_conn *
-find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
+find_awaited_opening(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	const struct policy_conn *conn = TAILQ_FIRST(&p->in[PC_OPENING]);
 
@@ -157,7 +157,7 @@ find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now
 static bool
 pace_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
-	const struct policy_conn *conn = find_hanging(p, t, now_us), *other;
+	const struct policy_conn *conn = find_awaited_opening(p, t, now_us), *other;
 	const char *address;
 
 	if (conn == NULL || (now_us - conn->opened_us < SECOND_US && now_us < policy_deadline(p, t)))
@@ -234,7 +234,7 @@ cap_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 }
 
 bool
-policy_is_short_of_places(const struct policy *p)
+policy_is_short_under_caps(const struct policy *p)
 {
 	return caps_is_short(&p->caps);
 }
@@ -263,7 +263,7 @@ static bool
 shards_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct policy_shared *w = p->shard.shared;
-	uint32_t silent = w == NULL ? 0 : policy_load_count(&w->in_use_bits) & policy_load_count(&w->commons->silent);
+	uint32_t silent = w == NULL ? 0 : policy_read_atomic(&w->in_use_bits) & policy_read_atomic(&w->commons->silent);
 
 	if (silent == 0)
 		return false;
@@ -315,7 +315,7 @@ full_count_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 static bool
 full_explain(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
-	if (find_hanging(p, t, now_us) != NULL) {
+	if (find_awaited_opening(p, t, now_us) != NULL) {
 		say_busy(p, "One more is being opened.", why);
 		fail_hint(why, "It is lent once it has logged in; min_idle keeps some ready.");
 	} else {
@@ -360,7 +360,7 @@ policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint6
 uint64_t
 policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
-	const struct policy_conn *hanging = find_hanging(p, t, now_us);
+	const struct policy_conn *hanging = find_awaited_opening(p, t, now_us);
 
 	if (has_failed_for(p, t) && p->count[PC_LENT] == 0 && !p->is_paused)
 		return now_us - t->since_us;

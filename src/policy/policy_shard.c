@@ -53,7 +53,7 @@ policy_count_busy(const struct policy *p)
 
 	if (p->shard.shared == NULL)
 		return p->count[PC_LENT];
-	verified = policy_load_count(&p->shard.shared->verified);
+	verified = policy_read_atomic(&p->shard.shared->verified);
 	idle = shard_sum_pool(&p->shard).idle;
 	return verified > idle ? verified - idle : 0;
 }
@@ -73,7 +73,7 @@ policy_queue_position(const struct policy *p, const struct policy_waiter *t, uin
 }
 
 bool
-policy_is_split(const struct policy *p)
+policy_is_shard(const struct policy *p)
 {
 	return p->shard.shared != NULL;
 }
@@ -203,7 +203,7 @@ policy_share_with_shards(struct policy *p, uint64_t now_us)
 	if (p->shard.is_to_ask || p->shard.live_when_asked != policy_count_own_live(p))
 		policy_ask_shards(p, now_us); /* once more, because a new connection may have filled the pool */
 	policy_give_idle(p, now_us);
-	shard_report(&p->shard, p->is_in_use && !p->is_paused, now_us);
+	shard_report(&p->shard, p->keeps_min_idle && !p->is_paused, now_us);
 }
 
 void
@@ -214,7 +214,7 @@ policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now
 
 	if (p->shard.shared == NULL)
 		return;
-	if ((o->what & ORDER_SEEK) != 0) {
+	if ((o->what & ORDER_GIVE_IDLE) != 0) {
 		/* The shard may be within shard_report(), so only connections are given away here; what else is due
 		 * waits for the next tick. */
 		p->is_replenish_held = true;
@@ -226,6 +226,6 @@ policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now
 	}
 	p->shard.is_to_ask |= (o->what & ORDER_WAKE_IF_WAITING) != 0;
 	p->shard.asked_of &= ~o->answered_by;
-	if ((o->what & ORDER_ANSWER) != 0 && p->waiting > 0)
+	if ((o->what & ORDER_ANSWERED) != 0 && p->waiting > 0)
 		policy_wake(p, now_us);
 }

@@ -94,8 +94,8 @@ unlock_shared(const struct policy_shared *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Call this under the lock; policy_worker_unlock_and_act() must follow. what: ORDER_SEEK; ORDER_WAKE_IF_WAITING if a
- * place has become free; or ORDER_WAKE_IF_WAITING | ORDER_WAKE if the shards are to look again for another reason. */
+/* Call this under the lock; policy_worker_unlock_and_act() must follow. what: ORDER_GIVE_IDLE; ORDER_WAKE_IF_WAITING if
+ * a place has become free; or ORDER_WAKE_IF_WAITING | ORDER_WAKE if the shards are to look again for another reason. */
 static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 {
@@ -545,7 +545,7 @@ shard_ask(struct policy_shard *m, uint64_t now_us)
 	}
 	m->asked_of |= shards;
 	lock_shared(m);
-	order_shards(w, shards, ORDER_SEEK);
+	order_shards(w, shards, ORDER_GIVE_IDLE);
 	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }
 
@@ -574,7 +574,7 @@ shard_answer_none_idle(struct policy_shard *m, uint64_t now_us)
 		if (o == NULL || count_unserved(w, shard_first_of(shards)) == 0)
 			continue;
 		o->answered_by |= 1u << m->number;
-		policy_worker_order(o, ORDER_ANSWER);
+		policy_worker_order(o, ORDER_ANSWERED);
 	}
 	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }

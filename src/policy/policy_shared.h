@@ -48,7 +48,7 @@ void policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_u
  * another shard than p: then the caller keeps conn, and must call policy_shared_lost().
  */
 bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-bool policy_is_split(const struct policy *p); /* returns true if p is a shard */
+bool policy_is_shard(const struct policy *p); /* returns true if p is a shard */
 uint32_t policy_queue_length(const struct policy *p); /* clients that wait in all shards; only in p while p is paused */
 /* policy.c. Adds the counts of p to *to, but leaves backoff_until_us and outage as they are. */
 void policy_add_counts(const struct policy *p, struct policy_counts *to);
@@ -60,8 +60,8 @@ uint32_t policy_count_busy(const struct policy *p);
  * the same pool, or would give up a place under the cap that keeps p from opening more connections. If `of` belongs to
  * another worker, call this only while that worker's thread is stopped. */
 bool policy_may_get_place_of(const struct policy *p, const struct policy *of);
-bool
-policy_is_short_of_places(const struct policy *p); /* returns true if a cap keeps p from opening connections it needs */
+bool policy_is_short_under_caps(
+    const struct policy *p); /* returns true if a cap keeps p from opening connections it needs */
 
 /* Call when conn was sent to a shard that can't use it: gives back the place of conn, which the caller then closes.
  * worker: the policy worker of this thread. Also works if all shards are gone. */

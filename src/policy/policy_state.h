@@ -72,7 +72,8 @@ struct policy {
 	uint32_t last_number; /* the number of the waiter that came last */
 
 	bool is_paused;
-	bool keeps_min_idle; /* set by a client's first use and policy_warm(), cleared by policy_close_all() unless for a reload */
+	bool keeps_min_idle; /* set by a client's first use and policy_warm(), cleared by policy_close_all() unless for
+				a reload */
 	bool is_observed; /* true if watched caps or other shards must be told of each change */
 	bool cap_has_room; /* true if a cap may have a place for the pool, so policy_tick is due */
 	enum policy_opening_purpose opening_purpose; /* while ops->open runs: why the connection is opened */
@@ -152,7 +153,7 @@ policy_count_own_verified(const struct policy *p)
 }
 
 static inline uint32_t
-policy_load_count(const _Atomic uint32_t *count)
+policy_read_atomic(const _Atomic uint32_t *count)
 {
 	return atomic_load_explicit(count, memory_order_relaxed);
 }
@@ -161,14 +162,14 @@ policy_load_count(const _Atomic uint32_t *count)
 static inline uint32_t
 policy_total(const struct policy *p)
 {
-	return p->shard.shared == NULL ? p->total : policy_load_count(&p->shard.shared->used);
+	return p->shard.shared == NULL ? p->total : policy_read_atomic(&p->shard.shared->used);
 }
 
 /* Returns the number of connections except CLOSING and CHECKING ones. */
 static inline uint32_t
 policy_count_live(const struct policy *p)
 {
-	return p->shard.shared == NULL ? policy_count_own_live(p) : policy_load_count(&p->shard.shared->live);
+	return p->shard.shared == NULL ? policy_count_own_live(p) : policy_read_atomic(&p->shard.shared->live);
 }
 
 static inline uint64_t
@@ -187,7 +188,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 
 	if (now_us >= policy_lowered_until_us(p))
 		return p->limit;
-	lowered = p->shard.shared == NULL ? p->lowered_limit : policy_load_count(&p->shard.shared->lowered_limit);
+	lowered = p->shard.shared == NULL ? p->lowered_limit : policy_read_atomic(&p->shard.shared->lowered_limit);
 	return lowered < p->limit ? lowered : p->limit;
 }
 
@@ -196,7 +197,7 @@ static inline bool
 policy_has_verified(const struct policy *p)
 {
 	return (p->shard.shared == NULL ? policy_count_own_verified(p)
-					: policy_load_count(&p->shard.shared->verified)) > 0;
+					: policy_read_atomic(&p->shard.shared->verified)) > 0;
 }
 
 /* policy.c */

@@ -308,7 +308,7 @@ policy_min_idle(const struct policy *p)
 {
 	const struct policy_settings *s = &p->settings;
 
-	if (s->min_idle == 0 || !p->is_in_use || p->is_paused)
+	if (s->min_idle == 0 || !p->keeps_min_idle || p->is_paused)
 		return 0;
 	return shard_part_of(&p->shard, s->min_idle < s->pool_size ? s->min_idle : s->pool_size);
 }

@@ -286,7 +286,7 @@ close_all(struct policy *p, bool spares_logins, enum recycle_reason why, uint64_
 	if (why == RR_RELOAD)
 		policy_forget_failures(p); /* another PostgreSQL may be there now */
 	else
-		p->is_in_use = false; /* min_idle is not kept */
+		p->keeps_min_idle = false; /* min_idle is not kept */
 	close_unlent(p, spares_logins, why);
 	policy_replenish(p, now_us);
 }

@@ -665,7 +665,7 @@ pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, str
 		return 0;
 	is_new = delegator->owner_credentials == NULL;
 	was_good = !is_new && delegator->owner_credentials->until_us > now_us;
-	if (delegator_check_client(delegator, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
+	if (delegator_admit_client(delegator, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
 		return -1;
 	if (is_new)
 		log_info(pool->set->log, "pool %s/%s belongs to \"%s\", whose tickets open its connections",

@@ -282,7 +282,7 @@ void pool_renew_policy(struct pool *pool, uint64_t now_us);
  * If the pool's servers log in as the same user, and the configuration has no secret for them, they use a copy. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* Call when a client is about to use the pool; d is the ticket with which the client has logged in, or NULL. Returns 0,
- * or -1 with *why set if gss_accept_delegation forbids the use: see delegator_check_client(). */
+ * or -1 with *why set if gss_accept_delegation forbids the use: see delegator_admit_client(). */
 int pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why);
 
 /* For a restart: returns the keys with which this pool's servers log in, and sets *secret to the secret that a client

@@ -74,7 +74,7 @@ pool_use_take_sample(const struct pool *pool)
 			sample.in_use++;
 			sample.uses[pool_use_of(srv, &since_us)]++;
 		}
-	sample.busy = policy_is_split(pool->policy) ? policy_count_busy(pool->policy) : sample.in_use;
+	sample.busy = policy_is_shard(pool->policy) ? policy_count_busy(pool->policy) : sample.in_use;
 	return sample;
 }
 

@@ -56,8 +56,8 @@ process_pause(struct weir *w, const char *database, struct fail *why)
 int
 process_resume(struct weir *w, const char *database, struct fail *why)
 {
-	if (database == NULL && compat_does(w->config, COMPAT_REFUSES_TWICE) && w->stopping.stage != STOP_NONE &&
-	    w->stopping.how != SHUTDOWN_CLIENTS)
+	if (database == NULL && compat_does(w->config, COMPAT_REFUSES_REPEATS) && w->stopping.stage != STOP_NONE &&
+	    w->stopping.how != SHUTDOWN_WAIT_FOR_CLIENTS)
 		return fail_set(why, "08P01", "pooler is shutting down");
 	if (worker_threads_halt(w, why) < 0)
 		return -1;

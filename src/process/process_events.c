@@ -11,12 +11,12 @@
 
 static const int signal_numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
-/* Handles SIGUSR2: resumes, as PgBouncer does. If nothing is paused or suspended, begins a restart instead; but with a
- * pgbouncer.ini, only the console's commands begin a restart. */
+/* Handles SIGUSR2: resumes, as PgBouncer does. If nothing is paused or suspended, begins a restart instead; but with
+ * COMPAT_SIGNAL_ONLY_RESUMES, only the console's commands begin a restart. */
 static void
 on_sigusr2(struct weir *w)
 {
-	bool only_resumes = compat_does(w->config, COMPAT_RESUMES_ALONE);
+	bool only_resumes = compat_does(w->config, COMPAT_SIGNAL_ONLY_RESUMES);
 	bool is_held = pool_set_is_paused(w->main_worker->pools) || w->main_worker->clients.x.is_suspended;
 	struct fail why;
 
@@ -31,7 +31,7 @@ on_sigusr2(struct weir *w)
 		log_warning(w->log, "no restart: %s", why.text);
 }
 
-/* Begins a stop. A second signal stops the process at once, with one exception: without a pgbouncer.ini, a signal for a
+/* Begins a stop. A second signal stops the process at once, with one exception: with compat = none, a signal for a
  * stricter stop than the present one begins that stricter stop. */
 static void
 stop_by_signal(struct weir *w, enum shutdown_how how)
@@ -58,10 +58,11 @@ on_signal(evutil_socket_t number, short what, void *arg)
 			process_reopen_logs(w); /* logrotate may have moved the logs, even if the reload has failed */
 		break;
 	case SIGTERM:
-		stop_by_signal(w, process_is_patient(w) ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
+		stop_by_signal(w, process_is_patient(w) ? SHUTDOWN_WAIT_FOR_CLIENTS : SHUTDOWN_WAIT_FOR_SERVERS);
 		break;
 	case SIGINT:
-		stop_by_signal(w, compat_does(w->config, COMPAT_STOPS_PATIENTLY) ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
+		stop_by_signal(w, compat_does(w->config, COMPAT_STOPS_PATIENTLY) ? SHUTDOWN_WAIT_FOR_SERVERS
+										 : SHUTDOWN_NOW);
 		break;
 	case SIGQUIT:
 		process_stop(w, SHUTDOWN_NOW);

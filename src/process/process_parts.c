@@ -123,7 +123,7 @@ on_released(struct exchange *x)
 }
 
 static void
-on_transfer_progress(struct exchange *x)
+on_takeover_progress(struct exchange *x)
 {
 	struct worker *k = x->env->owner;
 
@@ -251,7 +251,7 @@ static const struct exchange_ops exchange_ops = {
 	.handle_bytes = relay_bytes,
 	.try_release = relay_try_release,
 	.released = on_released,
-	.transfer_progress = on_transfer_progress,
+	.takeover_progress = on_takeover_progress,
 };
 
 void
@@ -345,7 +345,7 @@ on_watch(void *worker)
 
 /* Makes the parts that only worker 0 has. */
 static int
-make_main_worker(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
+make_main_worker_parts(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 {
 	struct worker *main_worker = w->main_worker;
 	const struct listeners_settings ls = { main_worker->base, w->log, on_accept, on_exhausted, main_worker };
@@ -389,7 +389,7 @@ process_make_parts(struct weir *w, struct fail *why)
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		if (worker_make_parts(k, why) < 0)
 			return -1;
-	return make_main_worker(w, seeds, why);
+	return make_main_worker_parts(w, seeds, why);
 }
 
 bool

@@ -66,10 +66,10 @@ process_is_patient(const struct weir *w)
 static void
 begin_stop(struct weir *w, enum shutdown_how how)
 {
-	bool is_patient = how == SHUTDOWN_CLIENTS || process_is_patient(w);
+	bool is_patient = how == SHUTDOWN_WAIT_FOR_CLIENTS || process_is_patient(w);
 	struct fail why;
 
-	if (how == SHUTDOWN_CLIENTS)
+	if (how == SHUTDOWN_WAIT_FOR_CLIENTS)
 		log_info(w->log, "stopping: no new clients; those that are connected may stay until they leave");
 	else if (is_patient)
 		log_info(w->log, "stopping: no new clients; open transactions may finish");
@@ -107,8 +107,8 @@ process_stop(struct weir *w, enum shutdown_how how)
 	process_end(w);
 }
 
-/* Admits no more clients, and begins the drain of all workers: for SHUTDOWN_SERVERS, clients are closed between their
- * transactions, unless process_is_patient(). If a worker does not answer, the next tick tries again. */
+/* Admits no more clients, and begins the drain of all workers: for SHUTDOWN_WAIT_FOR_SERVERS, clients are closed
+ * between their transactions, unless process_is_patient(). If a worker does not answer, the next tick tries again. */
 static void
 begin_drain(struct weir *w)
 {
@@ -121,9 +121,9 @@ begin_drain(struct weir *w)
 	process_suspend(w, false, &why);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
-		/* An earlier stop with SHUTDOWN_SERVERS may have set both. */
+		/* An earlier stop with SHUTDOWN_WAIT_FOR_SERVERS may have set both. */
 		k->clients.x.is_draining = k->clients.x.keeps_idle_clients = false;
-		if (w->stopping.how == SHUTDOWN_SERVERS)
+		if (w->stopping.how == SHUTDOWN_WAIT_FOR_SERVERS)
 			clients_drain(&k->clients, process_is_patient(w));
 	}
 	worker_threads_end_halt(w);

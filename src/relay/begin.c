@@ -57,7 +57,7 @@ prepare_answer(struct exchange *x, const struct request *m, enum exchange_block 
 }
 
 bool
-relay_answer_begin(struct exchange *x, const struct request *m)
+relay_answer_begin_or_end(struct exchange *x, const struct request *m)
 {
 	enum exchange_block block;
 	const char *tag = prepare_answer(x, m, &block);

@@ -13,7 +13,7 @@
 
 /* Call for a Query of a client without a server. If the Query only begins a block, or ends a block that no server has,
  * answers it and returns true. Returns false if the Query must be sent to a server. */
-bool relay_answer_begin(struct exchange *x, const struct request *m);
+bool relay_answer_begin_or_end(struct exchange *x, const struct request *m);
 /* Call when a client whose block is EXCHANGE_BEGIN_DUE has got a server: sends the BEGIN to that server. */
 void relay_send_deferred_begin(struct exchange *x);
 /* Call when x leaves srv, which has run nothing of x's request. If pgweir had begun x's block for that request, the

@@ -13,7 +13,7 @@
 /* Handles the end of a transaction that may have run DDL, which other sessions see only from now on. is_done: false if
  * the transaction was rolled back. */
 static void
-end_ddl(struct exchange *x, bool is_done)
+end_transaction(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
@@ -38,7 +38,7 @@ relay_apply_changes(struct exchange *x, struct server *srv)
 		return;
 	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);
-	end_ddl(x, srv->loan.tag.id != TAG_ROLLBACK);
+	end_transaction(x, srv->loan.tag.id != TAG_ROLLBACK);
 	srv->loan.changes = 0;
 	state_forget_old_gucs_if_clean(x);
 	state_end_code_changes(x, srv->loan.tag.id != TAG_ROLLBACK);
@@ -95,7 +95,7 @@ complete_with_effects(struct exchange *x, struct server *srv)
 		state_note_discard_all(x);
 		break;
 	case TAG_COMMIT:
-		end_ddl(x, true);
+		end_transaction(x, true);
 		state_end_code_changes(x, true);
 		break;
 	case TAG_COMMIT_PREPARED:
@@ -147,7 +147,7 @@ keep_tag_text(struct loan *loan, const char *text, size_t len)
 }
 
 __attribute__((noinline)) static bool
-complete_slowly(struct server *srv, const char *text, size_t len)
+complete_slow_path(struct server *srv, const char *text, size_t len)
 {
 	struct exchange *x = srv->borrower;
 	struct loan *loan = &srv->loan;
@@ -183,5 +183,5 @@ relay_completed(struct server *srv, const char *text, size_t len)
 		loan->tag = tag_read("SELECT");
 		return false;
 	}
-	return complete_slowly(srv, text, len);
+	return complete_slow_path(srv, text, len);
 }

@@ -209,7 +209,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 		r = WALK_SLOWLY;
 	else if ((r = enter(w)) == WALK_ON) {
 		risk = state_risk_of(x, st);
-		if ((v->flags | risk) != 0 && state_must_look_ahead(x))
+		if ((v->flags | risk) != 0 && state_may_need_discard(x))
 			r = WALK_SLOWLY;
 	}
 	if (r != WALK_ON) {

@@ -82,7 +82,7 @@ reads_may_begin(const struct request_walk *w)
 	struct frame f;
 
 	if (message[0] == 'B')
-		return statements_may_be_begin(w->x, w->m.names.statement);
+		return statements_may_be_begin_with_mode(w->x, w->m.names.statement);
 	at += message[0] == 'P'; /* skips the name of the unnamed statement */
 	first = (message[at] | 0x20u) - 'a';
 	if (first <= 'z' - 'a' && first != 'b' - 'a' &&

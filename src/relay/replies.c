@@ -149,7 +149,7 @@ handle_own_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	case OWED_TO_GUCS:
 		handle_gucs_error(x, srv, e);
 		return true;
-	case OWED_TO_PROBE:
+	case OWED_TO_PGWEIR:
 		state_probe_failed(x);
 		return true;
 	case OWED_TO_COMMIT:

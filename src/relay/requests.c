@@ -112,7 +112,7 @@ static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
 	x->srv = srv;
-	srv->loan.sent.named_before = statements_named_count(x);
+	srv->loan.sent.named_before = statements_last_name_number(x);
 	if (x->listen != NULL) /* without LISTEN, nothing has to be done here */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
@@ -283,7 +283,7 @@ handle_here(struct request_walk *w, uint8_t type, size_t total)
 	if (w->m.forbidden != FORBIDDEN_NOTHING)
 		return false;
 	if (x->block == EXCHANGE_BEGIN_DUE && walk_runs(type)) /* a transaction is open */
-		return type == 'Q' && relay_answer_begin(x, &w->m);
+		return type == 'Q' && relay_answer_begin_or_end(x, &w->m);
 	switch (type) {
 	case 'S': /* for the client, a transaction that was lost with its server has failed */
 		exchange_answer(x,
@@ -304,7 +304,7 @@ handle_here(struct request_walk *w, uint8_t type, size_t total)
 		exchange_answer(x, "1\0\0\0\4", 5);
 		return true;
 	case 'Q':
-		return relay_answer_begin(x, &w->m) || statements_deallocate_here(x, &w->m) == STEP_REPLACED;
+		return relay_answer_begin_or_end(x, &w->m) || statements_deallocate_here(x, &w->m) == STEP_REPLACED;
 	case 'C':
 		if (!statements_close_unlinked(x, walk_message(w), total))
 			return false; /* malformed: PostgreSQL knows the right error */

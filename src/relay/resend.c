@@ -51,7 +51,7 @@ resend_begin(struct exchange *x)
 	if (srv->ledger.count > 0 || !(srv->is_synced || resend_has_only_statements(srv)) ||
 	    !exchange_is_at_rest(x, srv) || x->body_left > 0)
 		return;
-	sent->named_before = statements_named_count(x);
+	sent->named_before = statements_last_name_number(x);
 	sent->local_count = 0;
 	srv->loan.clock.has_passed_reply = false;
 	if (sent->copy.len == 0)

@@ -44,7 +44,7 @@ void restart_on_end(struct restart *r); /* called when the process has left its 
 void restart_client_gone(struct restart *r, const struct client *c); /* serves as client_env.on_client_gone */
 /* --- called on any worker --- */
 void restart_client_released(struct restart *r, struct exchange *x); /* serves as exchange_ops.released */
-void restart_transfer_progress(struct restart *r); /* serves as exchange_ops.transfer_progress */
+void restart_transfer_progress(struct restart *r); /* serves as exchange_ops.takeover_progress */
 void restart_worker_tick(struct restart *r, struct client_env *env); /* called about every 100 ms */
 
 /* Checks that no other process of this restart has clients, which a PAUSE here would miss. Returns 0, or -1 with *why

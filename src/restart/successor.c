@@ -4,7 +4,7 @@
  * messages between the two.
  *
  * restart/moving.c moves the clients. Clients that can't move are served here until they leave, or until
- * restart_timeout is over; then this process stops when open transactions are finished (SHUTDOWN_SERVERS).
+ * restart_timeout is over; then this process stops when open transactions are finished (SHUTDOWN_WAIT_FOR_SERVERS).
  */
 #include "restart/restart_state.h"
 #include "os/os.h"
@@ -218,7 +218,7 @@ lose_successor(struct successor *s)
 	/* The successor was ready, and has died: this process listens again if it can. */
 	if (host->listen_again(host->w, &why) < 0) {
 		log_error(log, "restart: the successor has died, and this process cannot listen again: %s", why.text);
-		host->stop(host->w, SHUTDOWN_CLIENTS);
+		host->stop(host->w, SHUTDOWN_WAIT_FOR_CLIENTS);
 		return;
 	}
 	log_warning(log, "restart: the successor has died; this process serves again");
@@ -238,7 +238,7 @@ forget_lost_successor(struct successor *s)
 	restart_forget_successor(r);
 	r->host.end_the_halt(r->host.w);
 	if (!is_dead)
-		r->host.stop(r->host.w, SHUTDOWN_CLIENTS); /* the successor still serves */
+		r->host.stop(r->host.w, SHUTDOWN_WAIT_FOR_CLIENTS); /* the successor still serves */
 }
 
 static void
@@ -277,7 +277,7 @@ restart_successor_tick(struct restart *r)
 	} else if (s->stage == STAGE_MOVING && r->end == RESTART_GOES_ON && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log, "restart_timeout is over: disconnecting %s that could not move",
 			    base_format_count(clients_count(r->host.main_env), "client", "clients").text);
-		r->host.stop(r->host.w, SHUTDOWN_SERVERS);
+		r->host.stop(r->host.w, SHUTDOWN_WAIT_FOR_SERVERS);
 	} else
 		restart_end_if_moved(r);
 }

@@ -51,7 +51,7 @@ enum sent_state {
  * messages, the copy is sent to another server (relay/resend.c). */
 struct sent_copy {
 	struct request_copy copy;
-	uint32_t named_before; /* statements_named_count() when the copy began */
+	uint32_t named_before; /* statements_last_name_number() when the copy began */
 	uint8_t state; /* enum sent_state */
 	/* the loan had requests before those of the copy; set by resend_begin(), cleared by loan_begin() */
 	bool has_earlier_requests;
@@ -128,7 +128,7 @@ struct loan_commit {
 enum followed_by { FOLLOWED_BY_NOTHING, FOLLOWED_BY_CURRVAL_MAYBE, FOLLOWED_BY_CURRVAL };
 
 /* The facts that decide whether the borrower keeps the server for a currval(): see state/linger.c. */
-struct loan_followed {
+struct loan_sequence_use {
 	uint8_t by; /* enum followed_by */
 	/* the borrower's requests_done (exchange.h) when it last used a sequence, or called currval() */
 	uint32_t requests_at_last_use;
@@ -199,7 +199,7 @@ struct loan {
 	uint8_t code; /* enum loan_code */
 	uint8_t route; /* enum read_route; ROUTE_OFF if reads do not concern the loan */
 	/* Settings that affect parsing were set for this transaction alone. Set by notes.c and context.c, cleared by
-	 * end_ddl(). */
+	 * end_transaction(). */
 	bool has_local_settings;
 	/* TAG_CHANGES_ROLES and TAG_CHANGES_DEFAULTS, if tags of the transaction had them. The changes are handled
 	 * again at the transaction's end, because other sessions may see them only then. */
@@ -232,7 +232,7 @@ struct loan {
 	/* The number (requests_done + 1) of the request before which pgweir has sent the client's BEGIN
 	 * (relay/begin.h); or 0. */
 	uint32_t begun_for;
-	struct loan_followed followed;
+	struct loan_sequence_use followed;
 	uint32_t risk; /* the risk of all SQL that ran: a set of enum state_part and enum code_risk */
 	uint32_t suspected; /* the flags (enum scan_flag) of SQL that ran and is not settled yet */
 	uint32_t settled_flags; /* the flags (enum scan_flag) of SQL that was settled since the loan began */

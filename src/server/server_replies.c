@@ -24,7 +24,7 @@ needs_body(const struct server *srv, uint8_t type)
 
 	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' || type == 'N' ||
 	       (type == 'D' &&
-		(srv->loan.next_row_is_true || to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER ||
+		(srv->loan.next_row_is_true || to == OWED_TO_PGWEIR || to == OWED_TO_RESET || to == OWED_TO_OWNER ||
 		 to == OWED_TO_COMMIT || to == OWED_TO_REPLAY)); /* rows that pgweir reads */
 }
 
@@ -262,7 +262,7 @@ inspect_row(struct walk *w, struct reply *r)
 			r->is_passed = false;
 		}
 	}
-	if (r->to == OWED_TO_PROBE)
+	if (r->to == OWED_TO_PGWEIR)
 		srv->env->ops->probe_row(srv, r->body, r->body_len, r->is_whole);
 	else if (r->to == OWED_TO_RESET)
 		server_reset_take_row(srv, r->body, r->body_len, r->is_whole);
@@ -365,7 +365,7 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 			w->run = w->at;
 	} else if (ended->to == OWED_TO_CLIENT && srv->state == SV_RESET && tx == 'I')
 		srv->env->owner_ops->abandoned_transaction_over(srv);
-	else if (ended->to == OWED_TO_PROBE)
+	else if (ended->to == OWED_TO_PGWEIR)
 		srv->env->ops->probe_done(srv);
 	else if (ended->to == OWED_TO_COMMIT)
 		srv->env->ops->commit_answered(srv, ended);

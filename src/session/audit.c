@@ -30,7 +30,7 @@ static const struct {
 	{ SCAN_LISTEN, "listen", "follows" },
 	{ SCAN_CODE | SCAN_FUNCTION, "function", "asks" },
 	{ SCAN_LOAD | SCAN_REPLICATION, "load", "pins" },
-	{ SCAN_SEQUENCE, "currval", "follows" },
+	{ SCAN_CURRVAL, "currval", "follows" },
 };
 
 const char *

@@ -234,7 +234,7 @@ read_block_comment_mark(struct scan *s, const char *p)
 
 /* Returns the position of the next quote of a string with backslash escapes, or end. */
 static const char *
-escape_stop(struct scan *s, const char *p, const char *end)
+escape_string_quote(struct scan *s, const char *p, const char *end)
 {
 	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
 
@@ -262,7 +262,7 @@ read_string(struct scan *s, const char *p, const char *end)
 	const char *stop;
 
 	if (s->string_kind == STRING_ESCAPE)
-		stop = escape_stop(s, p, end);
+		stop = escape_string_quote(s, p, end);
 	else if ((stop = memchr(p, '\'', (size_t)(end - p))) == NULL)
 		stop = end;
 	scan_literal_bytes(s, p, (size_t)(stop - p));

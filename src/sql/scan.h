@@ -30,7 +30,7 @@ enum scan_flag {
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of a statement that SQL has prepared */
 	/* LOAD, CREATE FUNCTION ... LANGUAGE C, backups, dblink's connections: may last as long as the backend */
 	SCAN_LOAD = 1u << 8,
-	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
+	SCAN_CURRVAL = 1u << 9, /* currval(), lastval() */
 	/* CREATE of any kind, SELECT INTO: the new object is temporary if search_path begins with pg_temp */
 	SCAN_CREATE = 1u << 10,
 	/* DROP, CLOSE, DISCARD, DEALLOCATE, UNLISTEN, *unlock*: what earlier SQL has left may be gone */

@@ -397,14 +397,14 @@ take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 		/* (expression).name calls a function of that name if there is no such column. */
 		s->flags |= flags_of_function(text, len);
 		if ((sql_name_find(text, len) & SQL_SEQUENCE_FUNCTION) != 0)
-			s->flags |= SCAN_SEQUENCE;
+			s->flags |= SCAN_CURRVAL;
 		s->last = CLASS_DOT;
 	} else if (s->last == CLASS_DOT) {
 		/* alias.name calls a function of that name if there is no such column. seal.h covers the database's
 		 * functions; here only PostgreSQL's own functions matter. */
 		s->flags |= flags_of_name(text, len);
 		if (len == 7 && strncasecmp(text, "currval", 7) == 0)
-			s->flags |= SCAN_SEQUENCE;
+			s->flags |= SCAN_CURRVAL;
 	}
 	judge_pg(s, text, len);
 	scan_note_name(s, kind, text, len);
@@ -443,7 +443,7 @@ scan_unicode_quoted(struct scan *s, const char *text, size_t len)
 	bool has_escapes = memchr(text, '\\', len) != NULL;
 
 	s->flags |=
-	    SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_FUNCTION | SCAN_SEQUENCE | SCAN_UNDO | SCAN_SEED;
+	    SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_FUNCTION | SCAN_CURRVAL | SCAN_UNDO | SCAN_SEED;
 	scan_quoted(s, text, has_escapes ? 0 : len);
 }
 
@@ -511,7 +511,7 @@ judge_call(struct scan *s)
 	if ((bits & SQL_UNLOCK_FUNCTION) != 0)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
-		s->flags |= (bits & SQL_HARMLESS_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
+		s->flags |= (bits & SQL_HARMLESS_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_CURRVAL;
 	if (s->last == WORD_ON)
 		classify_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)

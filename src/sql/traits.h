@@ -37,7 +37,7 @@ enum traits_hint {
  * SCAN_SEQUENCES has the flags of SQL that may use sequences. SCAN_PLAIN has these and SCAN_SAVEPOINT, because
  * savepoints leave nothing in the session. SQL without other flags needs no probe.
  */
-#define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_DEFAULTS)
+#define SCAN_SEQUENCES (SCAN_CURRVAL | SCAN_NEXTVAL | SCAN_INSERT | SCAN_DEFAULTS)
 #define SCAN_PLAIN (SCAN_SEQUENCES | SCAN_SAVEPOINT)
 
 /* Returns true for SQL that leaves nothing in the session except, perhaps, values for currval() and lastval(). */

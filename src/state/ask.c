@@ -77,7 +77,7 @@ state_ask(struct exchange *x, unsigned parts)
 	if (srv->gucs != x->gucs)
 		add_custom_names(srv->gucs, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, parts | ((parts & STATE_SETTINGS) != 0 ? more : 0u), names, count, x->startup);
-	server_owe_query(srv, OWED_TO_PROBE);
+	server_owe_query(srv, OWED_TO_PGWEIR);
 	r = server_send(srv, &b);
 	s->parts = parts;
 	srv->loan.has_run_code = srv->loan.has_run_code && (parts & STATE_SETTINGS) == 0;

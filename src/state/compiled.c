@@ -313,7 +313,7 @@ discard_others_plans(struct exchange *x, struct request *m)
 	}
 	discard_plans(x);
 	x->srv->loan.has_own_plans = true;
-	return request_follow_own_message(x, m);
+	return request_hold_behind_ours(x, m);
 }
 
 enum feature_step

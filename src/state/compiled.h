@@ -37,5 +37,5 @@ void state_begin_context_change(struct exchange *x);
 bool state_must_run_elsewhere(const struct exchange *x);
 /* A row of relay/features.c. Returns STEP_HOLD if m must wait until x's server is given back, because m must not run on
  * this server; or until earlier messages are answered, because other clients' plans must then be dropped ahead of m.
- * After dropping plans, returns the result of request_follow_own_message(). Otherwise returns STEP_FORWARD. */
+ * After dropping plans, returns the result of request_hold_behind_ours(). Otherwise returns STEP_FORWARD. */
 enum feature_step state_avoid_foreign_plans(struct exchange *x, struct request *m);

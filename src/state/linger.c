@@ -39,7 +39,7 @@
 #define KEPT_REQUESTS 4
 #define NEW_REQUESTS 8 /* this many requests of a client count as its first */
 /* while other clients wait: this many uses of sequences in one loan end the lingering */
-#define ROUNDS_MAX 8
+#define USES_WHILE_WANTED_MAX 8
 #define CREDIT_US (200 * US_PER_MS)
 
 /* Returns true if a client waits for x's server, clients move to another process, or the server is to be closed. */
@@ -53,12 +53,13 @@ is_server_wanted(const struct exchange *x)
 }
 
 /* Returns true if the client has kept its server for long enough while others wait: it has asked twice for a value
- * since its last INSERT or nextval(), or has run more than ROUNDS_MAX of both and is not likely to ask again. */
+ * since its last INSERT or nextval(), or has run more than USES_WHILE_WANTED_MAX of both and is not likely to ask
+ * again. */
 static bool
-has_had_enough(const struct loan_followed *f)
+has_had_enough(const struct loan_sequence_use *f)
 {
 	return f->currval_calls > 1 ||
-	       (f->rounds > ROUNDS_MAX && (f->currval_calls > 0 || f->by != FOLLOWED_BY_CURRVAL));
+	       (f->rounds > USES_WHILE_WANTED_MAX && (f->currval_calls > 0 || f->by != FOLLOWED_BY_CURRVAL));
 }
 
 static bool
@@ -101,7 +102,7 @@ spend_credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
 static bool
 may_linger(const struct exchange *x)
 {
-	const struct loan_followed *f = &x->srv->loan.followed;
+	const struct loan_sequence_use *f = &x->srv->loan.followed;
 	uint64_t now_us = *x->env->now_us, kept_us = now_us - f->since_us;
 
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.has_foreign_plans ||
@@ -143,7 +144,7 @@ __attribute__((noinline)) bool
 state_start_or_end_lingering(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	struct loan_followed *f = &srv->loan.followed;
+	struct loan_sequence_use *f = &srv->loan.followed;
 
 	if (f->requests_at_rest != x->requests_done) {
 		if (srv->is_lingering && is_server_wanted(x) && x->request_us > f->since_us)
@@ -229,10 +230,11 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 {
 	const struct loan *loan = &x->srv->loan;
 	/* Temporary sequences do not count as those of the database (database_code.sql). */
-	bool has_temporary = (loan->settled_flags & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
+	bool may_have_made_sequence =
+	    (loan->settled_flags & (SCAN_TEMP | SCAN_CREATE)) != 0 || (loan->risk & STATE_TEMP) != 0;
 
 	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_DEFAULTS)) == 0 && loan->suspected == 0 &&
-	       loan->code == CODE_AS_BEFORE && !has_temporary && !pool_has_sequences(x->pool, *x->env->now_us);
+	       loan->code == CODE_AS_BEFORE && !may_have_made_sequence && !pool_has_sequences(x->pool, *x->env->now_us);
 }
 
 static bool
@@ -273,14 +275,14 @@ state_must_not_read_sequences(const struct exchange *x, uint32_t flags)
 	const struct server *srv = x->srv;
 
 	return srv->tx == 'E' && srv->ledger.intake != INTAKE_SYNC &&
-	       needs_discard(x, flags & (SCAN_SEQUENCE | SCAN_CODE | SCAN_EXECUTE));
+	       needs_discard(x, flags & (SCAN_CURRVAL | SCAN_CODE | SCAN_EXECUTE));
 }
 
 void
-state_note_followable(struct exchange *x, uint32_t flags)
+state_note_sequence_use(struct exchange *x, uint32_t flags)
 {
-	struct loan_followed *f = &x->srv->loan.followed;
-	bool is_question = (flags & SCAN_SEQUENCE) != 0;
+	struct loan_sequence_use *f = &x->srv->loan.followed;
+	bool is_question = (flags & SCAN_CURRVAL) != 0;
 
 	if (!exchange_is_followed(x) || writes_without_sequences(x, flags))
 		return;
@@ -317,7 +319,7 @@ state_prepare_sequence_use(struct exchange *x, uint32_t flags)
 }
 
 bool
-state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
+state_add_returning_hint(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
 {
 	struct buf b = { 0 };
 

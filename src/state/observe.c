@@ -217,8 +217,8 @@ prepare_unseen_sequence_use(struct exchange *x, const struct request *m)
 		return STEP_FORWARD;
 	if (of != 0 && of != x->waiter.id && request_must_wait(x, m))
 		return STEP_HOLD;
-	state_prepare_sequence_use(x, SCAN_SEQUENCE);
-	return of != 0 && of != x->srv->sequences_of ? request_follow_own_message(x, m) : STEP_FORWARD;
+	state_prepare_sequence_use(x, SCAN_CURRVAL);
+	return of != 0 && of != x->srv->sequences_of ? request_hold_behind_ours(x, m) : STEP_FORWARD;
 }
 
 enum feature_step
@@ -230,7 +230,7 @@ state_query_hide_sequences(struct exchange *x, struct request *m)
 	if (of == 0 || (of == x->waiter.id && !x->srv->is_discarding_sequences) || !exchange_is_followed(x))
 		return prepare_unseen_sequence_use(x, m);
 	flags = m->traits == NULL ? SCAN_CODE : m->traits->flags; /* SQL that comes in pieces may do anything */
-	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
+	flags |= reads_sequences_unseen(x, m) ? SCAN_CURRVAL : 0u;
 	if (state_waits_for_sequences(x, flags))
 		return STEP_HOLD;
 	if (!state_must_not_read_sequences(x, flags) || (m->sql != NULL && memchr(m->sql, ';', m->sql_len) == NULL))
@@ -253,8 +253,8 @@ state_observe_query(struct exchange *x, struct request *m)
 	if (have < len)
 		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
 	state_audit(x, m->traits->flags);
-	if (m->traits->flags & SCAN_FOLLOWABLE)
-		state_note_followable(x, m->traits->flags);
+	if (m->traits->flags & SCAN_SEQUENCE_USES)
+		state_note_sequence_use(x, m->traits->flags);
 	if (m->traits->flags != m->scan->flags) /* PostgreSQL may read the SQL differently */
 		return suspect_all(x, m, m->traits->flags, m->scan);
 	return handle_flagged_query(x, m);
@@ -401,7 +401,7 @@ state_bind_hide_sequences(struct exchange *x, struct request *m)
 {
 	uint32_t flags = m->traits != NULL ? m->traits->flags : SCAN_CODE;
 
-	flags |= reads_sequences_unseen(x, m) ? SCAN_SEQUENCE : 0u;
+	flags |= reads_sequences_unseen(x, m) ? SCAN_CURRVAL : 0u;
 	return state_waits_for_sequences(x, flags) ? STEP_HOLD : prepare_unseen_sequence_use(x, m);
 }
 
@@ -411,7 +411,7 @@ state_discard_before_parse(struct exchange *x, struct request *m)
 	const uint8_t *types = m->parse.rest + m->sql_len + 1;
 	enum feature_step step;
 
-	if (m->traits == NULL || !state_must_look_ahead(x) || !exchange_is_followed(x))
+	if (m->traits == NULL || !state_may_need_discard(x) || !exchange_is_followed(x))
 		return STEP_FORWARD;
 	m->risk = database_code_risk(x->pool->code, *x->env->now_us, NULL, m->sql, m->sql_len, types,
 				     m->parse.rest_len - m->sql_len - 1);
@@ -457,8 +457,8 @@ state_observe_bind(struct exchange *x, struct request *m)
 	if (st == NULL)
 		return exchange_is_followed(x) ? bind_unknown(x, name) : STEP_FORWARD;
 	flags = m->traits->flags;
-	if (flags & SCAN_FOLLOWABLE)
-		state_note_followable(x, flags);
+	if (flags & SCAN_SEQUENCE_USES)
+		state_note_sequence_use(x, flags);
 	/* The DISCARD is sent at the Bind, although the effect counts from the Execute on, because nothing may be sent
 	 * between Bind and Execute. (Usually state_discard_before_parse() has done this already.) */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
@@ -573,8 +573,8 @@ state_observe_plain_query(struct exchange *x, uint32_t flags)
 void
 state_observe_plain_bind(struct exchange *x, uint32_t flags)
 {
-	if (flags & SCAN_FOLLOWABLE)
-		state_note_followable(x, flags);
+	if (flags & SCAN_SEQUENCE_USES)
+		state_note_sequence_use(x, flags);
 	if ((flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x))
 		state_prepare_sequence_use(x, flags);
 }

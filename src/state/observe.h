@@ -21,7 +21,7 @@ enum feature_step state_bind_hide_sequences(struct exchange *x, struct request *
 enum feature_step state_discard_before_parse(struct exchange *x, struct request *m);
 /* Returns true if a Parse needs state_discard_before_parse() when its SQL has flags or a risk. */
 static inline bool
-state_must_look_ahead(const struct exchange *x)
+state_may_need_discard(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 

@@ -160,10 +160,10 @@ int state_set_client_gucs(struct exchange *x, struct gucs *gucs);
 /* state/linger.c */
 /* Call between transactions. Returns true if the client may keep its server a little longer. */
 bool state_start_or_end_lingering(struct exchange *x);
-/* Call when SQL with these flags (of SCAN_FOLLOWABLE) is about to run, which asks for a sequence's last value, or after
- * which the client may ask for such a value. */
-void state_note_followable(struct exchange *x, uint32_t flags);
-#define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
+/* Call when SQL with these flags (of SCAN_SEQUENCE_USES) is about to run, which asks for a sequence's last value, or
+ * after which the client may ask for such a value. */
+void state_note_sequence_use(struct exchange *x, uint32_t flags);
+#define SCAN_SEQUENCE_USES (SCAN_CURRVAL | SCAN_NEXTVAL | SCAN_INSERT)
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
 /* Call when SQL with these flags (of SCAN_READS_SEQUENCES) is about to run, which may change or read the backend's
  * sequence values. If another client may have left such values, sends a DISCARD SEQUENCES ahead of the SQL. */

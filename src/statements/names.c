@@ -83,17 +83,17 @@ client_statement_find(const struct exchange *x, const char *name)
 }
 
 uint32_t
-statements_named_count(const struct exchange *x)
+statements_last_name_number(const struct exchange *x)
 {
-	return x->statements == NULL ? 0 : x->statements->named_count;
+	return x->statements == NULL ? 0 : x->statements->last_name_number;
 }
 
 void
-statements_forget_since(struct exchange *x, const char *name, uint32_t named_count)
+statements_forget_since(struct exchange *x, const char *name, uint32_t last_name_number)
 {
 	struct client_statement *n = client_statement_find(x, name);
 
-	if (n != NULL && (int32_t)(n->order - named_count) > 0)
+	if (n != NULL && (int32_t)(n->order - last_name_number) > 0)
 		client_statement_leave(x->statements, n);
 }
 
@@ -111,7 +111,7 @@ statements_find(const struct exchange *x, const char *name)
 
 /* Returns true if st may be a BEGIN with a mode. st is NULL if its SQL is not known. */
 static bool
-may_be_begin(struct statement *st)
+may_be_begin_with_mode(struct statement *st)
 {
 	const struct sql_traits *v = st == NULL ? NULL : statement_traits(st);
 
@@ -122,11 +122,11 @@ may_be_begin(struct statement *st)
 __attribute__((noinline)) static bool
 may_be_begin_by_name(const struct exchange *x, const char *name)
 {
-	return may_be_begin(statements_find(x, name));
+	return may_be_begin_with_mode(statements_find(x, name));
 }
 
 inline bool
-statements_may_be_begin(const struct exchange *x, const char *name)
+statements_may_be_begin_with_mode(const struct exchange *x, const char *name)
 {
 	const struct client_statements *s = x->statements;
 
@@ -178,7 +178,7 @@ client_statement_new(struct exchange *x, const char *name, struct statement *st)
 	n->hash = hash_of_name(x->env, name);
 	n->st = st;
 	n->sync_no = x->statements->sync_no;
-	n->order = ++x->statements->named_count;
+	n->order = ++x->statements->last_name_number;
 	n->refs = 1;
 	n->state = NAME_PENDING;
 	n->is_first = st != NULL && statement_has_one_ref(st);
@@ -266,7 +266,7 @@ client_statement_enter(struct client_statements *own, struct client_statement *n
 	n->is_in_table = true;
 	n->refs++;
 	own->oversize_count += statement_is_oversize(n);
-	own->begin_count += may_be_begin(n->st);
+	own->begin_count += may_be_begin_with_mode(n->st);
 	return 0;
 }
 
@@ -304,7 +304,7 @@ client_statement_leave(struct client_statements *s, struct client_statement *n)
 	s->bytes -= text_size(n);
 	n->is_in_table = false;
 	s->oversize_count -= statement_is_oversize(n);
-	s->begin_count -= may_be_begin(n->st);
+	s->begin_count -= may_be_begin_with_mode(n->st);
 	client_statement_unref(n);
 }
 

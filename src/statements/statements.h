@@ -88,14 +88,14 @@ void statements_deallocated(struct exchange *x, bool is_all);
 
 /* --- names.c --- */
 /* Returns how many statements the client has ever named. */
-uint32_t statements_named_count(const struct exchange *x);
-/* Forgets the client's statement of this name, unless it is one of the first named_count that the client named. */
-void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
+uint32_t statements_last_name_number(const struct exchange *x);
+/* Forgets the client's statement of this name, unless it is one of the first last_name_number that the client named. */
+void statements_forget_since(struct exchange *x, const char *name, uint32_t last_name_number);
 /* Returns the client's statement of this name ("" for the unnamed one), borrowed; NULL if there is none. */
 struct statement *statements_find(const struct exchange *x, const char *name);
 /* Returns false if the client's statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode. The
  * call is cheap if none of the client's named statements is such a BEGIN. */
-bool statements_may_be_begin(const struct exchange *x, const char *name);
+bool statements_may_be_begin_with_mode(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x); /* returns how many named statements the client has */
 /* For the features' table of relay/features.c: always true, because relay/fast.c looks at each name itself. */
 static inline bool

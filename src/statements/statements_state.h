@@ -60,7 +60,7 @@ struct client_statement {
 	uint32_t refs; /* references: the table's, the ledgers', and those of struct client_statements */
 	uint32_t sync_no; /* client_statements.sync_no when the Parse or Close was sent */
 	uint32_t hash; /* a hash of the name */
-	uint32_t order; /* client_statements.named_count when the client named it */
+	uint32_t order; /* client_statements.last_name_number when the client named it */
 	uint32_t shape_hash; /* fields_hash_description() of the rows that the client was told */
 	/* fields_hash_user_types() of the parameter types that the client was told; 0 if none is user-defined */
 	uint32_t types_hash;
@@ -143,7 +143,7 @@ struct client_statements {
 	/* sync_no at that Bind, because a Describe after another Sync is for another portal */
 	uint32_t to_describe_sync_no;
 	uint32_t sync_no; /* how many Syncs were sent */
-	uint32_t named_count; /* how many statements the client has ever named */
+	uint32_t last_name_number; /* how many statements the client has ever named */
 	uint8_t failed_use; /* how `failed` was used: enum failed_use */
 	uint32_t oversize_count; /* how many named statements are oversize */
 	uint32_t begin_count; /* how many named statements may be a BEGIN with a mode */

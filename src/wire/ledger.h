@@ -47,7 +47,7 @@ enum owed_to {
 	/* a message that a client's message needs, such as a statement's Parse; an error is passed on to the client */
 	OWED_TO_STATEMENT,
 	OWED_TO_GUCS, /* SQL that gives the server the client's settings, or begins the client's transaction there */
-	OWED_TO_PROBE, /* a query whose rows pgweir reads: about session state, or from dedicated_ask() */
+	OWED_TO_PGWEIR, /* a query whose rows pgweir reads: about session state, or from dedicated_ask() */
 	OWED_TO_FEATURE, /* a message whose errors do not matter, for LISTEN and other features */
 	OWED_TO_PING,
 	OWED_TO_RESET, /* SQL that removes session state after the client has gone (seal/seal.h) */

@@ -176,7 +176,7 @@ note_messages(const uint8_t *bytes, size_t len)
 }
 
 int
-stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
+stream_write_slow_path(struct stream *s, const struct iovec *pieces, int count)
 {
 	struct buf all = { 0 };
 

@@ -66,7 +66,7 @@ Test(delegation, rules)
 		cr_assert_not_null(of);
 		if (row->owner != NULL)
 			of->owner_credentials = made(row->owner, row->owner_until_us);
-		r = delegator_check_client(of, client, row->is_free, NOW, &why);
+		r = delegator_admit_client(of, client, row->is_free, NOW, &why);
 		delegated_unref(client); /* what was taken has a reference of its own */
 		cr_expect_eq(r, row->refusal == NULL ? 0 : -1, "%s", row->rule);
 		if (row->refusal != NULL)
@@ -89,7 +89,7 @@ Test(delegation, what_was_delegated_outlives_its_pool)
 	struct fail why;
 
 	cr_assert_not_null(of);
-	cr_expect_eq(delegator_check_client(delegator_ref(of), d, true, NOW, &why), 0);
+	cr_expect_eq(delegator_admit_client(delegator_ref(of), d, true, NOW, &why), 0);
 	delegator_unref(of);
 	delegator_unref(of);
 	cr_expect_eq(delegated_check(d, NOW, &why), 0);

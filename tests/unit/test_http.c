@@ -1047,7 +1047,7 @@ Test(http, a_host_that_is_a_name_is_from_elsewhere)
 					       "127.0.0.1.evil.example", "[::1x]" };
 
 	for (size_t i = 0; i < COUNT(own); i++)
-		cr_expect(http_is_own_host(own[i]), "%s", own[i] != NULL ? own[i] : "none");
+		cr_expect(http_host_is_ip_or_localhost(own[i]), "%s", own[i] != NULL ? own[i] : "none");
 	for (size_t i = 0; i < COUNT(foreign); i++)
-		cr_expect(!http_is_own_host(foreign[i]), "%s", foreign[i]);
+		cr_expect(!http_host_is_ip_or_localhost(foreign[i]), "%s", foreign[i]);
 }

@@ -342,8 +342,8 @@ Test(loss, who_gets_which_error)
 		{ "FATAL", "22023", OWED_TO_GUCS, true, false, "" },
 		{ "ERROR", "57014", OWED_TO_GUCS, true, true, "end elsewhere" },
 		{ "FATAL", "57P01", OWED_TO_GUCS, true, true, "end elsewhere" },
-		{ "ERROR", "57014", OWED_TO_PROBE, true, false, "" },
-		{ "FATAL", "57P01", OWED_TO_PROBE, true, true, "end elsewhere" },
+		{ "ERROR", "57014", OWED_TO_PGWEIR, true, false, "" },
+		{ "FATAL", "57P01", OWED_TO_PGWEIR, true, true, "end elsewhere" },
 		{ "ERROR", "57014", OWED_TO_COMMIT, true, true, "end elsewhere" },
 		{ "ERROR", "42601", OWED_TO_FEATURE, true, false, "" },
 	};

@@ -139,7 +139,7 @@ closed(void)
 static void
 expect_count(const char *when, struct budget_counts want)
 {
-	struct budget_counts is = policy_budget_get_counts(k->budget, k->main_worker, now_of());
+	struct budget_counts is = policy_budget_expire_and_count(k->budget, k->main_worker, now_of());
 
 	cr_expect(is.used == want.used && is.opening == want.opening && is.granted == want.granted &&
 		      is.short_count == want.short_count && is.is_in_use == want.is_in_use,
@@ -188,7 +188,7 @@ read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *
 	if (strcmp(name, "used") == 0)
 		*value = policy_budget_used(k->budget);
 	else if (strcmp(name, "taken") == 0)
-		*value = policy_budget_get_counts(k->budget, k->main_worker, now_of()).taken;
+		*value = policy_budget_expire_and_count(k->budget, k->main_worker, now_of()).taken;
 	else if (strcmp(name, "all_closed") == 0)
 		*value = (uint64_t)closed();
 	else if (strcmp(name, "all_opened") == 0)
@@ -349,7 +349,7 @@ Test(policy_keeper, what_is_abandoned_are_logins_alone)
 	grant(5, NOBODY, false);
 	cr_expect_eq(fake_counts(near).opening + fake_counts(far).opening, 5);
 	near->is_slow_to_close = far->is_slow_to_close = true;
-	policy_budget_abandon(k->budget, k->main_worker, now_of());
+	policy_budget_abandon_logins(k->budget, k->main_worker, now_of());
 	cr_expect_eq(fake_counts(near).opening, 0);
 	cr_expect_gt(fake_counts(far).opening, 0, "not on this thread");
 	policy_worker_run_orders(k->far, now_of());
@@ -357,7 +357,7 @@ Test(policy_keeper, what_is_abandoned_are_logins_alone)
 	cr_expect_eq(near->closed + far->closed, 5);
 	cr_expect_eq(fake_counts(near).idle + fake_counts(near).lent, 3);
 	cr_expect_eq(fake_counts(far).lent, 2);
-	cr_expect_eq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).opening, 0);
+	cr_expect_eq(policy_budget_expire_and_count(k->budget, k->main_worker, now_of()).opening, 0);
 }
 
 /* The order has come, and is found when what has logged in is reported. */
@@ -373,7 +373,7 @@ Test(policy_keeper, what_has_just_logged_in_is_not_abandoned)
 		fake_borrow(far, i);
 	grant(2, NOBODY, false);
 	cr_assert_eq(fake_counts(far).opening, 2);
-	policy_budget_abandon(k->budget, k->main_worker, now_of());
+	policy_budget_abandon_logins(k->budget, k->main_worker, now_of());
 	fake_opened(far, 0);
 	cr_expect_geq(fake_holds(far, 0), 0);
 	cr_expect_eq(fake_counts(far).lent, 1);
@@ -398,9 +398,10 @@ Test(policy_keeper, others_that_get_no_place_are_not_opening)
 	cr_expect(policy_places_take(&other, now_of()));
 	for (int i = 0; i < 3; i++)
 		cr_expect_not(policy_places_take(&second, now_of()));
-	cr_expect_eq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).opening, 1, "the first one's login");
+	cr_expect_eq(policy_budget_expire_and_count(k->budget, k->main_worker, now_of()).opening, 1,
+		     "the first one's login");
 	cr_expect(policy_budget_end_login(&other));
-	cr_expect_eq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).opening, 0);
+	cr_expect_eq(policy_budget_expire_and_count(k->budget, k->main_worker, now_of()).opening, 0);
 	policy_places_give_back(&other, now_of());
 	cr_expect(policy_places_take(&second, now_of()));
 	policy_places_give_back(&second, now_of());
@@ -442,8 +443,8 @@ Test(policy_keeper, what_was_abandoned_and_no_policy_lends_is_closed_when_its_lo
 	for (int i = 0; i < 2; i++)
 		cr_expect(policy_places_take(&others[i], now_of()));
 	cr_expect(policy_budget_end_login(&others[0]), "before");
-	policy_budget_abandon(k->budget, k->main_worker, now_of());
-	cr_expect_eq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).opening, 0);
+	policy_budget_abandon_logins(k->budget, k->main_worker, now_of());
+	cr_expect_eq(policy_budget_expire_and_count(k->budget, k->main_worker, now_of()).opening, 0);
 	cr_expect_not(policy_budget_end_login(&others[1]));
 	cr_expect_eq(policy_budget_used(k->budget), 2, "until it is closed");
 	for (int i = 0; i < 2; i++) {
@@ -491,11 +492,11 @@ Test(policy_keeper, a_place_that_is_held_goes_after_two_seconds_to_who_waits)
 	cr_expect_not(policy_places_take(&other, now_of()));
 	grant(1, NOBODY, true);
 	all_at(now_of() + 2 * S - 1);
-	policy_budget_get_counts(k->budget, k->main_worker, now_of());
+	policy_budget_expire_and_count(k->budget, k->main_worker, now_of());
 	all_at(now_of());
 	cr_expect_eq(k->pools[0].opened, 0);
 	all_at(now_of() + 1);
-	policy_budget_get_counts(k->budget, k->main_worker, now_of()); /* its keeper looks */
+	policy_budget_expire_and_count(k->budget, k->main_worker, now_of()); /* its keeper looks */
 	all_at(now_of());
 	cr_expect_eq(k->pools[0].opened, 1);
 	cr_expect_not(policy_places_take(&other, now_of()));
@@ -510,7 +511,8 @@ Test(policy_keeper, one_who_asks_and_never_comes_back_is_forgotten)
 	policy_places_join(k->budget, &other, k->main_worker);
 	for (int i = 0; i < 100; i++)
 		cr_expect_not(policy_places_take(&other, now_of()));
-	cr_expect_leq(policy_budget_get_counts(k->budget, k->main_worker, now_of()).short_count, 8, "of a few at once");
+	cr_expect_leq(policy_budget_expire_and_count(k->budget, k->main_worker, now_of()).short_count, 8,
+		      "of a few at once");
 	all_at(now_of() + 2 * S);
 	expect_count("two seconds later", (struct budget_counts){ 0 });
 	policy_places_leave(&other);
@@ -625,7 +627,7 @@ Test(policy_keeper, one_that_only_counts_holds_nothing_back)
 	for (int i = 0; i < 6; i++)
 		fake_borrow(&k->pools[i % POOLS], i);
 	grant(0, NOBODY, true);
-	count = policy_budget_get_counts(k->budget, k->main_worker, now_of());
+	count = policy_budget_expire_and_count(k->budget, k->main_worker, now_of());
 	cr_expect_eq(count.used, 6);
 	cr_expect_eq(count.opening, 6);
 	cr_expect_eq(count.taken, 6);
@@ -799,7 +801,7 @@ any_step(struct schedule *s)
 	else if (what < 50)
 		policy_budget_ungrant(k->budget, k->main_worker, below(s, 3));
 	else if (what < 53)
-		policy_budget_abandon(k->budget, k->main_worker, now_of());
+		policy_budget_abandon_logins(k->budget, k->main_worker, now_of());
 	else if (what < 54)
 		keep(true);
 	else if (what < 58)
@@ -811,7 +813,7 @@ any_step(struct schedule *s)
 static void
 check(struct schedule *s, const char *when)
 {
-	struct budget_counts count = policy_budget_get_counts(k->budget, k->main_worker, now_of());
+	struct budget_counts count = policy_budget_expire_and_count(k->budget, k->main_worker, now_of());
 	uint32_t used = 0, opening = 0, lent = 0;
 
 	for (int i = 0; i < POOLS; i++) {

@@ -171,23 +171,23 @@ Test(statements, a_named_statement_has_pgweirs_name_on_the_server)
 
 Test(statements, a_begin_with_a_mode_is_known_by_its_name_until_that_is_closed)
 {
-	cr_expect(statements_may_be_begin(&fake->x, ""), "nothing is known of it");
+	cr_expect(statements_may_be_begin_with_mode(&fake->x, ""), "nothing is known of it");
 	parse_sql("s", "SELECT 1");
 	parse_sql("b", "BEGIN;");
-	cr_expect_not(statements_may_be_begin(&fake->x, "s"));
-	cr_expect_not(statements_may_be_begin(&fake->x, "b"), "it has no mode");
-	cr_expect_not(statements_may_be_begin(&fake->x, "r"), "nothing runs under a name that there is not");
+	cr_expect_not(statements_may_be_begin_with_mode(&fake->x, "s"));
+	cr_expect_not(statements_may_be_begin_with_mode(&fake->x, "b"), "it has no mode");
+	cr_expect_not(statements_may_be_begin_with_mode(&fake->x, "r"), "nothing runs under a name that there is not");
 	parse_sql("r", "BEGIN READ ONLY");
 	sync_all("313131Z");
-	cr_expect(statements_may_be_begin(&fake->x, "r"));
-	cr_expect_not(statements_may_be_begin(&fake->x, "s"));
+	cr_expect(statements_may_be_begin_with_mode(&fake->x, "r"));
+	cr_expect_not(statements_may_be_begin_with_mode(&fake->x, "s"));
 	target('C', "r");
 	sync_all("Z");
-	cr_expect_not(statements_may_be_begin(&fake->x, "r"));
+	cr_expect_not(statements_may_be_begin_with_mode(&fake->x, "r"));
 	parse_sql("r", "START TRANSACTION READ ONLY");
-	cr_expect(statements_may_be_begin(&fake->x, "r"));
+	cr_expect(statements_may_be_begin_with_mode(&fake->x, "r"));
 	sync_all("3EZ");
-	cr_expect_not(statements_may_be_begin(&fake->x, "r"), "PostgreSQL has refused it");
+	cr_expect_not(statements_may_be_begin_with_mode(&fake->x, "r"), "PostgreSQL has refused it");
 }
 
 Test(statements, on_another_server_it_is_parsed_ahead_of_its_use)

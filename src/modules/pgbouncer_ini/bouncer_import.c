@@ -10,7 +10,7 @@
 /* Writes a comment with the origin of the setting: its line, as in "pgbouncer.ini:14: default_pool_size = 30", or
  * PgBouncer's default. */
 static void
-put_from(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
+put_from(const struct bouncer *b, const struct translated_setting *s, FILE *to)
 {
 	char place[512];
 
@@ -22,7 +22,7 @@ put_from(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 }
 
 static void
-put_setting(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
+put_setting(const struct bouncer *b, const struct translated_setting *s, FILE *to)
 {
 	const struct config_key *key = config_key_find(s->section, s->key);
 
@@ -41,7 +41,7 @@ put_file(const struct bouncer *b, const char *path, FILE *to)
 
 	fprintf(to, "; pgweir's settings for what is in %s: written by pgweir --import-pgbouncer\n", path);
 	for (size_t i = 0; i < b->setting_count; i++) {
-		const struct bouncer_setting *s = &b->settings[i];
+		const struct translated_setting *s = &b->settings[i];
 		bool begins = i == 0 || strcmp(s[-1].section, s->section) != 0,
 		     is_scope = !config_has_section(s->section);
 

@@ -161,7 +161,7 @@ read_setting(struct reader *r, unsigned line, char *text)
 	else if (r->where == IN_PGBOUNCER)
 		report_unknown_key(r, line, name);
 	else if (r->where == IN_OURS)
-		bouncer_add_ours(r->b, line, r->section, name, value);
+		bouncer_add_direct(r->b, line, r->section, name, value);
 	else if (r->where != IN_OTHER)
 		put_entry(r,
 			  r->where == IN_DATABASES ? &r->b->databases
@@ -262,7 +262,7 @@ entries_fini(struct bouncer_entries *entries)
 }
 
 static void
-setting_fini(struct bouncer_setting *s)
+setting_fini(struct translated_setting *s)
 {
 	free(s->section);
 	free(s->key);

@@ -51,24 +51,24 @@ escape_dollars(const char *value)
 }
 
 static void
-add_setting(struct bouncer_setting **list, size_t *count, const struct bouncer_setting *setting)
+add_setting(struct translated_setting **list, size_t *count, const struct translated_setting *setting)
 {
 	*list = xwith_room(*list, *count, sizeof(**list));
 	(*list)[(*count)++] = *setting;
 }
 
 void
-bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value)
+bouncer_add_direct(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value)
 {
-	const struct bouncer_setting setting = { xstrdup(section), xstrdup(key), xstrdup(value),
-						 xasprintf("%s = %s", key, value), line };
+	const struct translated_setting setting = { xstrdup(section), xstrdup(key), xstrdup(value),
+						    xasprintf("%s = %s", key, value), line };
 
 	add_setting(&b->ours, &b->ours_count, &setting);
 }
 
 /* A pgbouncer.ini may also have sections of pgweir.ini. Returns true if one of those sets this key. */
 static bool
-is_set_by_ours(const struct bouncer *b, const char *section, const char *key)
+is_set_directly(const struct bouncer *b, const char *section, const char *key)
 {
 	for (size_t i = 0; i < b->ours_count; i++)
 		if (strcmp(b->ours[i].section, section) == 0 && strcmp(b->ours[i].key, key) == 0)
@@ -80,11 +80,11 @@ void
 bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
 	     const char *value)
 {
-	struct bouncer_setting setting;
+	struct translated_setting setting;
 
-	if (key != NULL && is_set_by_ours(b, section, key))
+	if (key != NULL && is_set_directly(b, section, key))
 		return;
-	setting = (struct bouncer_setting){
+	setting = (struct translated_setting){
 		.section = xstrdup(section),
 		.key = key != NULL ? xstrdup(key) : NULL,
 		.value = value != NULL ? escape_dollars(value) : NULL,
@@ -317,7 +317,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 static void
 sort_settings(struct bouncer *b)
 {
-	struct bouncer_setting *sorted = NULL;
+	struct translated_setting *sorted = NULL;
 	const struct config_key *key;
 	const char *section = "";
 	size_t count = 0;
@@ -356,7 +356,7 @@ override_ours(struct bouncer *b, const char *section, const char *key, const cha
 	char *escaped = escape_dollars(value);
 
 	for (size_t i = 0; i < b->ours_count; i++) {
-		struct bouncer_setting *s = &b->ours[i];
+		struct translated_setting *s = &b->ours[i];
 
 		if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
 			continue;
@@ -365,7 +365,7 @@ override_ours(struct bouncer *b, const char *section, const char *key, const cha
 		s->line = LINE_SET;
 		return;
 	}
-	bouncer_add_ours(b, LINE_SET, section, key, escaped);
+	bouncer_add_direct(b, LINE_SET, section, key, escaped);
 	free(escaped);
 }
 
@@ -396,7 +396,7 @@ bouncer_read(const char *text, size_t len, const char *path, const struct config
 		override(&b, &overrides[i]);
 	bouncer_translate(&b);
 	for (size_t i = 0; i < b.setting_count; i++) {
-		const struct bouncer_setting *s = &b.settings[i];
+		const struct translated_setting *s = &b.settings[i];
 
 		if (i == 0 || strcmp(b.settings[i - 1].section, s->section) != 0)
 			calls->on_section(calls->arg, s->line, s->section);

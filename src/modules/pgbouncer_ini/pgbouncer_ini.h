@@ -96,7 +96,7 @@ struct bouncer_entries {
 };
 
 /* A setting of pgweir that was made from the file. */
-struct bouncer_setting {
+struct translated_setting {
 	char *section, *key, *value; /* key is NULL for a section without settings */
 	char *from; /* the setting in PgBouncer's file, such as "verbose = 1"; else a reason, or "" */
 	unsigned line;
@@ -108,10 +108,10 @@ struct bouncer {
 	unsigned lines[BOUNCER_KEYS_MAX];
 	bool has_pgbouncer_section; /* true if there was a [pgbouncer] section */
 	struct bouncer_entries databases, users, peers;
-	struct bouncer_setting *settings;
+	struct translated_setting *settings;
 	size_t setting_count;
 	/* settings from sections of pgweir that are in the file, until bouncer_translate() moves them to `settings` */
-	struct bouncer_setting *ours;
+	struct translated_setting *ours;
 	size_t ours_count;
 	struct bouncer_note { /* remarks on parts of the file that become no setting */
 		char *text;
@@ -149,7 +149,7 @@ bool bouncer_is_set(const struct bouncer *b, const char *name);
 void bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
 		  const char *value);
 /* Adds a setting from a section of pgweir that is in the file; value is as written there. */
-void bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value);
+void bouncer_add_direct(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value);
 void bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /*
