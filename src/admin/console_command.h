@@ -21,9 +21,9 @@
 #define RUN_ID(id, run) COMMAND_##id,
 
 /* clang-format off */
-/* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION
- * stands for a SET of a setting of pgweir's configuration; command_parse() puts it in place of SET. REFUSED is answered
- * with an error that says what to do. The commands from PAUSE to KILL_CLIENT run in a halt (console_host.h). */
+/* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. command_parse()
+ * returns SET_CONFIGURATION instead of SET if the setting is one of pgweir's configuration. REFUSED is answered with an
+ * error that says what to do instead. The commands from PAUSE to KILL_CLIENT run in a halt (console_host.h). */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
 	ROW(DISABLE, run_disable_or_enable) ROW(ENABLE, run_disable_or_enable) ROW(SUSPEND, run_suspend) \
@@ -52,7 +52,7 @@ enum command_argument {
 	ARGUMENT_DATABASE, /* nothing, or a name */
 	ARGUMENT_ONE_DATABASE, /* a name */
 	ARGUMENT_CLIENT, /* the id of a client */
-	ARGUMENT_SETTING, /* for SHOW: the name of a setting in console_settings.c; nothing for SHOW HELP */
+	ARGUMENT_SETTING, /* for SHOW: the name of a setting in console_settings.c; SHOW alone means SHOW HELP */
 	ARGUMENT_SET, /* name = value */
 	ARGUMENT_RESET, /* a name, or ALL, which is treated as a name */
 	ARGUMENT_PATTERN, /* a string; anything else is ignored */
@@ -66,8 +66,8 @@ struct command_row {
 	const char *tag; /* the tag in CommandComplete */
 	enum command_argument argument;
 	bool needs_admin;
-	/* for SHOW HELP: what the command does, and an example. example is NULL if SHOW HELP leaves the command out;
-	 * what is then NULL, too, but for COMMAND_REFUSED, says what to do instead */
+	/* *what is the description in SHOW HELP, and *example the example. Both are NULL if SHOW HELP leaves the
+	 * command out; but for COMMAND_REFUSED, *what says what to do instead */
 	const char *what, *example;
 };
 
@@ -81,11 +81,11 @@ enum query_per { PER_NOTHING, PER_STATEMENT, PER_APPLICATION, PER_USER, PER_COUN
 struct command {
 	const struct command_row *row; /* NULL for an empty statement */
 	const struct console_setting *setting; /* the named setting; NULL if console_settings.c has no such setting */
-	bool has_name; /* true if name is set */
-	bool has_text; /* true if text is the value of LIKE or SET, or the string of ARGUMENT_PATTERN */
-	bool has_for; /* true for SHOW DATABASE_CODE FOR, whose SQL is in text */
+	bool has_name; /* true if the field name is set */
+	bool has_text; /* true if the field text holds the value of LIKE or SET, or the string of ARGUMENT_PATTERN */
+	bool has_for; /* true for SHOW DATABASE_CODE FOR, whose SQL is in the field text */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name, or client_id as text */
-	char text[COMMAND_TEXT_MAX + 1]; /* the text of has_text, or the SQL of has_for; not set for SET to DEFAULT */
+	char text[COMMAND_TEXT_MAX + 1]; /* see has_text and has_for; not set for SET ... TO DEFAULT */
 	uint64_t client_id; /* KILL_CLIENT and EXPLAIN WAIT: the client's id */
 	uint64_t top; /* SHOW QUERIES and SHOW READS: the maximum number of rows; 0 for all */
 	size_t order; /* SHOW QUERIES: index of the column by which rows are ordered; 0 for total_ms */
@@ -94,8 +94,8 @@ struct command {
 
 /* --- console_parse.c --- */
 
-/* Parses the first statement of text, up to its semicolon or the end of text, and sets *used to the statement's length
- * in bytes. Returns 0, or -1 with *why set (42601). If no command begins so, the hint may name a similar one. */
+/* Parses the first statement of `text`, up to its semicolon or the end of `text`, and sets *used to its length in
+ * bytes. Returns 0, or -1 with *why set (42601); for an unknown command, the hint may name a similar command. */
 int command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why);
 
 /* --- console_command.c --- */

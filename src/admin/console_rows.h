@@ -14,8 +14,8 @@
 
 enum column_type {
 	COLUMN_TEXT, /* the field is a const char *; NULL is SQL's NULL */
-	/* The fields of the following types are uint64_t, except FLOAT8's. A value that is too large for its SQL type
-	 * is shown as the largest value of that type. */
+	/* For all types below except FLOAT8, the field is a uint64_t. A value that is too large for its SQL type is
+	 * shown as the largest value of that type. */
 	COLUMN_BOOL,
 	COLUMN_INT4,
 	COLUMN_INT8,
@@ -75,8 +75,8 @@ struct column {
 struct rows {
 	const struct column *columns;
 	size_t column_count;
-	/* a pattern of LIKE, or NULL. A row is added only if the pattern matches its first column, or one of its
-	 * columns database, user, application_name and event */
+	/* a pattern of LIKE, or NULL. A row is added only if the pattern matches the row's first column, or its column
+	 * database, user, application_name or event */
 	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */
@@ -88,8 +88,8 @@ struct rows {
  * broken, so the command is answered with an error. */
 void *rows_alloc_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count); /* appends a RowDescription */
-void rows_add(struct rows *r, const void *row); /* row points to a struct of the command's, for one row */
-bool rows_like_matches(const struct rows *r, const void *row); /* returns true if r->like is NULL or matches */
+void rows_add(struct rows *r, const void *row); /* row points to the command's struct NAME_row */
+bool rows_like_matches(const struct rows *r, const void *row); /* returns true if r->like is NULL or matches the row */
 
 /* Returns true if text matches SQL's LIKE pattern: % stands for any text, _ for one character (in UTF-8), and a
  * backslash makes the next character stand for itself. */

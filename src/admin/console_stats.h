@@ -13,8 +13,8 @@
 
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
-/* All counts, in the order of PgBouncer's columns: ROW(id, the name after total_ in SHOW STATS, the name after avg_ in
- * SHOW STATS, the name in STATS_TOTALS, the name in STATS_AVERAGES, the name after total_ and avg_ in TOTALS).
+/* All counters, in the order of PgBouncer's columns: ROW(id, the name after total_ in SHOW STATS, the name after avg_
+ * in SHOW STATS, the name in STATS_TOTALS, the name in STATS_AVERAGES, the name after total_ and avg_ in TOTALS).
  * STAT_LIST_1_25 has the columns of PgBouncer 1.25. */
 /* clang-format off */
 #define STAT_LIST_1_25(ROW) \
@@ -74,18 +74,18 @@ struct stats stats_minute(const struct console_stats *s, const char *database);
 /* Returns averages for SHOW STATS. minute is stats_minute() of a database, or the sum for several databases. */
 struct stats stats_average(const struct console_stats *s, const struct stats *minute);
 
-/* --- the line about the traffic that is logged regularly, as with PgBouncer's log_stats --- */
+/* --- the log line about traffic, which is written regularly, as with PgBouncer's log_stats --- */
 
-/* State of these lines, zeroed at first. */
+/* The state of the log lines about traffic; zeroed at first. */
 struct stats_log {
-	uint64_t logged_us; /* when the last line was written, or when counting began; 0 if counting has not begun */
-	struct stats logged_totals; /* totals of all databases at that time */
+	uint64_t logged_us; /* when the last line was written, or else when counting began; 0 before counting begins */
+	struct stats logged_totals; /* the totals of all databases at logged_us */
 };
 
 /* Returns true if the caller must call stats_log_write(): the first time, and then every interval_us. If interval_us is
  * 0, returns false and ends the counting. */
 bool stats_log_check_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
-/* Logs the traffic since the last call; the first call only begins the counting. With has_client_logins, the line also
- * has client logins, as in PgBouncer 1.26. */
+/* Logs the traffic since the last call; the first call only begins the counting. If has_client_logins, the line also
+ * shows the number of client logins, as in PgBouncer 1.26. */
 void stats_log_write(struct stats_log *s, const struct database_sum *sums, bool has_client_logins, struct log *log,
 		     uint64_t now_us);

@@ -1,8 +1,8 @@
 /*
  * src/admin/show.h - commands that are answered with rows: each has a table of columns, and a function that adds rows.
  *
- * Commands of PgBouncer have exactly PgBouncer's columns, because tools read columns by position. Only with several
- * workers, commands with a row for each socket (show_sockets.c) also have a last column `worker`.
+ * Commands of PgBouncer have exactly PgBouncer's columns, because tools read columns by position. The exception: with
+ * several workers, commands that have a row for each socket (show_sockets.c) get one more column at the end, `worker`.
  *
  * Borrows: for the duration of a command, all objects in struct show_env, and all texts in a row.
  * Always:  worker 0's thread adds the rows, in a halt (console_host.h) if objects of other workers are shown. All rows
@@ -25,7 +25,7 @@ struct show_env {
 	struct client_env *clients;
 	const struct console_stats *stats;
 	const struct command *command;
-	uint64_t now_us, wall_us; /* the same moment on the monotonic clock and on the wall clock */
+	uint64_t now_us, wall_us; /* now_us is on the monotonic clock; wall_us is the same moment on the wall clock */
 };
 
 /* The argument `arg` of callbacks that add rows. */
@@ -37,7 +37,7 @@ struct show_fill {
 /* The workers whose objects the rows show. */
 enum show_scope {
 	OF_ALL, /* all workers, in a halt */
-	/* all workers, in a halt, after PostgreSQL was asked which sessions block which: see console_ask_locks() */
+	/* all workers, in a halt, after PostgreSQL was asked which processes block others: see console_ask_locks() */
 	OF_ALL_WITH_BLOCKERS,
 	OF_MAIN_WORKER /* only the main worker */
 };
@@ -55,7 +55,7 @@ struct show {
  * NULL, and NULL after the last. */
 struct pool *show_next_pool(const struct show_env *env, const struct pool *previous);
 uint32_t show_count_servers(const struct show_env *env); /* returns the number of servers of all workers */
-/* Walks through the shards of a pool as show_next_pool() walks through pools. `of` is any of the shards, each of which
+/* Walks through the shards of a pool as show_next_pool() walks through pools. `of` is any shard of the pool. Each shard
  * belongs to a different worker. */
 struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *previous);
 /* Returns the number of the worker that has this shard. */
@@ -71,7 +71,7 @@ const struct show *show_find(const struct config *config, enum command_id id);
 
 #define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0]), 0
 #define SHOW_COLUMNS_AND_WORKER(array) (array), sizeof(array) / sizeof((array)[0]), 1
-/* Defines a command. The body of the function that adds its rows follows. */
+/* Defines a command. After the macro comes the body of the function that adds the command's rows. */
 #define SHOW(name, columns, scope)                                                                                     \
 	static void name##_fill(const struct show_env *env, struct rows *rows);                                        \
 	const struct show name = { SHOW_COLUMNS(columns), name##_fill, scope };                                        \
@@ -81,7 +81,7 @@ const struct show *show_find(const struct config *config, enum command_id id);
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
-/* the same commands with the columns of PgBouncer 1.26, for use if compat_is_1_25() is false */
+/* SHOW STATS, STATS_TOTALS and STATS_AVERAGES with the columns of PgBouncer 1.26, used if compat_is_1_25() is false */
 extern const struct show show_stats_next, show_stats_totals_next, show_stats_averages_next;
 
 /* Columns for the phases of a request. They have the order of PHASES, so memcpy() can copy phase_us to them. */
@@ -92,7 +92,7 @@ struct show_text {
 	const char *text;
 };
 extern const struct column show_sentence_columns[1];
-/* show_wait.c: adds a sentence as a row. With a pgbouncer.ini, names of settings become PgBouncer's. */
+/* show_wait.c: adds a sentence as a row. For a pgbouncer.ini, replaces names of settings by PgBouncer's. */
 void show_line(const struct show_env *env, struct rows *rows, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -100,8 +100,8 @@ void show_line(const struct show_env *env, struct rows *rows, const char *fmt, .
  * returns 0 if sa has no address. */
 #define SHOW_ADDRESS_MAX 64
 uint64_t show_address_and_port(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
-/* Fills in a row's columns about client c: database, user, application_name, addr and port. text has SHOW_ADDRESS_MAX
- * bytes for the address; it must hold "unix" before the call. */
+/* Fills in a row's columns about client c: database, user, application_name, addr and port. The array `text` has
+ * SHOW_ADDRESS_MAX bytes for the address, and must hold "unix" before the call. */
 #define SHOW_WHO(row, c, text)                                                                                         \
 	((row)->database = (c)->x.pool->database->name, (row)->user = exchange_user(&(c)->x),                          \
 	 (row)->application_name = exchange_application(&(c)->x), (row)->addr = (text),                                \
@@ -116,12 +116,12 @@ show_wall_us(const struct show_env *env, uint64_t us)
 }
 
 /* Returns true if the lists of databases and pools include the console under the name "pgbouncer", as PgBouncer's do.
- * Otherwise these lists leave the console out, and its name is "pgweir". */
+ * Otherwise the lists leave the console out, and the console's name is "pgweir". */
 bool show_has_console_clients(const struct show_env *env);
-/* --- show_holders.c: the client that holds each server, and the clients that wait meanwhile --- */
+/* --- show_holders.c: which client holds each server, and how many clients wait for that pool --- */
 /* A server that is lent to a logged-in client. If the server waits for a lock in PostgreSQL, the blockers are the
- * processes that hold the lock. A blocker may have blockers, too. The root is the end of the chain that follows the
- * first blocker at each step. */
+ * processes that hold the lock. A blocker may have blockers, too. The root is the last process in the chain that leads
+ * from each process to its first blocker. */
 struct holding {
 	const struct pool *pool;
 	const struct server *srv;
@@ -132,13 +132,13 @@ struct holding {
 	/* the holding of the root; NULL if there are no blockers, or if no client of pgweir holds the root's server */
 	const struct holding *root;
 	uint32_t root_pid; /* the root's PID; 0 for a prepared transaction */
-	uint64_t blocks; /* how many holdings have this one in their chain of blockers */
-	const struct holding *last_waiter; /* the last of these holdings; for show_holdings() alone */
-	/* how many clients wait for a server of this pool, or for room in a limit that this pool counts in */
+	uint64_t blocks; /* how many other holdings have this holding in their chain of blockers */
+	const struct holding *last_waiter; /* the holding that was last counted in `blocks`; only for show_holdings() */
+	/* how many clients wait in queues that may get this server's place: see policy_may_get_place_of() */
 	uint32_t waiting;
 };
-/* Returns all holdings, the oldest first, followed by one whose srv is NULL. The caller frees them with free(). If
- * there is no memory, returns NULL as rows_alloc_scratch() does. */
+/* Returns all holdings, the oldest first, followed by a holding whose srv is NULL. The caller frees them with free().
+ * If there is no memory, returns NULL as rows_alloc_scratch() does. */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
 /* Writes what the client does with the server, such as "idle in transaction" or "pinned: cursor". Returns out. */
@@ -150,16 +150,17 @@ const char *show_write_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
  * blockers are not known. list is the result of show_holdings(). */
 #define SHOW_BLOCKED_MAX 400
 const char *show_write_blockers(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
-/* Writes the SQL that the server runs or ran last, without literals. Returns its fingerprint; 0 if there is no SQL. */
+/* Writes the SQL that the server runs or ran last, without literals. Returns the SQL's fingerprint; 0 if there is no
+ * SQL. */
 #define SHOW_QUERY_MAX 512
 uint64_t show_write_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: explains why a pool has no free connection --- */
-/* Adds sentences on how a pool's connections are used. If none is free, also names the client, or process outside
- * pgweir, that keeps the most of them busy, because it holds locks for which others wait, or has owed its next message
- * since before_us. That sentence begins with `lead`, such as "What helps". Returns true if it was added. */
+/* Adds sentences on how a pool's connections are used. If none is free, the last sentence names the client, or process
+ * outside pgweir, that keeps the most connections busy, because it holds locks or has owed its next message since
+ * before_us. The last sentence begins with `lead`, such as "What helps". Returns true if it was added. */
 bool show_explain_usage(const struct show_env *env, const struct pool *pool, const struct holding *list,
 			uint64_t before_us, const char *lead, struct rows *rows);
-/* Adds sentences on why c waits in the queue. Returns true if a remedy other than a larger pool helps. */
+/* Adds sentences on why client c waits in the queue. Returns true if a remedy other than a larger pool helps. */
 bool show_explain_wait(const struct show_env *env, const struct client *c, const struct holding *list,
 		       struct rows *rows);
 /* In show.c. Returns the value of load_balance_hosts; NULL if there is only one host. */

@@ -1,6 +1,6 @@
 /*
- * src/admin/show_list.h - the list of commands that are answered with rows. A new one needs a line here, and a struct
- * show.
+ * src/admin/show_list.h - the list of commands that are answered with rows. A new command needs a line here, and a
+ * struct show.
  *
  * For example, SHOW POOLS has the id COMMAND_SHOW_POOLS and the struct show_pools. The enum of ids, the table of
  * commands and the table of struct show are made from these lists. tests/check-docs requires each command in
@@ -10,7 +10,7 @@
 
 #include "modules/modules.h"
 
-/* ROW(the word after SHOW, the name of the struct, ANYBODY or ADMIN, its line in HELP, an example) */
+/* ROW(the word after SHOW, the name of the struct after show_, ANYBODY or ADMIN, the line in SHOW HELP, an example) */
 /* clang-format off */
 #define SHOW_LIST(ROW) \
 	ROW(POOLS, pools, ANYBODY, "clients and servers of each pool, and how long the oldest waits", \
@@ -72,8 +72,8 @@
 	ROW(PEERS, peers, ANYBODY, "the processes that cancel requests are passed on to", "SHOW PEERS") \
 	ROW(PEER_POOLS, peer_pools, ANYBODY, "cancel requests that are under way to each of them", "SHOW PEER_POOLS")
 
-/* Other commands that are answered with rows: EXPLAIN, and SELECTs that drivers and health checks send. ROW(id, the name
- * of the struct); console_command.c has the words. */
+/* Other commands that are answered with rows: EXPLAIN, and SELECTs that drivers and health checks send. ROW(id, the
+ * name of the struct after answer_); console_command.c has each command's words. */
 #define ANSWER_LIST(ROW) \
 	ROW(WAIT, wait) ROW(POOL, pool) ROW(RESTART, restart) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
 	ROW(UNLOCK, unlock) ROW(TYPES, types) ROW(COMPLETION, completion)

@@ -11,13 +11,13 @@
  *
  * For each connection, admission_enter() is called after accept(), admission_check_startup() when the startup packet
  * has come, admission_admit() when the client is authenticated, and admission_leave() when the connection ends or turns
- * out to be a CancelRequest. Limits on the clients of a user or database are checked only after authentication, so
- * refusals before it do not reveal which users and databases exist.
+ * out to be a CancelRequest. Limits on the clients of a user or database are checked only after authentication, so that
+ * earlier refusals do not reveal which users and databases exist.
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address. Limits on addresses do not
- * apply to Unix sockets or to exempt_addresses. Usually all users at an address share one count of wrong passwords,
- * which sets for how long the next wrong password's answer is delayed. In exempt_addresses, and in the console, each
- * user has its own count, so no user can lock out another. A reload changes all limits at once.
+ * apply to Unix sockets or to exempt_addresses. Usually all users at an address share one count of wrong passwords. The
+ * higher the count, the longer the answer to the next wrong password is delayed. At exempt_addresses, and in the
+ * console, each user has a separate count, so no user can lock out another. A reload changes all limits at once.
  *
  * Always: a connection counts in its address from accept() to its end, and in its user and database from admission to
  *         its end. All databases of a tenant count as one.
@@ -45,35 +45,35 @@ enum admission_queue {
 	ADMISSION_QUEUES
 };
 
-/* The limits of its address that apply to a connection. */
+/* Which of the limits on addresses apply to a connection. */
 enum admission_standing {
-	ADMISSION_OF_MANY, /* all limits, which it shares with the other connections of the address */
+	ADMISSION_OF_MANY, /* all limits, counted for all connections of the address together */
 	/* for a user of the console: the login rate and the delays, counted for this user alone */
 	ADMISSION_APART,
 	/* for exempt_addresses: the delays, counted for this user alone */
 	ADMISSION_EXEMPT
 };
 
-/* A connection as the limits see it. Zeroed at first. The connection's own struct embeds this one, so that the
- * functions of admission_ops find the connection. */
+/* The limits' data about a connection. Zeroed at first. A member of the connection's own struct, which the functions of
+ * admission_ops get from the member's address. */
 struct admission_place {
 	struct admission_entry *address; /* NULL for a Unix socket */
 	union {
 		TAILQ_ENTRY(admission_place) queue_link; /* valid unless `queue` is ADMISSION_UNQUEUED */
 		struct { /* valid if `queue` is ADMISSION_UNQUEUED */
 			struct admission_entry *user_entry; /* NULL if the client is not admitted */
-			/* for a tenant's database, the tenant's entry; NULL for the console */
+			/* the database's entry, or the tenant's for a tenant's database; NULL for the console */
 			struct admission_entry *database_entry;
 		};
 	};
 	uint8_t queue; /* enum admission_queue */
 	bool is_above_limit; /* max_address_client_connections was exceeded when the connection came */
 	uint8_t standing; /* enum admission_standing */
-	bool is_unlogged; /* its refusal was not logged, because there are too many such lines */
+	bool is_unlogged; /* the connection's refusal was not logged, because there were too many such lines */
 };
 
-/* Callbacks. Each closes the connection, and so calls admission_leave() before it returns. But refuse() may instead
- * repeat the step later (login_wait_for_recount()). */
+/* Callbacks. Each closes the connection, and so calls admission_leave(), before it returns. Only refuse() may keep the
+ * connection and repeat the step later (login_wait_for_recount()). */
 struct admission_ops {
 	/* Called if a limit refuses the connection. Counts the refusal under `reason`, and sends *why to the client. */
 	void (*refuse)(struct admission_place *t, const struct fail *why, enum reject_reason reason);
@@ -85,7 +85,7 @@ struct admission_ops {
 struct admission_settings {
 	struct event_base *base;
 	struct log *log;
-	uint64_t *now_us; /* the time of the event loop, which this folder's timers also set */
+	uint64_t *now_us; /* the event loop's time, which timers of this folder also set */
 	struct config *const *config; /* the pointer to the present configuration */
 	const struct admission_ops *ops;
 };
@@ -93,7 +93,7 @@ struct admission_settings {
 /* Returns NULL with *why set if there is no randomness. */
 struct admission *admission_new(const struct admission_settings *settings, struct fail *why);
 void admission_free(struct admission *a); /* called after the last connection has left; a may be NULL */
-/* Sets how many file descriptors the process may have, on which the limit on connections that log in depends. */
+/* Sets how many file descriptors the process may have. The limit on connections that log in depends on this number. */
 void admission_set_descriptors(struct admission *a, uint64_t descriptors);
 /* is_full: max_memory is reached, so only users of the console may log in until the next call. */
 void admission_set_memory(struct admission *a, bool is_full);
@@ -101,15 +101,15 @@ void admission_tick(struct admission *a, uint64_t now_us); /* called about every
 
 /* --- The steps of a connection. Functions that return a bool return true if the connection may go on, or false after
  * ops->refuse or ops->out_of_memory was called. --- */
-/* Called after accept(), and again after a PROXY header, before which peer is NULL, as for a Unix socket. */
+/* Called after accept(), and again after a PROXY header. peer is NULL for a Unix socket, and before a PROXY header. */
 bool admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer);
 /* Called when the startup packet has come. `database` is NULL for the console. */
 bool admission_check_startup(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /* Called when the client is authenticated. `database` must be in the configuration. */
 bool admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /*
- * Replaces these steps for a client that another process has admitted. Counts the client, and applies no limit. peer is
- * NULL for a Unix socket. Returns 0, or -1 if there is no memory; the caller must call admission_leave() even then.
+ * Replaces the steps above for a client that another process has admitted. Counts the client, without limits. peer is
+ * NULL for a Unix socket. Returns 0, or -1 if there is no memory. The caller must call admission_leave() even after -1.
  */
 int admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
@@ -121,15 +121,15 @@ void admission_leave(struct admission *a, struct admission_place *t); /* may be 
 /* Takes the connection out of its queue. May be called more than once. */
 void admission_leave_queue(struct admission *a, struct admission_place *t);
 
-/* --- Log lines about refused logins. If a connection's refusal is not logged, its end must not be logged either.
- * Refusals that are not logged are counted; a second later, a line reports their number. --- */
-/* Called before a refusal is logged. Counts the line and returns true, or false if this second has too many lines. */
+/* --- Log lines about refused logins. If a connection's refusal is not logged, the connection's end must not be logged
+ * either. Refusals that are not logged are counted; a second later, a line reports their number. --- */
+/* Called before a refusal is logged. Returns true and counts the line; false if this second has too many lines. */
 bool admission_take_log_line(struct admission *a, struct admission_place *t);
-/* Does what admission_take_log_line() does, for refusals at a limit, which get one line a second for each reason. */
+/* Does what admission_take_log_line() does, for refusals at a limit. Each reason gets one line a second. */
 bool admission_take_reject_line(struct admission *a, struct admission_place *t, enum reject_reason reason);
 
 /* --- Wrong proofs. --- */
-/* Called after a wrong proof. Calls ops->answer with a copy of *why later, each time after a longer delay. Returns the
+/* Called after a wrong proof. Calls ops->answer with a copy of *why after a delay, which grows each time. Returns the
  * delayed answer, for admission_drop_answer() if the connection closes first; NULL if the caller must answer now. */
 struct admission_hold *admission_delay_answer(struct admission *a, struct admission_place *t, const char *user,
 					      const struct fail *why);

@@ -10,8 +10,8 @@ TAILQ_HEAD(admission_holds, admission_hold);
 /* The limit on log lines about refusals for one reason. */
 struct admission_log_limit {
 	uint64_t since_us; /* when the present second of counting began */
-	uint32_t written; /* log lines that were written since then */
-	uint64_t unlogged; /* refusals since then that got no line */
+	uint32_t written; /* log lines that were written since since_us */
+	uint64_t unlogged; /* refusals since since_us that got no line */
 };
 /* Indexes of log_limits: each enum reject_reason, then ADMISSION_LOG_OTHERS for refusals without a reject_reason. */
 enum { ADMISSION_LOG_OTHERS = RJ_COUNT, ADMISSION_LOG_LIMITS };
@@ -26,7 +26,7 @@ struct admission {
 	/* connections that are not authenticated, the oldest first */
 	struct admission_places queues[ADMISSION_QUEUES];
 	struct admission_holds holds; /* delayed answers to wrong proofs */
-	uint32_t counts[ADMISSION_QUEUES], held_count; /* the lengths of queues and holds */
+	uint32_t counts[ADMISSION_QUEUES], held_count; /* counts: lengths of queues; held_count: of holds */
 	uint64_t descriptors; /* how many file descriptors the process may have; 0 if not known */
 	bool is_memory_full; /* max_memory is reached */
 	struct admission_log_limit log_limits[ADMISSION_LOG_LIMITS];
@@ -41,7 +41,7 @@ admission_config(const struct admission *a)
 /* --- admission_queue.c --- */
 /* Moves the connection to the end of a queue. */
 void admission_queue_join(struct admission *a, struct admission_place *t, enum admission_queue queue);
-/* Called before a new connection joins a queue. If too many connections are not authenticated, closes some of these. */
+/* Called before a new connection joins a queue. If too many connections are unauthenticated, closes some of them. */
 void admission_queue_make_room(struct admission *a);
 
 /* --- admission_failures.c --- */

@@ -1,12 +1,12 @@
 /*
  * src/admission/admission_table.h - a table of addresses, of users or of databases, which counts the connections, the
- * rate of logins and the failed logins of each. The address, user or database is an entry's key. Does no I/O; the time
- * is an argument.
+ * rate of logins and the failed logins of each. Each entry's key is an address, a user or a database. Does no I/O; the
+ * time is an argument.
  *
  * Owns:   its entries. An entry is held while connections count in it, and is then neither moved nor freed.
- * Bounds: at most idle_max entries are not held; a further one replaces the least recently used of these. So a flood of
+ * Bounds: at most idle_max entries are not held; a further one replaces the least recently used of them. So a flood of
  *         keys can't reset the counts of connected clients. There are no more held entries than connections.
- * Always: an entry that is not held, and equals a new entry, is dropped sooner or later.
+ * Always: an entry that is not held, and has the values of a new entry, is dropped sooner or later.
  */
 #pragma once
 
@@ -24,12 +24,12 @@ struct admission_table; /* opaque: admission/admission_table.c */
 struct admission_entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list; valid while held is 0 */
-	/* A token bucket that holds up to a second. With a limit of r logins per second, each login takes 1/r s. */
+	/* A token bucket of time, for up to one second. At a limit of r logins per second, each login takes 1/r s. */
 	uint64_t credit_ns;
 	uint64_t refilled_us; /* when credit_ns was last refilled */
 	uint64_t failures_forgotten_us; /* when the failures are forgotten; 0 if there are none */
 	uint32_t failures; /* failed logins that are not forgotten yet */
-	uint32_t held; /* how many connections count here */
+	uint32_t held; /* how many connections count in this entry */
 	uint32_t waiting; /* failed logins whose answers are delayed */
 	uint8_t key_len;
 	uint8_t key[ADMISSION_KEY_MAX];
@@ -63,7 +63,7 @@ bool admission_entry_has_token(struct admission_entry *e, uint32_t rate, uint64_
 /* counts a login at this rate */
 void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us);
 
-/* Counts a failed login. Returns for how many microseconds to delay its answer: base_us for the first failure, and
- * twice as long for each further one, up to max_us. */
+/* Counts a failed login. Returns for how many microseconds to delay the answer: base_us for the first failure, doubled
+ * for each further failure, and at most max_us. */
 uint64_t admission_entry_count_failure(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
 void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* forgets at most this many failures */

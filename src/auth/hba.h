@@ -26,13 +26,13 @@ struct hba; /* opaque: hba.c */
 
 /* The method of a rule. HBA_MODULES + i stands for auth_modules[i]. */
 enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER, HBA_MODULES };
-/* The option clientcert=. NONE requires no certificate, CA a verified one, FULL a verified one that names the user. A
- * rule with the method HBA_CERT has FULL. */
+/* The option clientcert=. NONE requires no certificate, CA any verified certificate, and FULL a verified certificate
+ * that names the user. A rule with the method HBA_CERT has FULL. */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
 /* The option clientname=: the part of a certificate that names the user. ANY stands for the common name and all
  * alternative names. */
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
-/* Says if a rule fits. HBA_LATER means that a lookup must end first. */
+/* Whether a rule fits. HBA_LATER means that a lookup must end first. */
 enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };
 typedef enum hba_fit hba_lookup(const char *name, void *arg);
 
@@ -44,7 +44,7 @@ struct hba_question {
 	const struct sockaddr *address; /* the client's IPv4 or IPv6 address; unused if HBA_OVER_UNIX */
 	const char *database, *user;
 	/* Returns true if the address is one of this machine's (samehost); if is_net, returns true if the address is in
-	 * one of this machine's networks (samenet). If the pointer is NULL, neither keyword fits. */
+	 * one of this machine's networks (samenet). If is_own_address is NULL, neither keyword fits. */
 	bool (*is_own_address)(const struct sockaddr *address, bool is_net);
 	/* has_name() looks up whether a host name from the address column fits the client's address (see
 	 * hba_host_fits()). is_member() looks up whether the client's user is a member of a role. If has_name is NULL,
@@ -62,7 +62,7 @@ struct hba_answer {
 	const char *path; /* the file of the rule */
 	unsigned line;
 };
-/* The other settings that must be configured for these rules to work. */
+/* Other things that must be configured for the rules of an HBA file to work. */
 struct hba_needs {
 	bool secrets; /* users' secrets, because a rule has scram-sha-256, md5 or password */
 	bool tls; /* TLS, because a rule is hostssl */
@@ -77,7 +77,7 @@ struct hba *hba_load(const char *text, size_t text_len, const char *path, rule_r
 struct hba *hba_ref(struct hba *hba); /* hba may be NULL */
 void hba_unref(struct hba *hba); /* hba may be NULL */
 /* Returns HBA_YES with *answer set to the first rule that fits, or HBA_NO if no rule fits. Returns HBA_LATER if
- * has_name() or is_member() did; once the lookup has ended, the caller calls hba_match() again. */
+ * has_name() or is_member() has returned HBA_LATER; once that lookup has ended, the caller calls hba_match() again. */
 enum hba_fit hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer);
 /* Returns true if `host` is the name `word` from the address column or, if `word` begins with a dot, ends with
  * `word`. Upper and lower case are equal. */
@@ -96,7 +96,7 @@ void hba_each_map(const struct hba *hba, void (*map)(const char *name, const cha
  * The user "all" stands for any user, +role for any member of that role, and a user that begins with a slash is a
  * regular expression. Upper and lower case differ everywhere.
  *
- * A struct ident is immutable; a reload makes a new one. In all functions, ident may be NULL, and then has no lines.
+ * A struct ident is immutable; a reload makes a new one. In all functions, a NULL `ident` has no lines.
  */
 struct ident; /* opaque: ident.c */
 
@@ -105,8 +105,8 @@ struct ident; /* opaque: ident.c */
 struct ident *ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct ident *ident_ref(struct ident *ident);
 void ident_unref(struct ident *ident);
-/* Returns HBA_YES if the external name `name` may log in as `user`. If map is NULL or empty, the two must be equal.
- * Calls is_member(), which may be NULL, as hba_match() does. */
+/* Returns HBA_YES if the external name `name` may log in as `user`. If map is NULL or empty, `name` and `user` must be
+ * equal. Calls is_member() as hba_match() does; is_member may be NULL. */
 enum hba_fit ident_allows(const struct ident *ident, const char *map, const char *name, const char *user,
 			  hba_lookup *is_member, void *arg);
 bool ident_has_roles(const struct ident *ident); /* returns true if a line has +role */

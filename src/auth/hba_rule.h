@@ -27,7 +27,7 @@ struct hba_names {
 	size_t count;
 };
 
-/* Owns its strings, expressions and options. */
+/* A rule owns its strings, expressions and options. */
 struct hba_rule {
 	enum hba_type type;
 	struct hba_names databases, users;
@@ -44,7 +44,7 @@ struct hba_rule {
 	unsigned line;
 };
 
-/* Fills in *rule. Returns false if the line has an error, which is reported and counted in reading->errors. The caller
- * calls hba_rule_fini() in both cases. */
+/* Fills in *rule. Returns false if the line has an error, which is reported and counted in reading->errors. In both
+ * cases, the caller must call hba_rule_fini(). */
 bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct rule_reading *reading);
 void hba_rule_fini(struct hba_rule *rule);

@@ -12,8 +12,8 @@
  *
  * PLUS binds the login to its TLS connection: both sides sign a hash of the server's certificate, so a man in the
  * middle, with another certificate, can't log in. The only type of binding is tls-server-end-point (RFC 5929, 4), as in
- * PostgreSQL. A client that supports PLUS but got no offer of PLUS sends the flag "y". If the server did offer PLUS, it
- * learns from this flag that an attacker has removed PLUS from the offer.
+ * PostgreSQL. A client that supports PLUS but got no offer of PLUS sends the flag "y". If the server did offer PLUS,
+ * this flag tells the server that an attacker has removed PLUS from the offer.
  */
 #pragma once
 
@@ -64,8 +64,8 @@ int scram_verifier_parse(const char *secret, struct scram_verifier *out, struct 
  * iterations. Returns 0, or -1 with *why set. */
 int scram_verifier_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 				 struct scram_verifier *out, struct fail *why);
-/* Makes the keys for logging in to a server. Otherwise like scram_verifier_from_password(), and as slow, so the caller
- * should keep the keys for its next login (see scram_keys_match()). Returns 0, or -1 with *why set. */
+/* Makes the keys for logging in to a server. Applies saslprep(), and is as slow as scram_verifier_from_password(), so
+ * the caller should keep the keys for later logins (see scram_keys_match()). Returns 0, or -1 with *why set. */
 int scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 			     struct scram_keys *out, struct fail *why);
 /* Returns true if these keys log in to a server that asks for this salt and this number of iterations. */
@@ -112,14 +112,14 @@ struct scram_client; /* opaque; wiped when freed */
 struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy, const char *user,
 				      const char *nonce);
 void scram_client_free(struct scram_client *s); /* s may be NULL */
-/* Chooses a mechanism from the server's offer, the list of AuthenticationSASL, which is not trusted. Returns its name,
- * or NULL with *why set (28000) if we know none, if the policy allows none, or if PLUS is offered without TLS. */
+/* Chooses a mechanism from the server's offer, the untrusted list of AuthenticationSASL. Returns the mechanism, or NULL
+ * with *why set (28000) if we know none, if the policy allows none, or if PLUS is offered without TLS. */
 const char *scram_client_select(struct scram_client *s, const uint8_t *offer, size_t offer_len, struct fail *why);
 bool scram_client_is_bound(const struct scram_client *s); /* returns true if PLUS was chosen */
 /* Writes client-first to out, terminated. Returns 0, or -1 with *why set. */
 int scram_client_first(struct scram_client *s, char out[static SCRAM_TEXT_MAX], struct fail *why);
 /* Takes server-first. Sets *salt, which s owns, and *iterations to the values that the server asks for; the caller then
- * finds or derives keys for these. Returns 0, or -1 with *why set. */
+ * finds or derives keys for these values. Returns 0, or -1 with *why set. */
 int scram_client_challenge(struct scram_client *s, const char *in, size_t in_len, const uint8_t **salt,
 			   size_t *salt_len, uint32_t *iterations, struct fail *why);
 /* Writes client-final to out, terminated. Returns 0, or -1 with *why set (28P01) if the keys are not for the server's

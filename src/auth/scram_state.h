@@ -12,9 +12,9 @@
  *   client-final    c=biws,r=<both nonces>,p=<ClientProof>    "biws": base64 of "n,,"
  *   server-final    v=<ServerSignature>
  *
- * "n,," is the gs2 header, and its first letter the gs2 flag. "y,," means that the client could bind the login to the
- * channel, but the server has not offered that. "p=tls-server-end-point,," means that the client does bind it; c= is
- * then base64 of the gs2 header and the bytes of tls-server-end-point.
+ * "n,," is the gs2 header, and the first letter is the gs2 flag. "y,," means that the client could bind the login to
+ * the channel, but the server has not offered that. "p=tls-server-end-point,," means that the client does bind the
+ * login; c= is then base64 of the gs2 header and the bytes of tls-server-end-point.
  *
  * AuthMessage, which both sides sign, is client-first without its gs2 header, server-first, and client-final without
  * its proof, separated by commas.
@@ -43,7 +43,7 @@ struct scram_span {
 enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRAM_TURN_VERIFY, SCRAM_TURN_OVER };
 
 /* Returns 0, or -1 (08P01) if *turn is not `want`. Sets *turn to SCRAM_TURN_OVER, so that a failure ends the exchange;
- * once the caller has accepted the message, it sets *turn to the next step. */
+ * a caller that has accepted the message sets *turn to the next step. */
 int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why);
 int scram_fail_no_memory(struct fail *why); /* sets *why (53200); always returns -1 */
 /* Sets *why (08P01) with this DETAIL. Always returns -1. */
@@ -60,7 +60,7 @@ int scram_skip_extensions(struct scram_span *rest, struct fail *why);
 bool scram_is_printable(struct scram_span s);
 /* Reads a number from 1 to max, without sign or leading zero. Returns 0, or -1. */
 int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out);
-/* Copies a peer's text to out, terminated and cut to cap bytes. '?' replaces characters below `lowest` or not ASCII. */
+/* Copies a peer's text to out, terminated and cut to cap bytes. Characters below `lowest`, or not ASCII, become '?'. */
 void scram_copy_printable(struct scram_span text, char lowest, char *out, size_t cap);
 /* Writes a character as an error message shows it: 'c', or 0x1f for a character that can't be printed. Returns out. */
 const char *scram_print_char(char c, char out[static 8]);
@@ -68,8 +68,8 @@ const char *scram_print_char(char c, char out[static 8]);
  * may be NULL. Returns the length of the text in out. */
 size_t scram_binding_text(char flag, const struct scram_channel *channel, char header[SCRAM_GS2_MAX],
 			  char out[static SCRAM_BINDING_TEXT_MAX]);
-/* Returns `given` unless it is NULL; else writes random characters to out, terminated, and returns out. Returns NULL
- * without randomness. */
+/* Returns `given` unless it is NULL; else writes random characters to out, terminated, and returns out. Returns NULL if
+ * there is no randomness. */
 const char *scram_make_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1]);
 
 /*
@@ -80,7 +80,7 @@ int scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t
 	       uint8_t out[static SCRAM_KEY_LEN], struct fail *why);
 /* Computes H(key) of RFC 5802. Returns 0, or -1 with *why set (53200). */
 int scram_hash(const uint8_t key[static SCRAM_KEY_LEN], uint8_t out[static SCRAM_KEY_LEN], struct fail *why);
-/* Computes to ^= from, for proof = key XOR signature and for its inverse, key = proof XOR signature. */
+/* Computes *to ^= *from: proof = key XOR signature, or the inverse, key = proof XOR signature. */
 void scram_xor(uint8_t to[static SCRAM_KEY_LEN], const uint8_t from[static SCRAM_KEY_LEN]);
 /* Decodes base64; text needs no terminator. Returns 0, or -1 if the result is not SCRAM_KEY_LEN bytes long. */
 int scram_decode_key(const char *text, size_t text_len, uint8_t out[static SCRAM_KEY_LEN]);

@@ -28,15 +28,15 @@ typedef void users_report(bool is_error, const char *text, void *arg);
 
 /*
  * Reads a file of at most 64 MiB. Returns NULL with *why set if the file can't be read or a line is invalid; calls
- * tell() for each of the first 100 invalid lines. Also calls tell() with warnings: if other system users may read or
- * change the file, and for duplicate names, of which the last one counts (10 warnings at most). `tell` may be NULL. If
+ * tell() for each of the first 100 invalid lines. Also calls tell() with warnings: one if other system users may read
+ * or change the file, and at most 10 about duplicate names, of which the last one counts. `tell` may be NULL. If
  * is_lenient, ignores each invalid line with a warning, as PgBouncer does.
  */
 struct users *users_load(const char *path, bool is_lenient, users_report *tell, void *arg, struct fail *why);
 /* Does what users_load() does, for the contents of a file; `path` is the file's name in messages. */
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell,
 			  void *arg, struct fail *why);
-struct users *users_new_single(const char *name, const char *password); /* has one user; NULL if there is no memory */
+struct users *users_new_single(const char *name, const char *password); /* returns NULL if there is no memory */
 struct users *users_ref(struct users *users); /* may be called on any thread; users may be NULL */
 /* Drops a reference; the last one wipes all secrets. May be called on any thread; users may be NULL. */
 void users_unref(struct users *users);
@@ -50,14 +50,14 @@ void users_each(const struct users *users, void (*row)(const char *name, void *a
  *
  * With the method md5, users with a SCRAM secret are asked for SCRAM, and the others for MD5. If all unknown users were
  * asked for the same method, clients could find out which names are in the file. So the same proportion of unknown
- * users as of known users is asked for SCRAM. While users stays the same, the result depends only on `name` and `key`,
- * a secret of the process. If users is NULL or has no secrets, returns true.
+ * users as of known users is asked for SCRAM. While `users` stays the same, the result depends only on `name` and on
+ * `key`, a secret of the process. If `users` is NULL or has no secrets, returns true.
  */
 bool users_asks_unknown_for_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /* Calls tell() for at most 100 entries that must be mistakes: an empty name; a secret that looks like a SCRAM verifier
  * or MD5 secret but is malformed, for example because a shell has replaced its $; if needs_secrets, an empty secret.
- * These are errors or, if is_lenient, warnings, because PgBouncer takes such a secret for a plain password. `path` is
- * the file's name in messages. */
+ * They are reported as errors or, if is_lenient, as warnings, because PgBouncer takes a malformed secret for a plain
+ * password. `path` is the file's name in messages. */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_report *tell,
 		 void *arg);
 /* Returns true if the secret is plain or MD5, and `password` is right for it. */

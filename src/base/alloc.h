@@ -2,8 +2,8 @@
  * src/base/alloc.h - allocates memory at start and at reload: for the configuration, and for the objects that are made
  * from the configuration.
  *
- * These functions end the process when memory runs out, so code that serves clients must not call them. Such code calls
- * malloc() and handles NULL, which costs only one client (docs/architecture.md). A reload begins only after
+ * The functions below end the process when memory runs out, so code that serves clients must not call them. Such code
+ * calls malloc() and handles NULL, which costs only one client (docs/architecture.md). A reload begins only after
  * memory_lift_limits() has found room for the reload. tests/check-alloc lists all callers.
  *
  * Always: functions whose names begin with x never return NULL, and free() frees their results.
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Returns p. If it is NULL, the process ends at once with a line on standard error and code 1. */
+/* Returns p. If p is NULL, the process ends at once with a line on standard error and exit code 1. */
 static inline void *
 alloc_check(void *p)
 {
@@ -47,7 +47,7 @@ xreallocarray(void *p, size_t count, size_t size)
 	return alloc_check(reallocarray(p, count, size));
 }
 
-/* Returns list, reallocated if necessary, with room for one more element after the first count elements. The capacity
+/* Returns `list`, reallocated if necessary, with room for one more element after the first count elements. The capacity
  * of a list is always a power of two, so a list is full whenever count is 0 or a power of two. */
 static inline void *
 xwith_room(void *list, size_t count, size_t size)

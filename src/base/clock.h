@@ -56,8 +56,8 @@ struct counted {
 	char text[64];
 };
 
-/* Returns the count, a blank, and if_one if the count is 1, otherwise else_: "1 client waits", "0 clients wait". A text
- * that is too long is truncated. */
+/* Returns the count and a blank, followed by if_one if the count is 1, or else by else_: "1 client waits", "0 clients
+ * wait". A text that is too long is truncated. */
 struct counted base_format_count(uint64_t count, const char *if_one, const char *else_);
 
 /* --- back-off times, and random numbers for their jitter. Pure. --- */
@@ -75,7 +75,7 @@ random_next(uint64_t *state)
 }
 
 /* Returns how long to wait before a retry: min_us doubled `failures` times, but at most max_us, and then changed at
- * random by up to 20 % up or down, which spreads out retries that began together. *random: see random_next(). */
+ * random by up to 20 % up or down, to spread out retries that began together. *random is random_next()'s state. */
 static inline uint64_t
 backoff_us(uint32_t failures, uint64_t min_us, uint64_t max_us, uint64_t *random)
 {

@@ -2,7 +2,7 @@
  * src/base/counters.h - the counters, as plain structs. A worker's counters are written only by the thread of the
  * worker's loop; the metrics thread gets copies.
  *
- * Always: a field only grows, unless its comment says "gauge". These structs have no pointers, so memcpy() makes a
+ * Always: a field only grows, unless its comment says "gauge". The structs have no pointers, so memcpy() makes a
  *         complete copy.
  */
 #pragma once
@@ -13,7 +13,7 @@
 /* The lists below consist of X(enum value, the value's name in metrics and in SHOW). */
 #define AS_ENUM(value, name) value,
 /* clang-format off */
-/* The client itself causes RF_CANCELED and all later failures: these do not count against a service-level objective. */
+/* RF_CANCELED and all later failures are the client's doing, and do not count against a service-level objective. */
 #define REQUEST_FAILURES(X) \
 	X(RF_POOL_TIMEOUT, "pool_timeout") X(RF_BACKEND_UNREACHABLE, "backend_unreachable") \
 	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \
@@ -81,7 +81,7 @@
 #define PIPELINE_RESULTS(X) X(PL_FIRST, "first") X(PL_SECOND, "second") X(PL_AGAIN, "again")
 /* Results of looking up a user by auth_query. Hit: the cache had the user. Miss: PostgreSQL was asked and knows the
  * user. Unknown: PostgreSQL was asked and has no password for the user. Failed: PostgreSQL could not be asked. Stale,
- * which is counted besides Failed: an expired answer of the cache was used. */
+ * counted in addition to Failed: an expired answer was used instead. */
 #define AUTH_QUERY_RESULTS(X) \
 	X(AQ_HIT, "hit") X(AQ_MISS, "miss") X(AQ_UNKNOWN, "unknown") X(AQ_STALE, "stale") X(AQ_FAILED, "failed")
 /* clang-format on */
@@ -131,7 +131,7 @@ extern const char *const error_classes[ERROR_CLASSES_MAX]; /* ends with NULL */
 /* Returns the index in error_classes of a SQLSTATE's class. The class is "none" if sqlstate is NULL or has fewer than
  * two characters. */
 unsigned counters_error_class(const char *sqlstate);
-/* Adds each number at `from` to the number at the same place of `to`. Both are len bytes of uint64_t. */
+/* Adds each number at `from` to the number at the same position in `to`. Each has len bytes of uint64_t. */
 void counters_add(void *to, const void *from, size_t len);
 
 /* The names of enum values in metrics and SHOW, in the order of the enums. */
@@ -167,7 +167,7 @@ struct pool_counters {
 	uint64_t pool_timeouts;
 	uint64_t outages; /* outages that have begun; in an outage, the pool has no server and cannot open one */
 	uint64_t outage_us; /* duration of the outages that have ended */
-	uint64_t held; /* requests that waited when an outage began, or came during one with on_outage = hold */
+	uint64_t held; /* requests that waited when an outage began, or that came in an outage with on_outage = hold */
 	uint64_t pipelined[PL_COUNT]; /* requests that were sent to a server that still worked for another client */
 	uint64_t replays; /* requests that were sent again, to another server */
 	uint64_t checkouts[CS_COUNT]; /* loans of servers to clients */
@@ -190,13 +190,13 @@ struct database_counters {
 	uint64_t phase_us[PHASE_COUNT];
 	uint64_t transaction_idle_us;
 	uint64_t server_assignments;
-	/* for named statements: Parses from clients, Parses to servers, Binds from clients, as in PgBouncer */
+	/* messages about named statements: server_parses went to servers, the others came from clients */
 	uint64_t client_parses, server_parses, binds;
 	uint64_t probes; /* queries about session state that were sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions; /* of prepared statements on servers */
 	uint64_t statement_reruns; /* requests that were run again because a table had changed */
 	uint64_t plans_kept; /* uses of a plan that PostgreSQL keeps (statements/keep.h) */
-	uint64_t plans_given_up; /* statements whose plan is no longer kept, because it was slow */
+	uint64_t plans_given_up; /* statements whose plan is no longer kept, because the plan was slow */
 	/* statements refused by the setting `refuse`, in the order of forbidden_names */
 	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1];
 	/* COMMITs whose result pgweir looked up, because the server was lost before it answered */
@@ -226,7 +226,7 @@ struct process_counters {
 	uint64_t logins[LR_COUNT][LM_COUNT];
 	uint64_t tls_handshakes[TLS_SIDES][TLS_RESULTS];
 	struct histogram tls_handshake_duration; /* handshakes of clients */
-	/* gauge: the earliest expiry of a certificate that clients are shown, since 1970; 0 if there is none */
+	/* gauge: when the first of the certificates for clients expires, since 1970; 0 if there is no certificate */
 	uint64_t tls_not_after_us;
 	uint64_t cancels[CR_COUNT];
 	uint64_t transfers[TRANSFER_COUNT]; /* counted by the worker that the object leaves */
@@ -237,7 +237,7 @@ struct process_counters {
 	uint64_t restarts_failed; /* restarts of this process that failed */
 	uint64_t clients_taken_over; /* clients that this process took over from its predecessor */
 	uint64_t loop_iterations;
-	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* set in snapshots, else 0 */
+	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* filled in only in snapshots; elsewhere 0 */
 	struct histogram login_duration, loop_lag, proxy_overhead;
 	struct histogram transfer_duration; /* transfers of servers, counted by the worker that gets the server */
 	struct histogram halt_duration; /* halts of all other workers by worker 0, failed ones included */

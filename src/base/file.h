@@ -19,6 +19,6 @@ struct file_content {
  * why->text names the path. */
 int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
 void file_free(struct file_content *file); /* wipes and frees the text */
-/* Returns true, with a warning about path in out, if too many users may read or change this file of secrets. As with
- * PostgreSQL's private keys, only the owner may do so, but a group may read a file that root owns. */
+/* Returns true if too many users may read or change this file of secrets, and writes a warning about `path` to `out`.
+ * As with PostgreSQL's private keys, only the owner may do so, but a group may read a file that root owns. */
 bool file_is_open_to_others(const struct stat *st, const char *path, char *out, size_t cap);

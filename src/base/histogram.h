@@ -1,6 +1,6 @@
 /*
  * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has a count and a sum for each bucket, but
- * not the buckets' bounds, which callers pass where they are needed.
+ * not the buckets' bounds, which callers pass to the functions that need the bounds.
  *
  * Only the thread of an event loop writes a histogram. Other threads read copies, which the loop's thread makes.
  */
@@ -60,7 +60,7 @@ uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_sum_us(const struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
 /* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. Interpolates linearly, as Prometheus does. In the
- * highest bucket that has values, the result is at most their mean. max_us: the largest value in h, or 0 if not known.
- * If max_us is 0, a quantile in the bucket HISTOGRAM_REST is INFINITY. */
+ * highest bucket that has values, the result is at most the mean of these values. max_us: the largest value in h, or 0
+ * if not known. If max_us is 0, a quantile in the bucket HISTOGRAM_REST is INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

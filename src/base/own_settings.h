@@ -2,8 +2,8 @@
  * src/base/own_settings.h - the session settings that pgweir itself defines. For PostgreSQL, these are custom settings,
  * so SET, RESET, set_config() and options in the startup packet work as usual.
  *
- * Each setting has a macro here, and tests/check-docs requires each in docs/. Code that acts on a setting compares
- * names with the macro, never with a string of its own.
+ * Each setting has a macro here, and tests/check-docs requires that docs/ names each setting. Code that acts on a
+ * setting compares names with the macro, never with a string of its own.
  */
 #pragma once
 

@@ -11,7 +11,7 @@
 
 /* The plan that PostgreSQL used for an unnamed statement of a client (statements/keep.h). */
 enum plan_choice {
-	PLAN_OWN, /* a plan that was made for this use; also the value for statements that the client has named */
+	PLAN_OWN, /* a plan that was made for this execution; also the value for statements that the client has named */
 	PLAN_KEPT /* a plan that PostgreSQL keeps, because pgweir has prepared the statement under a name */
 };
 
@@ -55,7 +55,7 @@ const char *request_cause(const struct request_report *r);
 /* --- statistics of statements, which telemetry keeps and the console shows --- */
 
 /* A row of SHOW QUERIES: statements of one database, user and application that differ only in their literals. If only
- * one in N requests is counted, it counts as N. */
+ * one in N requests is counted, that request counts as N. */
 struct query_row {
 	uint64_t fingerprint;
 	const char *database, *user, *application; /* borrowed, like query */
@@ -72,7 +72,7 @@ struct query_row {
 /* The last request with a trace ID in one bucket of a histogram. */
 struct exemplar {
 	char trace_id[33]; /* 32 digits; empty if no such request has come */
-	uint64_t value_us, wall_us; /* the request's duration, and when it ended */
+	uint64_t value_us, wall_us; /* value_us is the request's duration; wall_us is when the request ended */
 };
 
 struct exemplars {

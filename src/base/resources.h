@@ -1,6 +1,6 @@
 /*
- * src/base/resources.h - limits of the process on memory, and priorities of its threads. The kernel keeps these values,
- * so there is no state here.
+ * src/base/resources.h - the process's memory limits, and the priorities of its threads. The kernel keeps limits and
+ * priorities, so there is no state here.
  */
 #pragma once
 
@@ -11,8 +11,8 @@
  * for reloads, for libevent and for small buffers. --- */
 
 /* Limits memory to max bytes; 0 means no limit. If the process was started with a limit on address space (ulimit -v),
- * this limit stays, and a part of this memory becomes the reserve. Returns how many bytes malloc() may use, or 0 if
- * there is no limit. */
+ * that limit stays, and a part of the memory below it becomes the reserve. Returns how many bytes malloc() may use, or
+ * 0 if there is no limit. */
 size_t memory_set_limit(size_t max);
 /* limits how many heaps malloc() makes; count is the number of threads that allocate at the same time */
 void memory_set_threads(unsigned count);

@@ -2,7 +2,7 @@
  * src/base/table.h - hash tables whose keys are bytes (uthash, with another hash function), and a heap of items that is
  * ordered by the times at which the items are due.
  *
- * Clients and servers choose most keys. A random seed, which every call for a table must pass, prevents them from
+ * Clients and servers choose most keys. A random seed, which every call for a table must pass, prevents peers from
  * choosing keys that collide; tables whose keys pgweir itself chooses have the seed 0. Every item has a member
  * `UT_hash_handle hh`. HASH_DELETE, HASH_ITER, HASH_COUNT and so on of uthash are used directly.
  *
@@ -27,7 +27,7 @@ table_was_added(const UT_hash_table *of_item)
 
 unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
-/* Sets found to the item with this key, or to NULL if there is none. */
+/* Sets `found` to the item with this key, or to NULL if there is none. */
 #define TABLE_FIND(seed, table, key, len, found)                                                                       \
 	HASH_FIND_BYHASHVALUE(hh, table, key, (unsigned)(len), table_hash(seed, key, len), found)
 
@@ -42,7 +42,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		(item)->hh.tbl;                                                                                        \
 	}))
 
-/* Allocates a zeroed item, copies the key and a NUL to `member`, its last member, and adds the item. Yields the item,
+/* Allocates a zeroed item, copies the key and a NUL to the item's last member, `member`, and adds the item. Yields it,
  * or NULL if there is no memory. */
 #define TABLE_ADD_NEW(seed, table, member, key, len)                                                                   \
 	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
@@ -96,7 +96,7 @@ struct due_heap {
 /* makes room for count items in all; returns false if there is no memory */
 bool due_reserve(struct due_heap *h, size_t count);
 void due_free(struct due_heap *h); /* frees the array, not the items */
-/* Adds d to the heap with the time at_us, or changes the time of d there. due_reserve() must have made room for d. */
+/* Adds d to the heap with the time at_us; changes d's time if d is there already. due_reserve() must have made room. */
 void due_set(struct due_heap *h, struct due *d, uint64_t at_us);
 void due_remove(struct due_heap *h, struct due *d); /* does nothing if d is not in the heap */
 /* Returns the item that is due first, or NULL if the heap is empty. */

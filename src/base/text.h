@@ -97,8 +97,8 @@ trim_blanks(const char **text, size_t *len)
 		--*len;
 }
 
-/* Copies a string into an array of cap bytes as a whole, because a truncated name could be the name of something else.
- * Returns false, with `to` empty, if `from` and its terminator don't fit. */
+/* Copies a string into an array of cap bytes, but never a part of it, because a truncated name could name something
+ * else. Returns false, with `to` empty, if `from` and its terminator don't fit. */
 static inline bool __attribute__((warn_unused_result)) copy_string(char *to, size_t cap, const char *from)
 {
 	size_t len = strlen(from);

@@ -8,7 +8,7 @@
 
 #include "client/client.h"
 
-#define CANCEL_PID_MADE 0x40000000u /* the lowest made-up PID; no process has a PID from here on */
+#define CANCEL_PID_MADE 0x40000000u /* the lowest made-up PID; no process has a PID this high */
 /* Takes a CancelRequest from c, the asker. Cancels the request of the client that has this PID and key, or passes the
  * CancelRequest on to the pgweir process that the PID names. c is closed when the cancel is over. */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
@@ -17,18 +17,18 @@ void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
 /* Call on the main worker when `worker` does not answer. Ends the cancels that are still in the inbox of `worker`. */
 void cancel_give_up(struct client_env *worker);
-/* Closes the asker. Call when another process has answered (on_unknown_cancel_key()), with is_known true, or when no
- * answer can come any more, with is_known false. */
+/* Closes the asker, whose key was passed to another process (on_unknown_cancel_key()). is_known is true if that process
+ * has answered, false if no answer can come any more. */
 void cancel_end_forwarded(struct client *asker, bool is_known);
 /* Call when c is closed. Makes the key of c invalid, and ends the cancels of its requests. */
 void cancel_client_closed(struct client *c);
 /* Makes the event loop cancel the target's request. by: the party that wants the cancel. Does nothing if the target is
- * idle, or if enough cancels wait for it already. Returns 0, or -1 if out of memory. */
+ * idle, or if enough cancels already wait for the target. Returns 0, or -1 if out of memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
- * Handles the asker's call of pg_cancel_backend(pid), if no process of PostgreSQL has this PID. (Knex, after a query's
- * timeout, and pgAdmin do this.) If pgweir has sent the PID to just one client, in the asker's pool (so with the same
- * user), cancels that client's request. Returns true if the cancel has begun, or if that client is idle.
+ * Handles the asker's call of pg_cancel_backend(pid), if no process of PostgreSQL has this PID. (pgAdmin does this, and
+ * Knex after a query's timeout.) If pgweir has sent the PID to just one client, and that client is in the asker's pool
+ * (with the same user), cancels its request. Returns true if the cancel has begun, or if that client is idle.
  */
 bool cancel_by_pid(struct exchange *asker, uint32_t pid);
 
@@ -40,7 +40,7 @@ bool cancel_by_pid(struct exchange *asker, uint32_t pid);
 struct cancel_keys *cancel_keys_new(void);
 void cancel_keys_free(struct cancel_keys *keys); /* called once all clients are gone; keys may be NULL */
 /* Gives the client a key: this PID, or a made-up PID if pid is 0 or the setting peer_id is set; and a secret of
- * CANCEL_SECRET_MAX bytes (is_long) or of CANCEL_SECRET_SHORT. Returns 0, or -1 if out of memory or randomness. */
+ * CANCEL_SECRET_MAX bytes if is_long, else of CANCEL_SECRET_SHORT. Returns 0, or -1 if out of memory or randomness. */
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
 /* Gives the client the key that an earlier pgweir process has sent it. Returns 0, or -1 if out of memory, if pid is 0,
  * or if another client has that key. */
@@ -52,8 +52,8 @@ size_t cancel_copy_secret(const struct client *c, uint8_t out[static CANCEL_SECR
 struct client *cancel_find_client(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the env of the worker that has the client with this key, or NULL if no client has the key. */
 struct client_env *cancel_find_env(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
-/* Finds the one client, on any worker, that was sent this made-up PID and is in the asker's pool. Copies its secret to
- * out. Returns the secret's length; 0 if there is no such client, or if several clients have this PID. */
+/* If just one client, on any worker, was sent this made-up PID, and that client is in the asker's pool, copies the
+ * client's secret to out, and returns the secret's length. Otherwise returns 0. */
 size_t cancel_copy_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
 
 /* --- cancel_peer.c: CancelRequests for clients of other processes (the setting peers) --- */

@@ -1,8 +1,8 @@
 /*
  * src/client/clients.h - all clients of a worker, and of all workers.
  *
- *   clients.c          finds, counts, drains and suspends them
- *   client_timeouts.c  limits on time
+ *   clients.c          finds, counts, drains and suspends clients
+ *   client_timeouts.c  enforces limits on time
  *   client_memory.c    limits clients while memory is short
  */
 #pragma once
@@ -39,8 +39,8 @@ bool clients_are_flushed(struct client_env *const *client_envs);
 struct client *client_find_by_id(struct client_env *env, uint64_t id); /* returns NULL if there is none */
 uint32_t clients_in_console(const struct client_env *env); /* returns how many clients the console has */
 /* Called for SIGTERM. From now on, new transactions are refused. Closes, with 57P01, clients that log in, or wait for a
- * server outside a transaction. If is_gentle, clients stay that wait only because pgweir itself runs queries on
- * servers; else all other clients are closed, too, each once it has no transaction. */
+ * server outside a transaction. If is_gentle, clients that wait only because pgweir itself runs queries on servers may
+ * stay. If not, all other clients are closed, too, each once it has no transaction. */
 void clients_drain(struct client_env *env, bool is_gentle);
 /* on: true for SUSPEND, which stops reading from logged-in clients and from the servers that they use; false for
  * RESUME. Clients of the console are always read. */
@@ -53,7 +53,7 @@ void clients_apply_config(struct client_env *env, uint64_t now_us);
 void clients_tick(struct client_env *env, uint64_t now_us);
 /* Enforces limits on clients with a server. A part of clients_tick(), also called when a standby falls silent. */
 void clients_enforce_server_limits(struct client_env *env, uint64_t now_us);
-/* Sets which requests SHOW QUERIES counts until the next tick: none, all, or some first ones and then a sample. */
+/* Sets which requests SHOW QUERIES counts until the next tick: none, all, or the first few and then a sample. */
 void clients_renew_query_budget(struct client_env *env);
 
 /* Called while memory is short, after bytes of c were handled. Stops reading from c if its unfinished message is

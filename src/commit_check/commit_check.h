@@ -1,6 +1,6 @@
 /*
  * src/commit_check/commit_check.h - the setting commit_check: finds out what became of a COMMIT that is *in doubt*,
- * because the connection to PostgreSQL was lost between the COMMIT and its answer. pgweir asks the primary if the
+ * because the connection to PostgreSQL was lost between the COMMIT and its answer. pgweir asks the primary whether the
  * transaction was committed, and tells the client.
  *
  *   commit_check.c  asks the server for the transaction's *mark* (struct commit_mark), by which the primary can
@@ -18,7 +18,7 @@
 /* With commit_check on, SQL with these hints takes the slow lane (relay/README.md), where features see it. */
 #define COMMIT_CHECK_HINTS (SCAN_HINT_ENDS | SCAN_HINT_NOTIFY)
 
-/* Called when a client with commit_check on has got a server: asks for the server's cluster if that is not known. */
+/* Called when a client with commit_check on has got a server: asks which cluster the server is in, if not known. */
 void commit_check_got_server(struct exchange *x);
 /* Returns true if this Bind must take the slow lane: its statement is a BEGIN, or may do more than read. */
 bool commit_check_may_concern(struct exchange *x, struct request *m);
@@ -57,7 +57,7 @@ void commit_check_question_done(struct server *srv, const struct owed *ended);
 bool commit_check_failed(struct server *srv, const char *sqlstate);
 
 /* --- commit_doubt.c --- */
-/* Returns true if a COMMIT was sent to srv, which the client is losing, and not all of its replies have come. */
+/* Returns true if a COMMIT was sent to srv, which the client is losing, and not all replies to the COMMIT have come. */
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
 /* Called when srv was lost with its COMMIT in doubt, and the client has no server any more. Answers the client now, or
  * when the transaction's fate is known. Returns false if there is no memory. is_session_lost: true if the client's

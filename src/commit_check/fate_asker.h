@@ -4,7 +4,7 @@
  * closed after the last answer. This connection counts in no limit, because the transactions' connections are gone.
  *
  * Owns:   its connection. Borrows: the questions, until they are answered or cancelled.
- * Always: done() is called from the event loop, after fate_ask() has returned, once for each question unless cancelled.
+ * Always: done() is called from the event loop, after fate_ask() has returned, once for each question not cancelled.
  */
 #pragma once
 
@@ -25,6 +25,6 @@ struct fate_question {
 	const char *reason; /* why the last answer decided nothing, for done(); NULL before the first answer */
 };
 
-/* Returns 0. Returns -1 if there is no memory; then done() is not called. */
+/* Returns 0, or -1 if there is no memory. After -1, done() is not called. */
 int fate_ask(struct pool *pool, struct fate_question *q);
 void fate_cancel(struct pool *pool, struct fate_question *q); /* done() is not called after this */

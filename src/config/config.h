@@ -4,7 +4,7 @@
  * load_config() (load/load.h) makes a config from a file. A reload makes a new config. The old one lives until its last
  * holder has called config_unref().
  *
- * The table in config_keys.c has the keys of all settings, with defaults, units, bounds and help. Its help explains
+ * The table in config_keys.c has the keys of all settings, with defaults, units, bounds and help. The help explains
  * fields that have no comment here.
  *
  * Owns:   all its texts and upstreams; when the last reference goes, texts of settings and all passwords are wiped.
@@ -31,7 +31,7 @@
 #define CONFIG_TIME_OFF UINT64_MAX /* stands for the word "off", as in slow_query_threshold */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
-/* The values of the setting compat; other files ask compat_does() instead of comparing with these. */
+/* The values of the setting compat; other files ask compat_does() instead of comparing values. */
 enum config_compat { COMPAT_NONE, COMPAT_PGBOUNCER, COMPAT_PGBOUNCER_1_25, COMPAT_PGBOUNCER_NEXT };
 enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ISOLATE, SESSION_ALLOW };
 enum auth_method {
@@ -44,7 +44,7 @@ enum auth_method {
 	AUTH_MODULES_FIRST, /* the first method of auth_modules[]; the others follow in order */
 	AUTH_PEER = AUTH_MODULES_FIRST + AUTH_MODULE_COUNT /* in an HBA file only */
 };
-/* Returns true if a module has another service, such as LDAP, check the client's password or ticket
+/* Returns true if a module asks another service, such as LDAP, to check the client's password or ticket
  * (auth/auth_module.h). */
 static inline bool
 config_is_external(enum auth_method method)
@@ -79,7 +79,7 @@ struct scope_settings {
 	uint64_t reads_max_lag_us, reads_wait_us;
 	bool pool_pre_ping, pool_lifo;
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
-	uint32_t prepared_statements; /* the most on one server connection; 0 if they are passed through */
+	uint32_t prepared_statements; /* the most on one server connection; 0 if statements are passed through */
 	size_t max_statement_size; /* bytes */
 	bool statement_ignore_comments, keep_plans;
 	bool commit_check; /* if the answer to a COMMIT was lost, asks PostgreSQL how the COMMIT ended */
@@ -98,7 +98,7 @@ struct scope_settings {
 	enum budget_mode budget; /* one limit on the connections of several pgweir processes (dedicated/fleet.h) */
 	uint32_t budget_connections; /* the limit; CONFIG_COUNT_AUTO to compute it from PostgreSQL's max_connections */
 	char *budget_users, *budget_database, *cluster_user; /* budget_users: names separated by ", " */
-	/* pools under one limit get share_min connections each; the rest is divided by share_weight */
+	/* pools under one limit get share_min connections each; the rest is divided in proportion to share_weight */
 	uint32_t share_weight, share_min;
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0 if there is no limit */
 	enum tls_mode server_tls_mode;
@@ -147,7 +147,7 @@ struct config {
 	uint32_t max_client_connections, max_server_connections, listen_backlog;
 	char *pid_file;
 	char *resolv_conf; /* /etc/resolv.conf if empty */
-	char *unix_socket_mode, *unix_socket_group; /* octal digits, and the name of a group */
+	char *unix_socket_mode, *unix_socket_group; /* the mode in octal digits; the group's name */
 	char *run_as; /* the system user that pgweir becomes after root has started it */
 	uint32_t handshake_threads;
 	uint32_t workers; /* number of event loops; CONFIG_COUNT_AUTO for one per processor */
@@ -165,7 +165,7 @@ struct config {
 	/* settings of [pool], [timeouts] and so on, for databases and users that do not set them */
 	struct scope_settings defaults;
 	char *ping_query; /* SQL that a ping sends; if empty, a ping is an empty query */
-	uint64_t wait_notify_us; /* a client that waits this long for a server gets a notice; 0 if none does */
+	uint64_t wait_notify_us; /* a client that waits this long for a server gets a notice; 0 for no notices */
 	uint64_t pool_idle_timeout_us; /* 0 if pools are never freed */
 	bool server_fast_close; /* lets RECONNECT and reloads end pinned and session clients, between transactions */
 	size_t prepared_statements_memory, prepared_statements_cache; /* bytes */
@@ -197,7 +197,7 @@ struct config {
 	enum log_level log_level;
 	bool log_connections;
 	uint64_t log_stats_interval_us; /* the time between two log lines with statistics; 0 for no such lines */
-	/* a transaction that is open, or idle, for longer than this is logged; 0 for no such log lines */
+	/* the time after which an open transaction, or an idle one, is logged; 0 for no such log lines */
 	uint64_t log_long_transaction_us, log_idle_transaction_us;
 	/* [slow_query]; the threshold is in defaults */
 	enum slow_text slow_text;
@@ -311,18 +311,19 @@ void config_problems_truncate(struct config_problems *problems, size_t count); /
 
 /* A setting and its value, as SHOW CONFIG and --dump-config need them. */
 struct config_row {
-	/* value has "***" in place of a secret */
+	/* *value has "***" in place of a secret */
 	const char *section, *key, *value, *default_value, *unit, *help;
-	/* the value with the secret, for config_dump(); NULL if there is no secret, except for an upstream */
+	/* the value with its secrets, for config_dump(). NULL if there is no secret; but always set for an upstream */
 	const char *hidden;
 	/* the text as written in the file, for config_dump() if the value does not fit on a line. May hold a secret.
-	 * NULL if the text is not known, or is an upstream's with a password */
+	 * NULL if the text is not known, or is that of an upstream with a password */
 	const char *raw;
 	const char *origin; /* "default", "pgweir.ini:14", "command line" */
 	const char *pending; /* the file's new value if it needs a restart to take effect; else NULL */
 	bool is_reloadable;
 };
-/* Calls row() for each setting, and then for each setting that a section sets; `arg` is passed to row(). */
+/* Calls row() for each row of the table, and then for each setting in a section of a database, tenant or user; `arg` is
+ * passed to row(). */
 void config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg);
 /* Returns the value in force of a setting of another program, such as PgBouncer. `row` is the setting's row in the
  * table of that program's settings. Returns NULL if the value is not known, or the file is in pgweir's own format. */
@@ -335,8 +336,8 @@ void config_print_schema(FILE *to); /* prints the table of keys as a JSON Schema
 
 /* --- config_diff.c --- */
 
-/* Called by a reload, before fresh is used. For each setting that only a restart can change, replaces the value in
- * fresh by the value in force, and keeps the file's value for config_row.pending. */
+/* Called by a reload, before `fresh` is used. For each setting that only a restart can change, replaces the value in
+ * `fresh` by the value in force, and keeps the file's value for config_row.pending. */
 void config_keep_fixed(struct config *fresh, const struct config *in_force);
 /* Calls change() with a text for each change that a reload makes ("pool.pool_size: 20 -> 30", "database app: added",
  * "... (pending restart)"), sorted by name; passwords of upstreams come last. The text for a password only says that

@@ -24,9 +24,9 @@ enum key_type {
 	KEY_TEXT, /* char *, any text */
 	KEY_CODE, /* char *, empty, or a text that value_read_harmless_code() accepts */
 	KEY_SECRET, /* char *, any text; shown as *** because it may hold a password */
-	/* char *, a path. If words is NULL, a relative path begins at the configuration file's folder; else the value
-	 * is one of words or an absolute path. If words has "stderr", the path is a log, which the user of run_as
-	 * creates and appends to. */
+	/* char *, a path. If `words` is NULL, a relative path is relative to the configuration file's folder; else the
+	 * value is one of `words` or an absolute path. If `words` has "stderr", the path is a log, which the user of
+	 * run_as creates and appends to. */
 	KEY_PATH,
 	KEY_PATHS, /* char *, several paths like those of KEY_PATH, separated by ", " */
 	KEY_NAMES, /* char **, NULL-terminated */
@@ -49,7 +49,7 @@ struct config_key {
 	bool is_reloadable; /* false if only a restart changes the setting */
 	size_t offset; /* of the field in struct config; with a scope_name, the field is in config.defaults */
 	enum key_scope scope;
-	const char *const *words; /* the words that the setting takes, NULL-terminated; NULL if it takes none */
+	const char *const *words; /* the words that the setting takes, NULL-terminated; or NULL if it has no words */
 	const char *help;
 };
 
@@ -59,7 +59,7 @@ struct config_key {
 
 /* Returns row i, or NULL after the last one: for (i = 0; (key = config_key_at(i)) != NULL; i++). */
 const struct config_key *config_key_at(size_t i);
-size_t config_key_row(const struct config_key *key); /* returns i, for the row that config_key_at(i) returns */
+size_t config_key_row(const struct config_key *key); /* returns the i for which config_key_at(i) returns `key` */
 /* Returns the first setting in row *row or later that names a log file, and sets *row to the row after this setting; or
  * returns NULL. */
 const struct config_key *config_next_log(size_t *row);
@@ -78,8 +78,8 @@ bool config_has_section(const char *section); /* returns true if a setting is in
  *
  * base is the struct that has the field: a struct scope_settings if the key has a scope_name, else a struct config.
  */
-/* Sets the field from its text. For KEY_LISTENS, adds a value; else replaces the old value. A relative path begins at
- * folder. Returns 0, or -1 with *why set. */
+/* Sets the field from its text. For KEY_LISTENS, adds a value; else replaces the old value. A relative path is relative
+ * to `folder`. Returns 0, or -1 with *why set. */
 int key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why);
 /* Appends the field's value as text, without a terminator. Appends nothing for KEY_LISTENS. */
 void key_put(const struct config_key *key, const void *base, struct buf *to);

@@ -58,10 +58,10 @@ struct config *config_new(const char *path);
  * the paths of these files and the setting on each line, so that errors name PgBouncer's file, line and setting.
  */
 #define LINE_DEFAULT 0u
-#define LINE_COMMAND UINT_MAX /* on the command line */
-#define LINE_PGBOUNCER_DEFAULT (UINT_MAX - 1) /* PgBouncer's default */
-#define LINE_SET (UINT_MAX - 2) /* by the console's SET */
-#define LINE_ENVIRONMENT (UINT_MAX - 3) /* an environment variable, PGWEIR_SECTION_NAME */
+#define LINE_COMMAND UINT_MAX /* the value is from the command line */
+#define LINE_PGBOUNCER_DEFAULT (UINT_MAX - 1) /* the value is PgBouncer's default */
+#define LINE_SET (UINT_MAX - 2) /* the value is from the console's SET */
+#define LINE_ENVIRONMENT (UINT_MAX - 3) /* the value is from an environment variable, PGWEIR_SECTION_NAME */
 
 struct config_source {
 	const struct problem_words *words; /* translates names of settings */

@@ -55,8 +55,8 @@ void problems_sort(struct config_problems *problems);
  *
  * inih splits a setting at its "=" and cuts comments off. inih would silently misread some lines; config_reader.c
  * refuses such lines, or changes them before inih gets them. inih truncates lines (at 200 bytes, in versions without
- * ini_max_line) and section names (at 49 bytes). It has no line numbers. It reads a section without "]" as a setting, a
- * ":" as a "=", and an indented line as a continuation of the value above.
+ * ini_max_line) and section names (at 49 bytes). inih passes on no line numbers, and reads a section without "]" as a
+ * setting, a ":" as a "=", and an indented line as a continuation of the value above.
  */
 #ifdef HAVE_INI_MAX_LINE
 #define READER_LINE_MAX ((size_t)1 << 20) /* bytes: as many as a file may have */
@@ -72,14 +72,14 @@ struct reader_calls {
 	void *arg;
 };
 
-/* Reads the text of a file, and adds its mistakes to sink. Returns 0, or -1 if inih ran out of memory, which is also
- * added to sink. */
+/* Reads the text of a file, and adds its mistakes to sink. Returns 0, or -1 if inih ran out of memory; this error is
+ * added to sink, too. */
 int config_read(const char *text, size_t len, const struct reader_calls *calls, const struct problem_sink *sink);
 /* Returns true if config_read() reads this value back unchanged from a line "key = value". (A value that begins with a
  * semicolon must be written right after the "=", without a blank.) */
 bool reader_can_hold(const char *key, const char *value);
-/* Returns the quote, ' or ", if the value begins and ends with it and has no other such quote; else 0. The loader
- * removes the two quotes. */
+/* Returns the quote, ' or ", if the value begins and ends with that quote and has it nowhere else; else returns 0. The
+ * loader removes the two quotes. */
 char reader_quote_of(const char *value);
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes of a configuration */

@@ -3,7 +3,7 @@
  *
  * The value_ functions that take `why` read a value. They return 0, or -1 with *why set to a description of the correct
  * form ("a time needs a unit, for example 30s or 500ms"); the caller puts the name of the setting before it. The
- * value_put_ functions write text that these functions read back.
+ * value_put_ functions write text that the value_read_ functions read back.
  */
 #pragma once
 
@@ -20,12 +20,12 @@ int value_read_size(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 /* Reads a decimal fraction from 0 to 1, with at most 9 digits after the point. */
 int value_read_fraction(const char *text, double *out, struct fail *why);
 int value_read_switch(const char *text, bool *out, struct fail *why); /* on or off, and synonyms such as yes and 0 */
-/* Reads a word that must be in words, a NULL-terminated list, and sets *out to its index. */
+/* Reads a word that must be in `words`, a NULL-terminated list, and sets *out to the word's index. */
 int value_read_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
 /* Reads words separated by commas. Each must be in words, a NULL-terminated list. Sets bit i of *out for each words[i]
  * that it reads, and clears the other bits. */
 int value_read_words(const char *text, const char *const *words, uint32_t *out, struct fail *why);
-/* Sets *why to say that the value must be one of words, or else `last`; both are as in value_put_words(). Adds a hint
+/* Sets *why to say that the value must be one of `words`, or else `last`; for both, see value_put_words(). Adds a hint
  * if a word is similar to text. Always returns -1. */
 int value_refuse_word(const char *text, const char *const *words, const char *last, struct fail *why);
 /* Reads names separated by commas into a NULL-terminated list, which the caller frees with value_names_free(). If there
@@ -84,9 +84,9 @@ void nearest_try(struct nearest *nearest, const char *candidate, const void *wha
  * text is empty, begins with a digit, or abbreviates several words. */
 const char *nearest_word(const char *text, const char *const *words);
 /*
- * Returns true if `word` is an abbreviation of `of`, as cert_file, cert and CERTIFICATES are of certificate_file. The
- * parts of a name are separated by _ or -. Each part of `word` must have at least two letters, and be the beginning of
- * a part of `of`, in the same order; a whole part may have an extra s. Case does not matter. `of` has no spaces.
+ * Returns true if `word` abbreviates the name `of`, as cert_file, cert and CERTIFICATES abbreviate certificate_file.
+ * The parts of a name are separated by _ or -. Each part of *word must have at least two letters, and be the beginning
+ * of a part of *of, in the same order; a whole part may have an extra s. Case does not matter. *of has no spaces.
  */
 bool nearest_is_abbreviation(const char *word, const char *of);
 /* Returns the Damerau-Levenshtein distance, which counts two swapped letters as one change. If the distance is above

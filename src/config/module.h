@@ -3,7 +3,7 @@
  * lists each module's settings and its SHOW command.
  *
  * Owns:   the module owns its state, which start() makes and stop() frees.
- * Always: one thread at a time calls these functions, except report(), which any worker may call at any time.
+ * Always: one thread at a time calls a module's functions, except report(), which any worker may call at any time.
  */
 #pragma once
 
@@ -26,7 +26,7 @@ struct module {
 	int (*configure)(void *state, const struct config *config, struct fail *why);
 	void (*reopen)(void *state); /* reopens files, after a log rotation */
 	void (*stop)(void *state); /* does nothing if state is NULL */
-	/* Called for each request with an event (report->event): it was slow, sampled or refused, or has failed. */
+	/* Called for each request that was slow, sampled or refused, or has failed: see report->event. */
 	void (*report)(void *state, const struct request_report *report, const struct report_sql *sql, uint64_t now_us);
 	const struct metric_family *metrics; /* the module's metrics; the last entry has no name */
 	/* Sets the numbers that `metrics` shows. */

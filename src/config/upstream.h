@@ -22,7 +22,7 @@ enum target_session_attrs {
 	TARGET_PREFER_STANDBY
 };
 
-/* Keywords whose values are checked, and kept as written. connect_query and zones are pgweir's, the others libpq's. */
+/* Keywords whose values are checked, and kept as written. connect_query and zones are pgweir's, others are libpq's. */
 enum upstream_keyword {
 	UPSTREAM_SSLMODE, /* disable, allow, prefer, require, verify-ca or verify-full */
 	UPSTREAM_SSLROOTCERT, /* an absolute path, or "system" */
@@ -102,8 +102,9 @@ char *upstream_text(const struct upstream *up, bool hides_connect_query);
  * --- upstream_template.c: the upstream of a tenant is a template. In its texts, except the password, the placeholders
  * %{tenant}, %{database} and %{user} stand for the client's names, and %% for a percent sign.
  *
- * Hosts and settings may contain only %{tenant}, because a tenant's name has only letters, digits, _ and -. The user
- * and dbname may also contain the others, which clients choose freely; but dbname not %{user} if there is a user.
+ * Hosts and settings may contain only %{tenant}, because a tenant's name has only letters, digits, _ and -. Clients
+ * choose the values of the other placeholders freely, so only the user and dbname may contain them, and dbname may not
+ * contain %{user} if there is a user.
  *
  * The parameters mean the same in all functions below: `database` is the database that the client asked for
  * ("tenant/database" if it is a tenant's); `user` is the user that the client logged in as ("user.tenant" if it is a
@@ -114,15 +115,15 @@ bool upstream_is_tenant_name(const char *name, size_t len); /* returns true for 
 /* Checks the template of a tenant. Returns -1 if even the shortest names can't be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
 bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if a host depends on the tenant */
-/* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `user`: by upstream_compute_user(). */
+/* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `user`: see upstream_compute_user(). */
 struct upstream *upstream_fill_in(const struct upstream *up, const char *database, const char *user, struct fail *why);
 /* Returns the part of `database` after "tenant/", or `database` if *up is not a tenant's. */
 const char *upstream_database(const struct upstream *up, const char *database);
 /* Writes the client's user without ".tenant" to out, which has CONFIG_NAME_MAX + 1 bytes. */
 int upstream_compute_role(const struct upstream *up, const char *database, const char *user, char *out,
 			  struct fail *why);
-/* Writes the user that pgweir logs in to PostgreSQL as: *up's user, or, if that is empty, what upstream_compute_role()
- * writes. out has CONFIG_NAME_MAX + 1 bytes. */
+/* Writes the user that pgweir logs in to PostgreSQL as: the user of *up, or, if that is empty, the role from
+ * upstream_compute_role(). out has CONFIG_NAME_MAX + 1 bytes. */
 int upstream_compute_user(const struct upstream *up, const char *database, const char *user, char *out,
 			  struct fail *why);
 
@@ -133,7 +134,7 @@ int upstream_compute_user(const struct upstream *up, const char *database, const
  */
 #define UPSTREAM_NAME_MAX 63 /* bytes of a name */
 
-/* A callback for each name and value. If it returns nonzero, the scan ends and returns -1, so it must have set *why. */
+/* A callback for each name and value. If it returns nonzero, it must have set *why, and the scan returns -1. */
 typedef int (*upstream_on_parameter)(void *arg, const char *name, const char *value, struct fail *why);
 
 /* Scans host=db1 dbname='my db'. Blanks separate pairs, a backslash escapes the next byte, and '' within quotes stands
@@ -144,7 +145,7 @@ int upstream_scan_parameters(const char *text, upstream_on_parameter put, void *
 int upstream_scan_uri(const char *text, bool is_template, upstream_on_parameter put, void *arg, struct fail *why);
 bool upstream_is_uri(const char *text); /* returns true if text begins like a URI of PostgreSQL */
 
-/* --- passfile.c: libpq's password file. Its first line host:port:database:user:password that matches decides. --- */
+/* --- passfile.c: libpq's password file. The first line host:port:database:user:password that matches decides. --- */
 
 /* The connection for which a password is looked up. */
 struct passfile_query {

@@ -23,7 +23,7 @@ enum wait_kind {
 	WAIT_QUIET, /* PAUSE waits until no server is in use */
 	WAIT_FLUSHED, /* SUSPEND waits until everything that was read has been sent */
 	WAIT_CLOSED, /* WAIT_CLOSE waits until the servers that are to be closed are closed */
-	WAIT_BLOCKING, /* a SHOW waits until PostgreSQL has said which sessions block which, or has failed to */
+	WAIT_BLOCKING, /* a SHOW waits until PostgreSQL has told, or failed to tell, which sessions block which */
 	WAIT_TURN /* the console has used up its time in this turn of the loop, so other clients come first */
 };
 
@@ -47,7 +47,7 @@ struct console_client {
 	char wait_database[COMMAND_NAME_MAX + 1];
 	const char *wait_tag; /* the tag for the command's CommandComplete */
 	struct buf queue; /* messages in wire format; the first one is being handled, or will be handled next */
-	size_t script_at; /* the position in the first message's SQL of the statement that is run next */
+	size_t script_at; /* where the statement to run next begins in the SQL of the first message */
 	bool has_answered; /* true if a statement of the first message was answered */
 };
 
@@ -69,7 +69,7 @@ enum run_result { RUN_FAILED = -1, RUN_DONE, RUN_WAITS };
 /* A command without rows that is being run. All pointers are borrowed for the call. */
 struct run {
 	struct console_client *cc;
-	const struct console_host *host; /* the console's */
+	const struct console_host *host; /* the console's host */
 	const struct command *command;
 	const char *tag; /* the table's tag; the function that runs the command may replace it */
 	struct fail *why; /* set if the command has failed */
@@ -82,7 +82,7 @@ bool console_turn_is_over(const struct console *k);
 /* Handles a message, or the rest of a script from cc->script_at on. Returns true if the message is done; or false if
  * the rest must wait, for cc->wait or until the client has read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
-/* Ends the wait in cc->wait; `result` is console_check_wait()'s. Returns false if it is -1, which ends the message. */
+/* Ends the wait in cc->wait; `result` is from console_check_wait(). If it is -1, ends the message and returns false. */
 bool console_end_wait(struct console_client *cc, int result, const struct fail *why);
 /* Sends the contents of cc->out. */
 void console_flush(struct console_client *cc);
@@ -101,7 +101,7 @@ size_t console_get_columns(const struct console *k, const struct command *comman
 int console_put_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
 		     struct fail *why);
 enum run_result console_run(struct run *r); /* runs a command without rows */
-/* If the command needs PostgreSQL's answer about locks, asks for it. Returns true with cc->wait set if it must wait. */
+/* Asks PostgreSQL about locks if the command needs that. Returns true with cc->wait set if the command must wait. */
 bool console_ask_locks(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait in cc->wait is over or there is none, 0 if it goes on, or -1 with *why set if it has failed. */
 int console_check_wait(const struct console_client *cc, struct fail *why);

@@ -6,11 +6,11 @@
  * connection, pgweir reads PostgreSQL's list of backends. With budget = on, the pools of these hosts are under a cap
  * (CAP_HOST): they open only as many connections as the fleet connection was granted *places*. To be granted places, a
  * fleet connection first takes an advisory lock, which only one process holds at a time. Then it counts the backends
- * that PostgreSQL lists, and all processes' places for connections that have not logged in yet. If the limit leaves
- * places, the fleet connection takes what its process needs. A connection counts as long as PostgreSQL lists it, so
- * there are no leases, and the count depends neither on clocks nor on other processes' reports. The application_name of
- * a fleet connection, in the same list, is the report of its process: how many connections the process has, and how
- * many more it needs. Reports only decide which process gives up connections for others.
+ * that PostgreSQL lists, and the places of all processes for connections that have not logged in yet. If the limit
+ * leaves places, the fleet connection takes what its process needs. A connection counts as long as PostgreSQL lists it,
+ * so there are no leases, and the count depends neither on clocks nor on other processes' reports. PostgreSQL's list
+ * also has each fleet connection's application_name, which is the report of its process: how many connections the
+ * process has, and how many more it needs. Reports only decide which process gives up connections for others.
  *
  * An example, with budget_connections = 100: PostgreSQL lists 95 connections of the fleet. Process P was granted two
  * more places, whose connections have not logged in yet. Process Q needs five places. Q's fleet connection takes the
@@ -42,7 +42,7 @@ struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void 
 void fleet_free(struct fleet *f); /* call before the pools are freed; f may be NULL */
 /* Called at the start and at each reload, before pools are configured; else connections would escape the budget. */
 void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls);
-void fleet_run_orders(struct fleet *f, uint64_t now_us); /* handles the pools' requests for places, and ticks */
+void fleet_run_orders(struct fleet *f, uint64_t now_us); /* handles pools' requests for places; ticks */
 void fleet_tick(struct fleet *f); /* called about every 100 ms */
 
 /* --- For SHOW BUDGET, SHOW FLEET and metrics. --- */
@@ -52,7 +52,7 @@ enum fleet_state {
 	FLEET_JOINED, /* the fleet connection can ask for places */
 	/* another session (lock_pid) has held the lock for a second, or holds an advisory lock that a mark needs */
 	FLEET_LOCK_HELD,
-	/* another pooler is in between, so PostgreSQL's list lacks pgweir's connections, and there is no budget */
+	/* another pooler stands before PostgreSQL, whose list lacks pgweir's connections, so there is no budget */
 	FLEET_POOLED
 };
 
@@ -94,7 +94,7 @@ struct fleet_budget {
 	uint32_t own_limit; /* the limit in this process's configuration; with auto, 0 if not known yet */
 	char limit_process[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if this process has it */
 	uint32_t listed; /* connections that PostgreSQL lists, fleet connections included */
-	uint32_t others; /* listed connections that no member has reported: the smaller number of the last two looks */
+	uint32_t others; /* listed connections that no member has reported: the smaller of the last two counts */
 	uint32_t used; /* this process's connections that are open or opening */
 	uint32_t granted; /* granted places for connections that this process has not opened yet */
 	uint32_t short_count; /* connections that this process would open now */
@@ -103,7 +103,7 @@ struct fleet_budget {
 	uint32_t peak; /* the largest number of connections that was ever listed */
 	uint64_t peak_wall_us; /* when `peak` was reached, since 1970 */
 	uint64_t over_us; /* the total time in which PostgreSQL listed more connections than the limit */
-	uint64_t over_opens; /* with budget = advise: how many connections `on` would have prevented */
+	uint64_t over_opens; /* with budget = advise: how many connections budget = on would have prevented */
 	uint64_t checks[FLEET_CHECKS]; /* how many checks had each result */
 	uint64_t check_us; /* the total time of the checks that had an answer */
 	uint64_t looked_us; /* when PostgreSQL's list was last read; 0 if never */

@@ -1,13 +1,13 @@
 /*
  * src/dedicated/notify_listener.h - one server connection that listens for all clients of a pool.
  *
- * A pool has a listener for each client_encoding of its clients, because PostgreSQL sends names and payloads in that
- * encoding. A client has a *subscriber* at a listener, and a *subscription* for each of its channels. When a
- * subscription joins a channel, the listener sends LISTEN for this channel. One request has LISTENs of many
- * subscribers, which take turns. The listener calls `listening` when PostgreSQL has confirmed the LISTEN, passes each
- * NotificationResponse to all subscriptions of its channel in the order of arrival, and sends UNLISTEN a while after
- * the last subscription has left. If its connection is lost, the listener connects and listens again, and then calls
- * `gap`, because notifications may have been lost.
+ * A pool has a listener for each client_encoding of its clients, because PostgreSQL sends names and payloads in a
+ * connection's encoding. A client has a *subscriber* at a listener, and a *subscription* for each of its channels. When
+ * a subscription joins a channel, the listener sends LISTEN for this channel. A request to PostgreSQL has LISTENs of
+ * many subscribers, which take turns. The listener calls `listening` when PostgreSQL has confirmed the LISTEN, passes
+ * each NotificationResponse to all subscriptions of its channel in the order of arrival, and sends UNLISTEN a while
+ * after the last subscription has left. If its connection is lost, the listener connects and listens again, and then
+ * calls `gap`, because notifications may have been lost.
  *
  *   notify_listener.c  listeners, subscribers, time
  *   notify_channels.c  channels and subscriptions
@@ -16,8 +16,8 @@
  *
  * Owns:    its connection (which doesn't count in pool_size), its channels.
  * Borrows: subscribers and subscriptions, which leave the listener before they are freed.
- * Always:  for each notify_join(), `listening` is called at most once without an error, and at most once with one, even
- *          later; the subscription has left by then. No function of this header makes a callback before it returns.
+ * Always:  for each notify_join(), `listening` is called at most once without an error, and at most once with an error,
+ *          perhaps later; by then, the subscription has left. No function of this header calls back before it returns.
  *          `notified` and `gap` may only store their arguments; `flush` may do anything, even close the client.
  */
 #pragma once
@@ -36,14 +36,14 @@ struct notify_subscriber;
 struct notify_subscription;
 
 struct notify_subscriber_ops {
-	/* `why` is NULL if LISTEN has succeeded */
+	/* why is NULL if LISTEN has succeeded; otherwise, *why is the error */
 	void (*listening)(struct notify_subscription *m, const struct fail *why);
 	/* `message` is the whole message */
 	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len);
-	/* Notifications may have been lost, because the connection was lost and is back now, or because a NOTIFY of the
-	 * listener's own has failed with the error `why`. */
+	/* Notifications may have been lost, because the connection was lost and is back now, or because the listener's
+	 * own NOTIFY has failed with the error *why. */
 	void (*gap)(struct notify_subscriber *subscriber, const struct fail *why);
-	void (*flush)(struct notify_subscriber *subscriber); /* called at the end of a batch that had notified or gap */
+	void (*flush)(struct notify_subscriber *subscriber); /* called at the end of a batch with notified() or gap() */
 	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up() */
 };
 
@@ -55,7 +55,7 @@ struct notify_subscriber {
 	const struct notify_subscriber_ops *ops;
 	uint32_t subscriptions; /* how many subscriptions the subscriber has */
 	bool is_flush_due, has_gap; /* has_gap: `gap` is due when the listener listens again */
-	struct notify_subscribers *waiting_in; /* the list in which it is after notify_catch_up(); else NULL */
+	struct notify_subscribers *waiting_in; /* the list that has the subscriber after notify_catch_up(); else NULL */
 	struct notify_subscriptions due; /* subscriptions for which LISTEN is due */
 	TAILQ_ENTRY(notify_subscriber) all, to_flush, wait, turn;
 };
@@ -75,11 +75,11 @@ struct notify_subscription {
  * 0, or -1 if there is no memory. */
 int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* Like notify_attach(), for a subscriber that will only call notify_catch_up(). Makes no listener: returns false
- * unless the pool has a connected listener for this client_encoding, with subscriptions. */
+/* Does what notify_attach() does, for a subscriber that will only call notify_catch_up(). Makes no listener: returns
+ * false unless the pool has a connected listener with subscriptions for this client_encoding. */
 bool notify_attach_if_listening(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 				const struct notify_subscriber_ops *ops);
-/* Detaches `subscriber`, which must have no subscriptions. Does nothing if it is not attached. */
+/* Detaches `subscriber`, which must have no subscriptions. Does nothing if `subscriber` is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
 /* Makes m join a channel. ops->listening is called later; from then on, m gets the notifications of this channel.
@@ -89,7 +89,7 @@ void notify_leave(struct notify_subscription *m); /* does nothing if m has joine
 
 /* Makes the listener call ops->caught_up when all notifications that were committed before now have arrived, when the
  * connection is lost, or when any command has had no answer for a second. Replaces an earlier call. Returns false if
- * there is no listener, or if it is not connected. */
+ * there is no listener, or if the listener is not connected. */
 bool notify_catch_up(struct notify_subscriber *subscriber);
 /* Like notify_catch_up(), but also waits for notifications that another connection may have received already. */
 bool notify_catch_up_across_connections(struct notify_subscriber *subscriber);
@@ -105,4 +105,4 @@ struct notify_counts {
 void notify_listeners_count(const struct pool *pool, struct notify_counts *out);
 /* returns the listener's server, which may not have logged in yet; NULL if there is none */
 struct server *notify_listener_server(const struct notify_listener *listener);
-struct notify_listener *notify_listener_next(const struct notify_listener *listener); /* of the same pool, or NULL */
+struct notify_listener *notify_listener_next(const struct notify_listener *listener); /* in the pool; or NULL */

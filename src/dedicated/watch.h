@@ -5,8 +5,8 @@
  * For each host of such an upstream, pgweir has one connection of its own, however many databases use the same list of
  * hosts. These connections count in no limit. The host is asked for its identity, and then, again and again, for a
  * *reading* (policy/cluster_view.h). A standby is used only if it replays the log of the list's primary, not a log that
- * has branched off. pgweir proves this whenever either host has started or was away: pgweir commits or rolls back some
- * transactions on the primary at random, and asks the standby how each of them has ended.
+ * has branched off. pgweir proves that again whenever the primary or the standby has started or was away: pgweir
+ * commits or rolls back some transactions on the primary at random, and asks the standby how each of them has ended.
  *
  * Owns:    the connections. Borrows: struct policy_commons, which has the clusters, and worker 0's pools, for
  *          their environment.
@@ -20,7 +20,7 @@
 
 struct watch; /* opaque: watch.c */
 
-/* wake(owner) is called on any thread when watch_tick() is due on worker 0's thread. NULL if there is no memory. */
+/* wake(owner) is called on any thread when watch_tick() is due on worker 0. Returns NULL if there is no memory. */
 struct watch *watch_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner);
 void watch_free(struct watch *w); /* call before the pools are freed; w may be NULL */
 /* Called at the start and at each reload. */
@@ -50,7 +50,7 @@ struct watch_row {
 	const char *host; /* "db1:5432" */
 	const char *zone; /* empty if not known */
 	enum watch_use use;
-	uint64_t started_us; /* when the host's PostgreSQL was started, by its clock, since 1970; 0 if it is away */
+	uint64_t started_us; /* when PostgreSQL was started, by the host's clock, since 1970; 0 if the host is away */
 	bool is_standby, is_lag_known;
 	uint32_t timeline; /* the timeline of the log that a standby receives; 0 if not known */
 	uint64_t position, lag_us, readings; /* position is 0 if not known */

@@ -34,7 +34,7 @@ enum watch_ask {
 struct trial {
 	uint64_t xids[TRIAL_COUNT];
 	uint32_t bits; /* bit i is set if the i-th transaction was committed */
-	uint64_t begun_us; /* when it began; it proves nothing about lives that begin later; 0 if there is no trial */
+	uint64_t begun_us; /* when the trial began; 0 if there is none. Proves nothing about lives that begin later */
 	/* a standby that has replayed the log up to here has replayed the whole trial; 0 if not known yet */
 	uint64_t position;
 };
@@ -45,7 +45,7 @@ struct watch_answer {
 	enum watch_answer_kind kind; /* with TOLD_READING: is_standby, reading, flushed and timeline are valid */
 	struct cluster_mark mark;
 	uint32_t settings[WATCHED_SETTINGS]; /* hashes of the values of watch_settings */
-	uint64_t block_len, segment_len; /* sizes in the write-ahead log, in bytes; 0 if not told */
+	uint64_t block_len, segment_len; /* bytes in a block, and in a segment, of the write-ahead log; 0 if not told */
 	bool sees_timeline; /* true if pgweir's role may see which timeline a standby receives */
 	bool is_standby;
 	struct reading reading; /* all fields are set except number and begun_us */
@@ -79,7 +79,7 @@ struct watch_host {
 	struct watch_list *list;
 	unsigned index; /* of the host in the list */
 	char name[264], zone[CONFIG_NAME_MAX + 1];
-	unsigned version; /* the major version of its PostgreSQL */
+	unsigned version; /* the major version of the host's PostgreSQL */
 	enum watch_ask asked; /* the last question; conn.state shows if its answer is still due */
 	bool is_silent; /* true for a standby whose answer is late; see check_silence() */
 	bool is_wanted; /* true if a reading is wanted soon */
@@ -91,14 +91,14 @@ struct watch_host {
 	struct watch_answer answer; /* the answer to the question under way */
 	struct watch_answer met; /* the answer to the last WATCH_MEET */
 	struct reading reading; /* the reading that is under way */
-	struct reading last; /* the last reading that was answered; its number is 0 if there was none in this life */
+	struct reading last; /* the last answered reading; its number is 0 if the host has answered none in this life */
 	uint64_t position_at_primary_read; /* the position of this host when the primary was last asked */
 	uint64_t lag_us; /* the lag of a standby at its last reading */
 	/* the longest time that a reading took: [0] since cost_since_us, [1] in the second before that */
 	uint64_t cost_us[2], cost_since_us;
 	uint64_t overdue_us; /* when the answer was first found to be overdue; 0 if no answer is overdue */
-	uint64_t met_us; /* the last WATCH_MEET or withdraw_proof(): only a trial that began later can prove its log */
-	/* a position that the primary had not flushed when it was read, at unflushed_us; 0 if there is none */
+	uint64_t met_us; /* when WATCH_MEET or withdraw_proof() last ran; only a later trial can prove the host's log */
+	/* unflushed: a position that the primary had not flushed when pgweir read it, at unflushed_us; 0 if none */
 	uint64_t unflushed, unflushed_us;
 	uint64_t readings; /* how many readings the host has answered */
 	uint32_t timeline; /* the timeline that SHOW HOSTS shows */
@@ -117,11 +117,11 @@ struct watch_list {
 	struct watch *watch;
 	struct cluster *cluster;
 	char database[CONFIG_NAME_MAX + 1];
-	/* the longest lag of a standby that serves reads; the time after which a missing answer ends a host's life */
+	/* max_lag_us: the longest lag of a standby that serves reads; patience_us: how long answers may take */
 	uint64_t max_lag_us, patience_us;
 	uint64_t half_wait_us; /* the longest time between two readings of a standby in use: about half of reads_wait */
 	bool is_kept; /* true if the present configuration has the list */
-	uint32_t count, history; /* how many hosts there are; cluster_view.history, as last seen */
+	uint32_t count, history; /* count: of hosts; history: cluster_view.history, as last seen */
 	struct watch_host hosts[CLUSTER_HOSTS];
 	struct trial trial;
 	uint64_t wanted_us; /* when a client last wanted a position */

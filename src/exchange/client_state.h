@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 /* Comparisons of states rely on this order: first the states of a login, then states in which a client never has a
- * server, then the states of a client that is logged in, and last those in which its input waits. */
+ * server, then the states of a client that is logged in. In the last of these states, the client's input waits. */
 enum client_state {
 	CL_NONE, /* not a state: client_state_next() returns this for a step that must not happen */
 	CL_STARTUP, /* the client may send SSLRequest, GSSENCRequest and TLS, and then sends its startup packet */
@@ -26,7 +26,7 @@ enum client_state {
 	CL_IN_LINE, /* the client's request waits for a server */
 	CL_HELD, /* a message waits for replies to messages that were sent earlier */
 	CL_RETRYING, /* the request failed, and will be sent again when the Sync after the error is answered */
-	CL_IN_DOUBT, /* the server was lost after a COMMIT was sent; the primary is asked what became of it */
+	CL_IN_DOUBT, /* the server was lost after a COMMIT was sent; the primary is asked what became of the COMMIT */
 	CL_CATCHING_UP, /* the request waits until a host has replayed all that the client has seen (relay/reads.h) */
 	CL_AWAITING_LISTENER, /* the request waits for the listener, the connection that LISTENs for all clients */
 	CL_READY_WITHHELD, /* the client's ReadyForQuery waits for notifications that were committed earlier */

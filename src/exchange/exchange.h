@@ -6,7 +6,7 @@
  *   exchange.c       takes the steps, sends to the client, and calls the client's owner
  *   pending_input.c  keeps bytes that were read and can't be handled yet
  *
- * Owns:    the client's socket, its input that was read but not handled, and a reference to its settings (gucs).
+ * Owns:    the client's socket, the input that was read but not handled, and a reference to the client's gucs.
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
  * Always:  srv != NULL exactly while this exchange is that server's borrower. srv is NULL while the client waits in
  *          the pool's queue. An exchange with is_closing gets no further bytes and asks for no server. The memory of
@@ -36,7 +36,7 @@
 struct exchange;
 struct client_statements; /* statements/statements_state.h: made at the first Parse */
 struct client_session; /* state/state_state.h: made at the first SQL that may leave something in the session */
-struct client_listen; /* listen/listen_state.h: made at the first LISTEN, or SQL that may notify such clients */
+struct client_listen; /* listen/listen_state.h: made at the first LISTEN, or SQL that may notify a listening client */
 struct client_reads; /* relay/reads.h: made with reads = marked, at the first request */
 struct commit_doubt; /* commit_check/commit_doubt.c */
 struct client_cancel; /* client/cancel.c */
@@ -54,8 +54,8 @@ enum feature_step {
 
 /* The things to which a feature may tie a client: see NAME_ties() in relay/features.h. */
 enum feature_tie {
-	TIE_SERVER, /* its server, which has something that the client needs later, and no other server has */
-	TIE_REQUEST, /* its request, which cannot be relayed again to another server */
+	TIE_SERVER, /* the client's server, because only this server has something that the client needs later */
+	TIE_REQUEST, /* the client's request, because this request can't be relayed again to another server */
 	TIE_PROCESS /* this process, because a client record does not hold all of the feature's state */
 };
 
@@ -106,13 +106,13 @@ struct exchange_ops {
 	/* Called when the client's SQL cancels a PID that no backend has. If a client that x may cancel has this
 	 * client_pid, begins to cancel that client's request, and returns true. */
 	bool (*cancel_client_of_pid)(struct exchange *x, uint32_t pid);
-	/* Handles or keeps all of these bytes of the client. */
+	/* Handles or keeps all these bytes, which the client has sent. */
 	void (*handle_bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
 	void (*try_release)(struct exchange *x); /* gives the server back if x needs it no longer */
 	/* Returns the client's statement of this name ("" for the unnamed statement), or NULL if it is unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
-	/* The next five functions are for logins. The first two are called when the pool has lent or refused a server,
-	 * the others when the server that applies the startup settings has answered or was lost. */
+	/* The next five functions are for logins. login_(not_)granted() is called when the pool has lent or refused a
+	 * server, login_server_...() when the server that applies the startup settings has answered or was lost. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_not_granted)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
@@ -156,10 +156,10 @@ struct exchange_env {
 	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */
 	uint32_t requests_begun; /* chooses the requests for which the clock is read after each batch: report.c */
 	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
-	uint64_t event_threshold_us; /* report.c looks at all longer requests, for the log and for late timeouts */
+	uint64_t event_threshold_us; /* report.c looks at requests that take longer, for the log and late timeouts */
 	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_before_sampling,
-	 * then one in queries_one_in. If queries_one_in is 0, none is entered. queries_skipped: how many requests were
-	 * skipped since one was last entered. clients_tick() sets the first two. */
+	 * then one in queries_one_in. If queries_one_in is 0, no request is. queries_skipped: how many requests were
+	 * skipped since one was last entered. clients_tick() sets the other two fields. */
 	uint32_t queries_before_sampling, queries_one_in, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_closed; /* during SHUTDOWN, new clients may only log in to the console */
@@ -220,7 +220,7 @@ struct exchange {
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* bytes that are still to come of the message that is being forwarded or dropped */
 	uint32_t client_pid; /* the backend PID that the client was told (BackendKeyData); 0 if no key was sent yet */
-	uint32_t client_secret; /* the secret of that cancel key, or its first 4 bytes (client/cancel_keys.c) */
+	uint32_t client_secret; /* the secret for client_pid, or the secret's first 4 bytes (client/cancel_keys.c) */
 	uint32_t requests_done; /* number of requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint64_t tx_started_us; /* when the client's transaction began; 0 if none is open or beginning */
@@ -239,7 +239,7 @@ struct exchange {
 	bool is_session : 1;
 	/* The rest of the message (body_left bytes) is dropped. Set by send.c and reject.c, cleared by send.c. */
 	bool is_body_dropped : 1;
-	bool is_body_data : 1; /* the rest is CopyData, for which no reply is owed; set and cleared by send.c */
+	bool is_body_data : 1; /* the rest of the message is CopyData, which gets no reply; set and cleared by send.c */
 	bool is_closing : 1; /* no more input or output; set by client_close_as(), never cleared */
 	/* The client's bytes are being walked, so its server must not be given back. Set and cleared by walk_batch() */
 	bool is_in_relay : 1;
@@ -249,7 +249,7 @@ struct exchange {
 	 * listen/queue.c, reject.c, client_record.c and reads.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
 	bool has_run : 1; /* something to run was sent; set by fast.c, requests.c and send.c, never cleared */
-	uint8_t replication : 2; /* enum startup_replication; is_session is set, too, unless this is NONE */
+	uint8_t replication : 2; /* enum startup_replication; is_session is set, too, unless replication is NONE */
 };
 
 /* Returns true if the client believes that it is within a transaction block. A block that is EXCHANGE_BEGIN_DUE,
@@ -306,8 +306,9 @@ exchange_may_leave(const struct exchange *x, const struct server *srv)
 }
 
 /* exchange.c */
-/* Sets x->state to the state that follows after ev, and logs this at level debug. No other function writes x->state. If
- * ev must not happen in the present state, logs this bug of pgweir, ends debug builds, and leaves x->state as it is. */
+/* Sets x->state to the state that follows after ev, and logs the step at level debug. No other function writes
+ * x->state. If ev must not happen in the present state, logs a bug of pgweir, ends debug builds, and leaves x->state as
+ * it is. */
 void exchange_step(struct exchange *x, enum client_event ev);
 /* Stops reading from the client until exchange_unstall(). */
 void exchange_stall(struct exchange *x);
@@ -319,7 +320,7 @@ void exchange_unstall(struct exchange *x);
 void exchange_fail_rolled_back(struct fail *why, const char *reason);
 
 struct exchange_rare *
-exchange_get_or_create_rare(struct exchange *x); /* allocates it if needed; NULL if there is no memory */
+exchange_get_or_create_rare(struct exchange *x); /* allocates x->rare if needed; NULL if there is no memory */
 /* Records the client's user, if that user is not pool->user. Returns 0, or -1 if there is no memory. */
 int exchange_set_user(struct exchange *x, const char *user);
 
@@ -370,7 +371,7 @@ exchange_ignore_result(bool has_server)
 	(void)has_server;
 }
 
-/* Returns true if the client is open and has a server. MAY_CLOSE functions return this. */
+/* Returns true if the client is open and has a server. MAY_CLOSE functions return the same value. */
 static inline bool
 exchange_has_server(const struct exchange *x)
 {
@@ -393,7 +394,7 @@ exchange_spoil(struct exchange *x)
 void exchange_send(struct exchange *x, const struct buf *b);
 /* Appends a reply of pgweir's to the batch for the client. */
 void exchange_answer(struct exchange *x, const void *bytes, size_t len);
-/* Does exchange_answer() with the bytes of b, and frees b. If b is broken, spoils the exchange. */
+/* Calls exchange_answer() with the bytes of b, and frees b. If b is broken, spoils the exchange. */
 static inline void
 exchange_answer_buf(struct exchange *x, struct buf *b)
 {

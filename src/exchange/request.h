@@ -47,10 +47,10 @@ struct request {
 	bool is_taken_apart; /* true if request_known() has parsed the SQL of this message */
 	bool is_found; /* Bind, Describe: true if `named`, statement and traits have their final values */
 	enum forbidden forbidden; /* Query, Parse: the rule that forbids the SQL; see relay/forbid.h */
-	struct buf instead; /* Query, Parse: the message to send in place of this one, if it is replaced */
-	/* Query: if it is replaced, the client gets only the first shown_count CommandCompletes */
+	struct buf instead; /* Query, Parse: the message to send if this message is replaced */
+	/* Query: if the message is replaced, the client gets only the first shown_count CommandCompletes */
 	unsigned shown_count;
-	size_t skip_len; /* Bind: if its beginning was replaced, how many bytes at its beginning must not be sent */
+	size_t skip_len; /* Bind: if the beginning of the message was replaced, the length of the old beginning */
 };
 
 /* Returns true if the SQL of m may begin with this word. */
@@ -70,9 +70,10 @@ request_has(const struct request *m, uint32_t flags, uint32_t hints)
 /* Returns the SQL of m, or of the statement that m names, and sets *len to its length; NULL if the SQL is unknown. */
 const char *request_sql(const struct request *m, size_t *len);
 /* Returns the statements in the SQL of m, parsed under the settings of the client's session. The result is valid until
- * this is called for another request. The first call parses the SQL, so call this only if the traits demand it. */
+ * the next call for another request. The first call parses the SQL, so call this only if the traits demand it. */
 const struct known_text *request_known(const struct exchange *x, struct request *m);
-/* Returns the statement in the SQL of m, or a KNOWN_NOT if the SQL has several. Valid like request_known()'s. */
+/* Returns the statement in the SQL of m, or a KNOWN_NOT if there are several. Valid for as long as request_known()'s
+ * result. */
 const struct known_statement *request_single_known(const struct exchange *x, struct request *m);
 /*
  * For features that send a message of pgweir's ahead of m. The feature calls request_must_wait() first. If that returns
@@ -81,10 +82,10 @@ const struct known_statement *request_single_known(const struct exchange *x, str
  * message is answered, which is noted in the server's loan (enum loan_behind).
  *
  * Both functions matter for a Query that comes before the Sync of an extended-protocol request. After an error
- * PostgreSQL ignores everything up to a Sync, even the Query, which brings no Sync. That is right if a message of the
- * client's own fails, because the same would happen without pgweir. But if pgweir's message fails, only the Query may
- * fail. So pgweir's message must be answered first; then either the Query goes through the features again, or a Sync is
- * sent in place of the Query.
+ * PostgreSQL ignores everything up to a Sync, even the Query, because a Query has no Sync of its own. That is right if
+ * a message of the client's own fails, because the same would happen without pgweir. But if pgweir's message fails,
+ * only the Query may fail. So pgweir's message must be answered first; then either the Query goes through the features
+ * again, or a Sync is sent in place of the Query.
  */
 bool request_must_wait(const struct exchange *x, const struct request *m);
 enum feature_step request_hold_behind_ours(const struct exchange *x, const struct request *m);

@@ -3,9 +3,9 @@
  * evhttp on an event base of its own.
  *
  * The HTTP thread never touches the data of the main loop, which is worker 0's. For a request, it asks the main loop
- * for a snapshot. If none comes within 1 s, it uses the previous snapshot, and /healthz and /readyz return 503.
- * Requests within the next 250 ms use the same snapshot. The thread also asks for a snapshot when a module wants one. A
- * page may be a table: the rows of a console command, which the thread gets from the main loop.
+ * for a snapshot. If no snapshot comes within 1 s, the thread uses the previous one, and /healthz and /readyz return
+ * 503. Requests within the next 250 ms use the same snapshot. The thread also asks for a snapshot when a module wants
+ * one. A page may be a table: the rows of a console command, which the thread gets from the main loop.
  *
  * Only GET and HEAD are served, with headers of up to 8 KiB and no bodies. http_state.h has the limits on connections
  * and time. At a shutdown this thread ends last, so metrics can be read until then.

@@ -2,7 +2,7 @@
  * src/http/http_module.h - the pages that the HTTP thread serves: its own, and those of modules (modules/modules.h).
  * Each module may have a list of pages.
  *
- * Always: functions and callbacks here run only on the HTTP thread; fill() only for requests that may see the page.
+ * Always: functions and callbacks here run only on the HTTP thread. fill() runs only if the request may see the page.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ struct http_request_info {
 	const struct sockaddr *peer; /* NULL if not known */
 	struct http_pages *pages;
 	const struct snapshot *snapshot; /* the newest snapshot; NULL if none has come yet */
-	void *state; /* the page's state, of http_page.state_len bytes; NULL if this is 0 */
+	void *state; /* the page's state, of http_page.state_len bytes; NULL if state_len is 0 */
 	bool is_read_only; /* true for GET and HEAD */
 	bool is_alive; /* false if the main loop has not answered in time */
 };
@@ -54,5 +54,5 @@ extern const struct http_page *const http_module_pages[]; /* defined in modules/
 
 /* --- http_pages.c: for fill() --- */
 void http_reply_json(struct http_reply *r, int code, const struct buf *body); /* code becomes 500 if body is broken */
-/* Appends the reasons why pgweir is not ready, as elements of a JSON array. s and is_alive are those of info. */
+/* Appends the reasons why pgweir is not ready, as elements of a JSON array. s is info->snapshot. */
 void http_put_reasons(const struct snapshot *s, bool is_alive, struct buf *to);

@@ -46,7 +46,7 @@ int http_listen(const char *host, unsigned short port, struct fail *why);
 /*
  * --- http_guess.c: limits how often passwords may be tried.
  *
- * Owns: a table of up to 1024 addresses that have sent wrong passwords. A new one replaces the least recently seen.
+ * Owns: a table of up to 1024 addresses that have sent wrong passwords. A new one replaces the one seen least recently.
  */
 #define HTTP_MAC_LEN 32
 #define HTTP_PROVED_MAX 16
@@ -55,7 +55,7 @@ struct http_guesses {
 	uint8_t key[32]; /* a random key for the MACs */
 	/* MACs of Authorization headers with right passwords, not the headers; a new MAC replaces the oldest */
 	uint8_t proved[HTTP_PROVED_MAX][HTTP_MAC_LEN];
-	/* proved[proved_count % HTTP_PROVED_MAX] is set next; falls from 2 * HTTP_PROVED_MAX to HTTP_PROVED_MAX */
+	/* proved[proved_count % HTTP_PROVED_MAX] gets the next MAC; the count falls from 2 * HTTP_PROVED_MAX to half */
 	unsigned proved_count;
 	struct admission_table *addresses;
 	uint64_t none_before_us; /* no password from any address is checked before this time */
@@ -96,7 +96,7 @@ struct http_pages {
 	unsigned served_count;
 	uint64_t due_us; /* when a page wants the next snapshot, even without a request; UINT64_MAX if never */
 	struct snapshot *last; /* the snapshot that is served; NULL if none has come yet */
-	uint64_t taken_us; /* when `last` came; 0 if it must not be used for new requests */
+	uint64_t taken_us; /* when `last` came; 0 if `last` must not be used for new requests */
 	struct http_rendered {
 		struct buf text, gzip; /* the metrics of `last`; empty if not rendered, or compressed, yet */
 	} rendered[EXPOSITION_FORMATS];
@@ -107,7 +107,7 @@ struct http_pages {
 int http_pages_init(struct http_pages *p, const struct http_settings *settings);
 void http_pages_fini(struct http_pages *p);
 /* Takes ownership of a snapshot, and passes it to the pages' on_snapshot(). is_awaited: a request waits for it. A
- * snapshot that no request awaits is kept only if there is none yet, and later requests wait for a newer one. */
+ * snapshot that no request awaits is kept only if p has no snapshot yet; later requests wait for a newer one. */
 void http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us);
 /* Replaces each `table` for which there is a new one in `mail`. Called under the lock of struct http. */
 void http_pages_take_tables(struct http_pages *p, uint64_t now_us);
@@ -138,8 +138,8 @@ bool http_host_is_ip_or_localhost(const char *host);
  * --- http_conn.c: limits how many connections the HTTP thread has, and how long each may take. With evhttp alone, a
  * client could keep thousands of connections for ever by sending a byte now and then.
  *
- * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, one is closed: if possible, one in
- *         HTTP_CONN_READING; of these, the one whose last request came longest ago. A connection is also closed if
+ * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, a connection is closed: if possible, one
+ *         that is HTTP_CONN_READING, and the one whose last request came longest ago. A connection is also closed if
  *         no request comes within 5 s of the accept or of the last reply (TLS handshake included), or if the client has
  *         not taken a reply within 10 s. The bytes that a client may send are limited, too.
  */

@@ -2,7 +2,7 @@
  * src/listen/listen.h - LISTEN, UNLISTEN and notifications of a client that has no server of its own.
  *
  * Each pool has a listener, a connection that listens for all clients of the pool (dedicated/notify_listener.h). When a
- * client sends LISTEN, pgweir first waits until the listener listens to the channel. Then it sends UNLISTEN to the
+ * client sends LISTEN, pgweir first waits until the listener listens to the channel. Then pgweir sends UNLISTEN to the
  * client's server in place of LISTEN (sql/traits.h), and gives the client the tag LISTEN. So a LISTEN fails if
  * PostgreSQL would refuse it, and takes effect when its transaction commits. A client's UNLISTEN is sent unchanged. A
  * subscription is active once its LISTEN is committed. The client gets its notifications at once between transactions,
@@ -33,7 +33,7 @@
 #define LISTEN_QUEUE_MAX ((size_t)1 << 20) /* bytes of notifications that wait for one client */
 #define LISTEN_CHANNELS_MAX 10000 /* channels of one client */
 
-struct client_listen; /* opaque: listen_state.h; made at the first LISTEN, or SQL that may notify such clients */
+struct client_listen; /* opaque: listen_state.h; made at the first LISTEN, or SQL that may notify a listening client */
 
 /* --- requests --- */
 /* A message can be handled now, once the listener has answered, or never (no memory, too many channels). */
@@ -41,25 +41,26 @@ enum listen_gate { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
 /* Called before a Query, Parse or Execute is handled, with a server or without. After LISTEN_WAIT, the caller keeps the
  * message, and handles it again once the listener has answered. */
 enum listen_gate listen_gate_message(struct exchange *x, struct request *m);
-/* Called before a Query, Parse or Bind is sent if a client of the pool listens, because the SQL may notify it. */
+/* Called before a Query, Parse or Bind is sent if the SQL might notify a client of the pool that listens. */
 enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m);
 /* --- rows of relay/features.c; see features_request(). They return STEP_FORWARD, STEP_HOLD or STEP_FAILED. --- */
 /* May also return STEP_REPLACED: m->instead must be sent in place of m. */
 enum feature_step listen_query(struct exchange *x, struct request *m);
-/* Replaces a Parse of a LISTEN by a Parse of an UNLISTEN: m then describes that message, which is in m->instead. */
+/* Replaces a Parse of a LISTEN by a Parse of an UNLISTEN, which is in m->instead. After that, m describes the
+ * latter. */
 enum feature_step listen_parse(struct exchange *x, struct request *m);
 enum feature_step listen_bind(struct exchange *x, struct request *m);
 /* May also return STEP_REPLACED: another message is in the outbox in place of m. */
 enum feature_step listen_execute(struct exchange *x, struct request *m);
-/* Called before SQL is run, parsed or bound. If the SQL may call pg_listening_channels(), first has the server listen
+/* Called before SQL is run, parsed or bound. If the SQL may call pg_listening_channels(), first makes the server listen
  * to the client's channels. */
 enum feature_step listen_before_sql(struct exchange *x, struct request *m);
 void listen_cancel(struct exchange *x); /* called when a message that waits for the listener is cancelled */
 
 /* --- listen.c and queue.c: replies --- */
-/* Called for a CommandComplete. Returns true if the client has got another message in its place. */
+/* Called for a CommandComplete. Returns true if the client has got another message instead. */
 bool listen_complete(struct exchange *x, struct tag tag);
-/* Called for an ErrorResponse. Returns true if the client has got another message in its place. */
+/* Called for an ErrorResponse. Returns true if the client has got another message instead. */
 bool listen_error(struct exchange *x, const struct error_fields *e);
 /* Called when a request has ended. Returns true if its ReadyForQuery is withheld, and will be sent later. */
 bool listen_request_done(struct exchange *x);
@@ -80,7 +81,7 @@ void listen_free_unused(struct exchange *x);
 
 /* --- listen_transfer.c: a client moves to another process between two requests --- */
 /* Returns true if LISTEN ties the client to the thing that `to` names. The client is not tied to this process if no
- * notification waits for it, and all its subscriptions are committed, so another process's listener can serve them. */
+ * notification waits, and all subscriptions are committed, so another process's listener can serve them. */
 bool listen_ties(const struct exchange *x, enum feature_tie to);
 
 /* Returns true if no client of x's pool listens. Otherwise SQL of x that may notify must pass listen_gate_sender(). */
@@ -95,7 +96,7 @@ void listen_each(const struct exchange *x, void (*row)(const char *channel, void
 /* Subscribes the client to a channel as a committed LISTEN does. Notifications are kept until listen_flush(). Returns
  * 0, or -1 if there is no memory. */
 int listen_subscribe(struct exchange *x, const char *channel);
-/* Returns true if the listener listens to all of the client's channels. Sets *is_refused if it can't listen to one. */
+/* Returns true if the listener listens to all channels of the client. Sets *is_refused if a channel is refused. */
 bool listen_is_confirmed(const struct exchange *x, bool *is_refused);
 /* Asks the listener to catch up, that is, to read all notifications that PostgreSQL has sent by now; after that,
  * exchange_ops.takeover_progress is called. */

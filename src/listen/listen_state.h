@@ -27,11 +27,11 @@ struct subscription {
 	bool is_unsettled; /* the subscription is on client_listen.unsettled; set and cleared by set_unsettled() */
 	uint8_t listener_state; /* enum listener_state */
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
-	/* KNOWN_LISTEN or KNOWN_UNLISTEN if the open transaction has run this; else KNOWN_NOT */
+	/* KNOWN_LISTEN or KNOWN_UNLISTEN, whichever the open transaction ran last for the channel; or KNOWN_NOT */
 	uint8_t pending_change;
-	/* pending_change after a ROLLBACK TO: its last value that is not from an UNLISTEN within a savepoint */
+	/* what ROLLBACK TO sets pending_change to: its last value that is not from an UNLISTEN in a savepoint */
 	uint8_t change_after_rollback;
-	uint32_t refs; /* how many effects have this as their sub */
+	uint32_t refs; /* how many effects point to this subscription */
 	struct fail *why; /* the reason for LISTENER_REFUSED; NULL if there was no memory to keep the reason */
 	char name[KNOWN_NAME_MAX]; /* the channel */
 };
@@ -43,7 +43,7 @@ struct listen_effect {
 	 * sub->why. Set by queue_effect(), never cleared. */
 	bool is_refused;
 	struct subscription *sub; /* the subscription of a LISTEN; otherwise NULL */
-	uint32_t request_number; /* how many requests were sent on the server before this one */
+	uint32_t request_number; /* how many requests were sent on the server before the effect's request */
 	char name[KNOWN_NAME_MAX]; /* of the channel */
 	TAILQ_ENTRY(listen_effect) link;
 };
@@ -78,10 +78,11 @@ struct client_listen {
 	struct subscription *awaited;
 	bool has_pending_change; /* a subscription has pending_change set; set and cleared by subscriptions.c */
 	bool is_swept; /* no subscription on `unsettled` is to be dropped; set and cleared by subscriptions.c */
-	/* The listener has caught up for this request already. Set by on_caught_up(), cleared by end_request(). */
+	/* The listener has caught up for the present request already. Set by on_caught_up(), cleared by
+	 * end_request(). */
 	bool has_caught_up;
 	enum listen_sending sending;
-	bool has_error; /* this request had an error; set by listen_error(), cleared by end_request() */
+	bool has_error; /* the present request had an error; set by listen_error(), cleared by end_request() */
 	/* --- notifications for the client --- */
 	struct buf queue; /* whole messages that may be sent */
 	size_t queue_at; /* the position in `queue` up to which messages were sent */
@@ -102,7 +103,7 @@ void listen_settle_uncommitted(struct client_listen *l);
 /* Drops the channel's notifications from `queue` and `uncommitted`. */
 void listen_drop_notifications(struct client_listen *l, const char *channel);
 void listen_queue_fini(struct client_listen *l);
-/* Called before ReadyForQuery is sent. Returns true if it is withheld until the listener has caught up. */
+/* Called before a ReadyForQuery is sent. Returns true if it is withheld until the listener has caught up. */
 bool listen_withhold_ready(struct exchange *x);
 
 /* listen/sender_pid.c */
@@ -116,7 +117,7 @@ struct client_listen *listen_get_or_create(struct exchange *x);
 void listen_detach_idle(struct client_listen *l); /* leaves the listener if the client no longer needs the listener */
 struct subscription *subscription_find(const struct client_listen *l, const char *name); /* returns NULL if none */
 /* Returns the subscription to a channel. If there is none, makes one, and asks the listener to listen; beyond
- * LISTEN_CHANNELS_MAX, returns one that is refused. Returns NULL if there is no memory, or if the name is too long. */
+ * LISTEN_CHANNELS_MAX, the new one is refused. Returns NULL if there is no memory, or if the name is too long. */
 struct subscription *subscription_get_or_create(struct exchange *x, const char *name);
 void subscription_unref(struct subscription *sub); /* drops one of sub->refs */
 /* Notes that the listener can't listen to the channel, for the reason *why. */

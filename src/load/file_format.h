@@ -30,7 +30,7 @@ struct file_format {
 	 * nothing written, if the file has errors. */
 	bool (*import)(const char *path, struct config_problems *problems, FILE *to);
 	void (*print_keys)(FILE *to); /* prints, as Markdown, how each setting of the format is translated */
-	/* Returns pgweir's setting into which `name`, perhaps with other names, is translated; NULL if none. */
+	/* Returns pgweir's setting into which `name`, perhaps with others, is translated; NULL if there is none. */
 	const struct config_key *(*key_of)(const char *name);
 	/* Returns true with *out set if the format has a setting of this name. is_scoped_section is true if the name
 	 * stands in the section of a database or user. */
@@ -39,10 +39,10 @@ struct file_format {
 	const char *(*section_advice)(const char *name);
 	void (*try_names)(struct nearest *nearest); /* calls nearest_try() for each name, for "did you mean" */
 	/* Appends the setting's value in pgweir's units. Returns 0, or -1 with *why set. Returns 1 with *why set if
-	 * pgweir can't take this value and another one was appended. */
+	 * pgweir can't take this value, and has appended another value. */
 	int (*convert)(const char *name, const char *value, struct buf *to, struct fail *why);
 	/* Does what load_find_setting() does, but returns 1 if the format has no such name. is_format_in_use: the
-	 * configuration file has this format. is_ours: pgweir, too, has a setting of this name. */
+	 * configuration file has this format. is_ours: pgweir has a setting of this name, too. */
 	int (*find_setting)(bool is_format_in_use, bool is_ours, const char *name, const char *value,
 			    struct load_setting *out, struct fail *why);
 	/* Calls row() for each setting of the format, with its value and default as the other program writes them, even

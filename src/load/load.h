@@ -6,8 +6,8 @@
 
 /*
  * Reads and checks a file. Returns the only reference to the config, or NULL if there are errors. Adds all errors and
- * warnings to problems. Does not open the files that the configuration names, such as users_file, but checks for some
- * of them that they exist and can be read.
+ * warnings to problems. Does not open the files that the configuration names, such as users_file, but checks that some
+ * of these files exist and can be read.
  *
  * `overrides` has `count` values of the console's SET, which replace values of the file. An override has pgweir's name
  * ("pool.pool_size") or PgBouncer's ("default_pool_size", with a value in PgBouncer's units), whatever the format of
@@ -27,7 +27,7 @@ const char *load_budget_user(const struct config *config, const struct config_se
  * Makes a configuration without a file, for --upstream: pgweir listens on 127.0.0.1:6432, has one upstream (`uri` is a
  * postgres:// URI or libpq's keywords), and shows metrics on 127.0.0.1:9930. The password comes from `uri`, else from
  * PGPASSWORD, else from the passfile (PGPASSFILE, ~/.pgpass). Clients may log in only as the upstream's user, with the
- * same password; without a password, as any user (trust). Returns NULL if errors were added to problems.
+ * same password; if there is no password, as any user (trust). Returns NULL if errors were added to problems.
  */
 struct config *load_upstream(const char *uri, struct config_problems *problems);
 
@@ -52,9 +52,9 @@ struct load_setting {
 
 /*
  * Finds the setting that `name` stands for: "pool.pool_size", a name that only one of pgweir's settings has, or
- * PgBouncer's name (`value` then is in PgBouncer's units). If the configuration came from a pgbouncer.ini, `name` must
- * be PgBouncer's name, or pgweir's with its section. `value` is NULL if SET restores the file's value. Returns 0, or -1
- * with *why set if the setting is not known (42704) or can't be changed while pgweir runs (55P02).
+ * PgBouncer's name (in which case `value` is in PgBouncer's units). If the configuration came from a pgbouncer.ini,
+ * `name` must be PgBouncer's name, or pgweir's with its section. `value` is NULL if SET restores the file's value.
+ * Returns 0, or -1 with *why set if the setting is not known (42704) or can't be changed while pgweir runs (55P02).
  */
 int load_find_setting(const struct config *config, const char *name, const char *value, struct load_setting *out,
 		      struct fail *why);

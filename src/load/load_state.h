@@ -45,7 +45,7 @@ void load_check_budget(const struct config *config, const struct problem_sink *s
 void load_note_password(struct config *config, const char *raw, const struct upstream *up);
 
 /*
- * --- load_expand.c: ${NAME} and ${NAME:-default} refer to environment variables, ${file:/path} to files. ---
+ * --- load_expand.c: ${NAME} and ${NAME:-default} refer to environment variables, and ${file:/path} to a file. ---
  *
  * $$ stands for one dollar. A dollar before a character other than $ and { stands for itself, so SQL may contain $1.
  * The content of a variable or file is not expanded again.

@@ -20,20 +20,20 @@ struct log_writer *log_writer_new(const char *destination, size_t ring_len, stru
 void log_writer_free(struct log_writer *w); /* lets the thread write queued lines for 1.2 s at most; frees w */
 /* Returns at once; the thread writes queued lines for at most 1 s, and then frees w. */
 void log_writer_retire(struct log_writer *w);
-/* Queues a line, which includes its newline. Returns 0; or -1 if the ring has no room, and the line is dropped. */
+/* Queues a line, which includes its newline. Returns 0, or -1 if the line was dropped because the ring has no room. */
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
-/* If is_prompt, a new line wakes the thread from its naps, by a system call. Otherwise it may wait for 5 ms. */
+/* If is_prompt, a new line wakes the thread at once, by a system call. Otherwise a line may wait for 5 ms. */
 void log_writer_set_prompt(struct log_writer *w, bool is_prompt);
-/* Opens the path anew; the thread uses the new file once it has written its present batch of lines. Returns 0; or -1
- * with *why set, and the old file stays in use: log_writer_errors() counts this. */
+/* Opens the path anew; the thread uses the new file once it has written its present batch of lines. Returns 0, or -1
+ * with *why set. After -1, the old file stays in use, and log_writer_errors() counts the failure. */
 int log_writer_reopen(struct log_writer *w, struct fail *why);
 /* returns the number of lines that were dropped because the ring was full */
 uint64_t log_writer_dropped(const struct log_writer *w);
-/* returns how many lines could not be written, as to a full disk, plus how often the file could not be reopened */
+/* returns how many lines could not be written (for example to a full disk), plus failures to reopen the file */
 uint64_t log_writer_errors(const struct log_writer *w);
 
 /*
- * --- log_file.c: the file, pipe or terminal that a log is written to. Only one thread, which may block, uses it.
+ * --- log_file.c: the file, pipe or terminal that a log is written to. Only one thread writes, and it may block.
  *
  * Owns:   the descriptor, unless it is stderr.
  * Always: if a full disk truncates a line, a newline is written before the next line.

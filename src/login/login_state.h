@@ -15,14 +15,14 @@
  *   login_certificate.c  checks the client's certificate
  *   login_scram.c, login_password.c, login_peer.c, login_external.c  the authentication exchanges
  *   login_proof.c        the step after a proof: the client enters the console or a pool, or is refused after a delay
- *   login_recount.c      counts clients again before one is refused at a limit, because others may have left
+ *   login_recount.c      counts clients again before a client is refused at a limit, because others may have left
  *   login_transfer.c     sends the client from the main worker to the worker of its pool
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  WELCOME for replication clients
  *   login_refuse.c       a login that fails
  *
  * Owns:    struct client_login owns its buffers and texts, and a reference to each GUC set, to hba, ident and users;
- *          login_free() wipes it, because it has secrets.
+ *          login_free() wipes the struct, because it has secrets.
  * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
  * Always:  while the login waits for a thread or a lookup, abandon is set, and pgweir does not read from the client, or
  *          keeps the bytes that it reads.
@@ -54,7 +54,7 @@ struct client_login {
 	struct buf out; /* messages to the client, which login_flush() sends together */
 	struct buf settings; /* the startup packet's names and values; not interpreted before authentication */
 	struct gucs *raw; /* the startup packet's settings as a GUC set; NULL until the client is authenticated */
-	/* raw without settings that PostgreSQL does not know, or ignores at startup; NULL if raw has none of these */
+	/* raw without settings that PostgreSQL ignores at startup or does not know; NULL if there are none */
 	struct gucs *valid;
 	char *user, *database; /* for a tenant: "user.tenant" and "tenant/database" */
 	char *sent_user; /* the user's name as the client wrote it */
@@ -110,10 +110,11 @@ void login_free(struct client_login *l); /* l may be NULL */
 /* Makes the login wait for a thread or a lookup, and stops reading from the client until login_conclude(). If the
  * client leaves first, abandon(arg) is called instead of login_conclude(). */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
-void login_set_null(void *client); /* for `abandon`; arg points to a struct client *, which is set to NULL */
+void login_set_null(void *client); /* for `abandon`; `client` points to a struct client *, which is set to NULL */
 bool login_is_waiting(const struct client *c);
 /* Ends the wait; does nothing if the client is CL_DELAYED by now, or waits for a verifier. Calls verdict(c, arg) unless
- * `verdict` is NULL, then handles the bytes that were read during the wait. May close c: the caller must not use it. */
+ * `verdict` is NULL, then handles the bytes that were read during the wait. May close c: the caller must not use c any
+ * more. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
 /* login_transfer.c */
@@ -125,7 +126,7 @@ void login_go_to_worker(struct client *c, void *unused);
 void login_enter_pool(struct client *c, void *unused); /* called on the pool's worker: the client enters its pool */
 /* login_recount.c */
 /* Called before a client is refused at a limit on clients, for `reason`. If clients of other workers may have left
- * without the main worker knowing, returns true, and makes the login wait until they are counted and the limit is
+ * without the main worker knowing, returns true, and makes the login wait until clients are counted and the limit is
  * checked again. Returns false if the client is to be refused now. */
 bool login_wait_for_recount(struct client *c, enum reject_reason reason);
 
@@ -136,12 +137,12 @@ void login_log_refusal(struct client *c, const struct fail *why, const char *rea
 /* Counts and logs a failed login, sends the client the error and closes the client. */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result);
 void login_refuse_out_of_memory(struct client *c); /* calls login_refuse() with 53200 */
-/* Like login_refuse(), but logs the error `logged`, and sends the client the error `told`, unless told is NULL. */
+/* Does what login_refuse() does, but logs *logged, and sends the client the error *told, unless told is NULL. */
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
-/* Like login_refuse(), but for a client that exceeds a limit. Does nothing if login_wait_for_recount() makes the login
- * wait. If there are many such refusals, they share one log line a second. */
+/* Does what login_refuse() does, for a client that exceeds a limit. Does nothing if login_wait_for_recount() makes the
+ * login wait. If there are many such refusals, they share one log line a second. */
 void login_refuse_over_limit(struct client *c, const struct fail *why, enum reject_reason reason);
-/* Like login_refuse(), but for a wrong password or certificate: the client gets its error after login_failure_delay. */
+/* Does what login_refuse() does, for a wrong password or certificate, but sends the error after login_failure_delay. */
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 
 /* login_welcome.c */
@@ -149,12 +150,12 @@ void login_refuse_late(struct client *c, const struct fail *why, enum login_resu
 void login_welcome(struct client *c);
 void login_log(struct client *c); /* logs a login that has succeeded, if log_connections is on */
 /* Ends the login. Sends ParameterStatus for the settings that PostgreSQL reports, BackendKeyData and ReadyForQuery. The
- * values are from the session's settings `gucs` (takes over the caller's reference), else from `login_parameters`. */
+ * values are from the session's settings `gucs`, else from `login_parameters`. Takes over the reference to `gucs`. */
 void login_finish(struct client *c, struct gucs *gucs, const struct gucs *login_parameters);
 
 /* login_replication.c */
 /* Returns the name of the client's database. But if a client of physical replication has sent a name that is not
- * configured, and all configured databases are in one cluster, returns the name of the first of them. */
+ * configured, and all configured databases are in one cluster, returns the name of the first database. */
 const char *login_database_name(const struct client *c);
 void replication_welcome(struct client *c); /* does what login_welcome() does, for a replication client */
 void replication_tick(struct client *c, uint64_t now_us); /* called about every 100 ms while c has no server */

@@ -18,9 +18,9 @@ size_t login_take_startup(struct client *c, const uint8_t *bytes, size_t len);
 bool login_is_proxy_expected(const struct client *c);
 /* Takes the PROXY header. Returns the number of bytes used, or 0 if the header is not complete. May close c. */
 size_t login_take_proxy_header(struct client *c, const uint8_t *bytes, size_t len);
-/* Called if no PROXY header is expected. Refuses the client and returns true if the bytes begin like one. */
+/* Called if no PROXY header is expected. Refuses the client and returns true if the bytes begin like such a header. */
 bool login_refuse_if_proxy(struct client *c, const uint8_t *bytes, size_t len);
-/* Writes to out the application_name with the client's address, for application_name_add_host. `name` is the client's
+/* Writes to `out` the application_name with the client's address, for application_name_add_host. `name` is the client's
  * own application_name, or NULL. */
 void login_write_application_name(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1]);
 
@@ -47,11 +47,11 @@ bool login_is_tenant_setting(const struct client *c, const char *name);
 /* The names that a client has sent. reference and server_name are NULL if not sent, or if they can't name tenants. */
 struct tenant_question {
 	const char *user; /* never NULL */
-	bool may_be_in_user; /* the user may name the tenant */
+	bool may_be_in_user; /* `user` may contain the tenant's name */
 	const char *reference; /* the value of reference= in options */
 	const char *server_name; /* from SNI */
-	/* the setting tenant_domain: a server name counts only if it is TENANT.domain; if empty, the first part of any
-	 * server name is the tenant */
+	/* the setting tenant_domain: a server name counts only if it has the form TENANT.domain. If domain is empty,
+	 * the first part of any server name is the tenant */
 	const char *domain;
 };
 struct tenant_answer {
@@ -59,8 +59,8 @@ struct tenant_answer {
 	size_t user_len; /* the length of the user's name without the tenant */
 };
 
-/* Returns 0, or -1 with *why set (28000) if `reference` or server_name has no possible tenant, or if the client names
- * two different tenants. Does not check that the tenant is configured. */
+/* Returns 0, or -1 with *why set (28000) if the text in `reference` or server_name can't be a tenant's name, or if the
+ * client names two different tenants. Does not check that the tenant is configured. */
 int tenant_find(const struct tenant_question *q, struct tenant_answer *a, struct fail *why);
 
 /* login_steps.c */
@@ -71,7 +71,7 @@ size_t login_take_proof(struct client *c, const uint8_t *bytes, size_t len);
 void login_begin_proof(struct client *c);
 
 /* login_proof.c */
-/* Called when the proof is right, or not needed. Lets the client into the console or its pool, or refuses it. */
+/* Called when the proof is right, or none is needed. Admits the client to the console or its pool, or refuses it. */
 void login_on_authenticated(struct client *c);
 void login_refuse_wrong_password(struct client *c); /* called when the proof is wrong; calls login_refuse_late() */
 /* Returns true if, with compat = pgbouncer, the client logs in to the console as "pgbouncer" over a Unix socket, and is
@@ -80,11 +80,11 @@ bool login_is_run_by_same_user(const struct client *c);
 
 /* login_rule.c */
 /* Finds the rule for the client, and sets l->rule and l->rule_method. Returns 0, or -1 with *why set if the client is
- * refused. Returns 1 if the login waits for a lookup (login_repeat_later()); again() is called after that, and must
- * call login_find_rule() once more. */
+ * refused. Returns 1 if the login waits for a lookup (login_repeat_later()); again() is called after the lookup, and
+ * must call login_find_rule() once more. */
 int login_find_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
-/* Copies the user's or database's name to out, cut as PostgreSQL cuts long names, so that no client can evade a rule
- * with a longer name. Does not cut a tenant's names: if too long, they are refused later. */
+/* Copies the user's or database's name to `out`, cut as PostgreSQL cuts long names, so that no client can evade a rule
+ * with a longer name. Does not cut a tenant's names, which are refused later if they are too long. */
 void login_cut_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1]);
 
 /* login_certificate.c */
@@ -100,7 +100,7 @@ void login_find_secret(struct client *c);
 int login_scram_begin(struct client *c, struct fail *why);
 void login_scram_check(struct client *c, const uint8_t *body, size_t len); /* takes the body of a SASL message */
 
-/* login_password.c: a password in clear text, or hashed with MD5; each takes the body of a PasswordMessage */
+/* login_password.c: checks a password, hashed with MD5 or in clear text. body: the body of a PasswordMessage */
 void login_md5_check(struct client *c, const uint8_t *body, size_t len);
 void login_cleartext_check(struct client *c, const uint8_t *body, size_t len);
 

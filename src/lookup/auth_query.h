@@ -59,8 +59,8 @@ struct auth_queries_settings {
 };
 
 struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings);
-void auth_queries_free(struct auth_queries *all); /* no login may wait for an answer; `all` may be NULL */
-/* Called at start and at each reload. Takes counted references, and makes all answers in the cache expire. */
+void auth_queries_free(struct auth_queries *all); /* called when no login waits for an answer; `all` may be NULL */
+/* Called at start and at each reload. Takes references to config, users and tls; makes all cached answers expire. */
 void auth_queries_configure(struct auth_queries *all, struct config *config, struct users *users, struct tls_store *tls,
 			    uint64_t now_us);
 void auth_queries_tick(struct auth_queries *all, uint64_t now_us); /* called about every 100 ms */
@@ -71,7 +71,8 @@ bool auth_query_is_on(const struct auth_queries *all, const char *database);
 enum auth_verdict auth_query_find(struct auth_queries *all, const char *database, const char *user,
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
 /* Asks whether a user is a member of a role, directly or through other roles, as PostgreSQL does for its HBA rules. If
- * the database is not configured, asks in the first that has auth_query on, so the answer does not reveal this. */
+ * the database is not configured, asks in the first database with auth_query on, so the answer does not reveal which
+ * databases exist. */
 enum auth_verdict auth_query_ask_member(struct auth_queries *all, const char *database, const char *user,
 					const char *role, struct auth_ask *ask, struct fail *why, uint64_t now_us);
 /* Withdraws a question, so that done() is not called. `ask` is a struct auth_ask, which need not be waiting. */

@@ -7,7 +7,7 @@
  * dropped when roles have changed.
  *
  * Owns:   its entries, which are wiped when they are freed. The hash is seeded, because clients choose the names.
- * Always: there are at most cap entries; a further one replaces the least recently used.
+ * Always: there are at most `cap` entries; a new entry beyond these replaces the least recently used one.
  */
 #pragma once
 
@@ -37,7 +37,7 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 /* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
 #define AUTH_UNKNOWN_US UINT64_C(2000000) /* short, so that a new user can log in soon */
-/* younger answers do not expire because of wrong proofs, so a user's failing logins cause at most one query a second */
+/* a wrong proof does not make a younger answer expire, so a user's failing logins cause at most one query a second */
 #define AUTH_DOUBT_AFTER_US UINT64_C(1000000)
 
 struct auth_cache; /* opaque */
@@ -60,7 +60,8 @@ struct auth_cached {
 
 struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);
 void auth_cache_free(struct auth_cache *cache); /* cache may be NULL */
-/* Returns the last answer, fresh or not, or NULL. The answer lives until the next call that changes the cache. */
+/* Returns the last answer, fresh or expired, valid until the next call that changes the cache; NULL if there is
+ * none. */
 const struct auth_cached *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
 /* Drops the old answer, and keeps a copy of the new one, fresh for ttl_us. If ttl_us is 0, keeps nothing. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,

@@ -1,12 +1,13 @@
 /*
  * src/lookup/verifier_cache.h - SCRAM verifiers of users whose secret is a plain password.
  *
- * Deriving a verifier from a password takes milliseconds, or a second with many iterations. A thread does so once, and
- * the verifier is kept until a reload. Meanwhile, other logins that need this verifier wait for the same thread, so no
- * client can make pgweir derive thousands of verifiers.
+ * Deriving a verifier from a password takes milliseconds, or a second with many iterations. A helper thread derives
+ * each verifier once, and the verifier is kept until a reload. During the derivation, other logins that need this
+ * verifier wait for the same thread, so no client can make pgweir derive thousands of verifiers.
  *
  * Timing: after a reload, the first login of a user with a plain password takes these milliseconds longer than logins
- * of unknown users. So that login's client can learn that the user exists. Users with SCRAM secrets are not affected.
+ * of unknown users. The client of that login can therefore learn that the user exists. Users with SCRAM secrets are not
+ * affected.
  *
  * Owns:   the verifiers, and fingerprints of their passwords; copies of passwords only while a verifier is derived. All
  *         of these are wiped.
@@ -33,8 +34,8 @@ struct verifier_waiter {
 	TAILQ_ENTRY(verifier_waiter) link; /* in the derivation's queue */
 };
 
-/* The threads `helpers` derive verifiers, and send the results to `inbox`, the inbox of the calling event loop. Returns
- * NULL if there are no random numbers. */
+/* The threads `helpers` derive verifiers, and send the results to `inbox`, the inbox of the caller's event loop.
+ * Returns NULL if there are no random numbers. */
 struct verifier_cache *verifier_cache_new(struct helpers *helpers, struct inbox *inbox);
 void verifier_cache_free(struct verifier_cache *cache); /* the helpers must have ended; cache may be NULL */
 void verifier_cache_clear(struct verifier_cache *cache); /* drops all verifiers; called after a reload */

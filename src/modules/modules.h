@@ -41,8 +41,8 @@
 /*
  * Rows of modules that have a struct module (config/module.h):
  *   MODULE(NAME)
- *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting of SECTION. The table of
- *       settings has all these after slow_query.threshold. The value is config->module_values[NUMBER]
+ *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting of SECTION, listed
+ *       after slow_query.threshold in the table of settings. The value is config->module_values[NUMBER]
  *   SHOW(...): a SHOW command, with the arguments that admin/show_list.h explains
  */
 #ifdef WITH_SLOWLOG
@@ -69,7 +69,7 @@
 #endif
 #define HTTP_MODULES(X) STATUS_PAGE_ROW(X)
 
-/* X(NAME): the format of another program's configuration file, which pgweir reads, too (load/file_format.h). */
+/* X(NAME): a format of another program's configuration files, which pgweir can read as well (load/file_format.h). */
 #ifdef WITH_PGBOUNCER_INI
 #define PGBOUNCER_INI_ROW(X) X(pgbouncer_ini)
 #else

@@ -19,7 +19,7 @@ struct dial; /* opaque: dial.c; one attempt */
 
 struct dial_result {
 	int fd; /* connected and non-blocking; -1 if the attempt failed */
-	enum connect_failure kind; /* valid only if the attempt failed, like why */
+	enum connect_failure kind; /* valid only if the attempt failed, as is `why` */
 	struct fail why;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
@@ -56,7 +56,7 @@ struct lookup; /* opaque: lookup.c; one lookup */
 
 /* If status is ARES_SUCCESS, the callback owns found; otherwise status is c-ares' reason. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
-/* status is as for lookup_done. name is borrowed for the call. */
+/* status is as for lookup_done. `name` is valid only during the call. */
 typedef void (*lookup_name_done)(int status, const char *name, void *arg);
 
 /* Called by the main thread only. `file` is the resolv_conf of dialer_new(). */

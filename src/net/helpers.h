@@ -1,6 +1,6 @@
 /*
- * src/net/helpers.h - a few threads of low priority for work that would stall the loop: TLS handshakes, keys from
- * passwords.
+ * src/net/helpers.h - a few threads of low priority for work that would stall the loop, such as TLS handshakes and the
+ * derivation of keys from passwords.
  *
  * From helpers_submit() until done() is called, only the helpers may touch the work. An owner that no longer needs the
  * result does not free the work, but sets a flag in its object that only done() reads. Work that has run is posted to
@@ -37,8 +37,8 @@ struct helpers; /* opaque: helpers.c */
 
 /* Returns NULL with *why set if no thread can be created. The new threads receive no signals. */
 struct helpers *helpers_new(unsigned threads, struct fail *why);
-/* Waits for work that is running, and ends the threads. Also posts work that has not run to its inbox. From then on,
- * helpers_submit() refuses work. hs may be NULL. */
+/* Waits for work that is running, and ends the threads. Work that has not run yet is posted to its inbox as well. From
+ * then on, helpers_submit() refuses work. hs may be NULL. */
 void helpers_end(struct helpers *hs);
 /* Does what helpers_end() does, and frees hs. */
 void helpers_free(struct helpers *hs);

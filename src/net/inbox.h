@@ -29,14 +29,14 @@ struct note {
 
 STAILQ_HEAD(note_list, note);
 
-/* Returns true if n->read is *arg, which is a note_read *. Can be the argument is_meant of inbox_take_back(). */
+/* Returns true if n->read is *arg, which is a note_read *. Can be passed to inbox_take_back() as is_meant. */
 static inline bool
 note_has_reader(const struct note *n, void *arg)
 {
 	return n->read == *(note_read **)arg;
 }
 
-/* Moves the notes for which is_meant(n, arg) returns true to the end of `out`, in their order. */
+/* Moves the notes in *from for which is_meant(n, arg) returns true to the end of *out, in their order. */
 static inline void
 note_list_pick(struct note_list *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 	       struct note_list *out)
@@ -60,8 +60,8 @@ struct inbox_flag {
 };
 
 /* Called on the inbox's loop. Returns true if there are notes, or if inbox_set_has_work() was called since notes were
- * last read. May wrongly return false while another thread posts a note or takes notes back, which does no harm,
- * because the loop then wakes up. */
+ * last read. May wrongly return false while another thread posts a note or takes notes back; such a result does no
+ * harm, because the loop then wakes up. */
 static inline bool
 inbox_has_work(const struct inbox *in)
 {
@@ -90,8 +90,8 @@ void inbox_post(struct inbox *to, struct note *n); /* may be called from any thr
  * read. */
 void inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 		     struct note_list *out);
-/* Returns for how long there have been unread notes without a break, or 0 if there are none. If the oldest note was
- * taken back, the result is longer than any note has waited. May be called from any thread. */
+/* Returns how long the inbox has had unread notes without a break; 0 if it has none. If the oldest note was taken back,
+ * the result is longer than any note has waited. May be called from any thread. */
 uint64_t inbox_waiting_us(struct inbox *in, uint64_t now_us);
 
 /* --- wake.c: a note without contents. When the note is read, woken(arg) is called on the loop, unless the loop has

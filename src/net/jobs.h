@@ -4,8 +4,8 @@
  *
  * A *place* is the party that is called. Each place has a queue and threads of its own, so a place that hangs delays
  * only its own callers. Threads are started for submitted jobs, at most JOB_THREADS for a place, and end when their
- * queue is empty. A call that hangs cannot be ended. If a job's owner drops the job, its thread is lost until the call
- * returns. jobs_submit() refuses a place with JOB_THREADS lost threads, or JOBS_WAITING_MAX waiting jobs.
+ * queue is empty. A call that hangs cannot be ended. If a running job's owner drops the job, the thread is lost until
+ * the call returns. jobs_submit() refuses a place with JOB_THREADS lost threads, or JOBS_WAITING_MAX waiting jobs.
  *
  * Owns:   its queues, and each job from jobs_submit() until done() or discard() is called, or jobs_drop() returns true.
  * Always: jobs run on threads of their own, not on those of helpers.h, so a job that hangs delays no TLS handshake.
@@ -28,7 +28,7 @@ struct job {
 	struct note note; /* must be first; links the job in its queue, and later in the inbox */
 	void (*run)(struct job *e); /* called on a thread of jobs.c; may touch only e's own object and immutable data */
 	void (*done)(struct job *e); /* called on the inbox's loop, after run(); may free e */
-	void (*discard)(struct job *e); /* called in place of done(), from jobs_free() on, on any thread; must free e */
+	void (*discard)(struct job *e); /* called in place of done() after jobs_free(), on any thread; must free e */
 	struct job_queue *queue; /* only for jobs.c; NULL once run() has returned */
 	enum job_state state; /* only for jobs.c; valid while queue is not NULL */
 };

@@ -20,7 +20,7 @@
 struct listener; /* opaque: listener.c */
 
 struct listener_settings {
-	const char *host; /* numeric address, or path of a Unix socket; borrowed by listener_new() alone */
+	const char *host; /* numeric address, or path of a Unix socket; used only during listener_new() */
 	uint16_t port;
 	bool is_unix;
 	int adopted_fd; /* a listening socket that listener_new() takes over (sd_listen_fds(3)); 0 if none */
@@ -57,7 +57,7 @@ void listener_free_keeping_file(struct listener *l);
 /* Binds fd like bind(2), and creates the file with this mode. Does not call chmod(2) after bind(2), because chmod(2)
  * would follow a symbolic link that another user has put in place of the file. */
 int listener_bind(int fd, const struct sockaddr_un *at, mode_t mode);
-/* Removes the file of a Unix socket if no process listens there, because the process that listened was killed. */
+/* Removes the file of a Unix socket on which no process listens any more, as after a SIGKILL. */
 void listener_remove_stale(const struct sockaddr_un *un);
 
 /* --- interfaces.c: the present addresses of this machine. --- */

@@ -1,7 +1,7 @@
 /*
  * src/net/loop.h - timers, objects that are freed later, and the work that is done between two events of a loop.
  *
- * Owns: nothing. An object that embeds a timer must stop it before the object is freed.
+ * Owns: nothing. A timer must be stopped before the object that embeds the timer is freed.
  */
 #pragma once
 

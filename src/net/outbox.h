@@ -2,7 +2,7 @@
  * src/net/outbox.h - collects the output of one batch to one peer, so that one system call can send all of it.
  *
  * A piece of output is a reference to bytes that must stay in place until the flush, or, for small or short-lived
- * bytes, a copy in the outbox's own space. Each event loop has two outboxes, one to clients and one to servers, which
+ * bytes, a copy in the outbox's own space. Each event loop has two outboxes, one for clients and one for servers; both
  * are empty when control returns to the loop. The batch of one peer ends before the batch of another begins, so code
  * that handles input from one client must not send anything to another client.
  */
@@ -25,8 +25,8 @@ struct outbox {
 };
 
 /* Begins or continues a batch for this peer. o must be zeroed before its first use. Returns 0. Returns -1 if the batch
- * of another peer had not ended, which is a bug in the caller: that batch is sent, but bytes that the caller still adds
- * for the other peer would go to this peer. */
+ * of another peer had not ended, which is a bug in the caller: the other peer's batch is then sent, but bytes that the
+ * caller still adds for the other peer would go to `to`. */
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* discards the batch */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len); /* a part of outbox_ref() */

@@ -32,8 +32,8 @@ struct handshake; /* handshake.c */
 
 /* Callbacks of a stream. Each gets the stream, which is the first member of its owner. */
 struct stream_ops {
-	void (*on_readable)(struct stream *s); /* calls stream_read(); is also called when the peer has gone */
-	void (*on_drained)(struct stream *s); /* the queue has become empty, or is no longer stream_is_full() */
+	void (*on_readable)(struct stream *s); /* there is input, or the peer has gone; must call stream_read() */
+	void (*on_drained)(struct stream *s); /* the queue has become empty, or stream_is_full() has become false */
 	/* Called while reading is off, at most twice: when the peer has shut down its sending side (is_gone is false),
 	 * and when the connection is over (is_gone is true). May be NULL. */
 	void (*on_ended)(struct stream *s, bool is_gone);
@@ -44,7 +44,7 @@ enum stream_end { STREAM_END_NONE, STREAM_END_HALF, STREAM_END_BOTH };
 
 /* Bytes that the peer has not taken yet. */
 struct stream_queue {
-	uint32_t off, cap; /* the queued bytes begin at bytes[off]; there is room for cap bytes */
+	uint32_t off, cap; /* off: the offset in `bytes` of the first queued byte; cap: the size of `bytes` */
 	uint8_t bytes[];
 };
 
@@ -61,7 +61,7 @@ struct stream {
 	bool is_in_handshake; /* true while a TLS handshake is under way */
 	bool is_reading; /* true if the owner wants to read */
 	bool is_suspended; /* true if reading is off, whatever is_reading says (stream_suspend()) */
-	bool is_broken; /* true if a write has failed; to the owner, the peer has then gone */
+	bool is_broken; /* true if a write has failed; the owner is told that the peer has gone */
 	uint8_t end; /* enum stream_end: the end for which on_ended() was last called */
 	short interest; /* the flags (EV_READ ...) with which `event` is registered; 0 if it is not registered */
 };
@@ -82,7 +82,7 @@ void stream_close(struct stream *s);
 /* Takes a stream, which must not be in a handshake, off its event loop. Called on that loop, when no other function is
  * using the stream. No code may use the stream until stream_attach() has put it on another loop. */
 void stream_detach(struct stream *s);
-/* Puts a detached stream on a loop, and is called on that loop. Input that has come meanwhile is noticed. */
+/* Puts a detached stream on a loop. Called on that loop. Input that has come meanwhile is noticed. */
 void stream_attach(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
 /* Returns true if the socket has input, or the peer has gone. */
 bool stream_is_readable(const struct stream *s);
@@ -212,7 +212,7 @@ struct tcp_options {
 	bool is_port_shared; /* SO_REUSEPORT, for listeners */
 };
 
-/* Sets the options of a connection, and TCP_NODELAY. On Linux, connections inherit them from a listening socket. */
+/* Sets the options of a connection, and TCP_NODELAY. On Linux, connections inherit a listening socket's options. */
 void tcp_options_set(const struct tcp_options *options, int fd);
 /* Does tcp_options_set(), and sets options of listening sockets. Called before bind(2), unless fd was inherited. */
 void tcp_options_set_listening(const struct tcp_options *options, int fd);

@@ -63,7 +63,7 @@ struct ssl_st *tls_context_new_ssl(struct tls_context *ctx);
 /* Makes a session. host is the server's name, for SNI and verification; NULL for an accepted connection. Returns NULL
  * if there is no memory. */
 struct tls_session *tls_session_new(struct tls_context *ctx, const char *host);
-/* Frees s, which may be NULL. If a helper thread did the handshake, s is freed later, OpenSSL's part by a helper. */
+/* Frees s, which may be NULL. If a helper did the handshake, s is freed later, after a helper has freed the SSL. */
 void tls_session_free(struct tls_session *s);
 
 /* --- Facts about a session after its handshake; s must not be NULL. --- */
@@ -71,8 +71,8 @@ void tls_session_free(struct tls_session *s);
 /* Writes the hash of the server's certificate that RFC 5929 calls tls-server-end-point, for channel binding. Returns
  * its length, or 0 if RFC 5929 defines no hash for this certificate. */
 size_t tls_get_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
-/* Ends the wiping of OpenSSL's input buffer after each read, which costs half a microsecond. Called after the login,
- * when no more passwords come. */
+/* From now on, OpenSSL's input buffer is not wiped after each read; each wipe costs half a microsecond. Called after
+ * the login, when no more passwords come. */
 void tls_stop_wiping(struct tls_session *s);
 const char *tls_server_name(const struct tls_session *s); /* returns the SNI that the client sent, or NULL */
 bool tls_has_alpn(const struct tls_session *s); /* returns true if both sides agreed on "postgresql" by ALPN */

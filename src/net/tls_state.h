@@ -30,9 +30,9 @@ struct tls_context {
 	unsigned next_resumption; /* the element replaced next, modulo TLS_RESUMPTIONS_MAX */
 };
 
-/* The TLS of one connection. OpenSSL's objects are made and freed on helper threads where possible, because OpenSSL
- * then takes locks that all threads share. If the loop needed such a lock, it would wait for the helper that holds the
- * lock, and helpers have a low priority. */
+/* The TLS of one connection. OpenSSL's objects are made and freed on helper threads where possible, because making or
+ * freeing one takes locks that all threads share. If the loop needed such a lock, it would wait for the helper that
+ * holds the lock, and helpers have a low priority. */
 struct tls_session {
 	struct work retiring; /* must be first; frees `ssl` on a helper thread, and then the session on the loop */
 	struct helpers *helpers; /* NULL before the handshake */

@@ -1,6 +1,6 @@
 /*
  * src/os/os.h - functions about the process: its user, its pid file, its service manager, its share of the processors,
- * and the start of a successor in a restart. They know nothing of clients and servers.
+ * and the start of a successor in a restart. These functions know nothing of clients and servers.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ int os_act_as_user(const struct config *config, struct fail *why);
 bool os_act_as_root(const struct config *config);
 /* If the process runs as root, creates missing log files, and gives log files of root's to the run_as user. */
 void os_give_logs(const struct config *config);
-/* Becomes the run_as user, who owns the pid file and sockets from then on. Returns 1, or 0 without change, or -1. */
+/* Becomes the run_as user, who then owns the pid file and sockets. Returns 1; 0 if the user stays the same; or -1. */
 int os_become_user(const struct config *config, struct log *log, struct fail *why);
 
 /* --- pid_file.c --- */

@@ -20,8 +20,8 @@ void pipeline_fill(struct server *srv);
  * server back first. Returns false in two cases: x is about to send the first of the requests that were sent ahead, so
  * pipeline_drop_if_sent() must follow; or all these requests have become OWED_TO_NOBODY. */
 bool pipeline_hold_request(struct exchange *x);
-/* Called when x was lent srv, to which its request was sent ahead. If the reply to that copy can't be x's answer any
- * more, makes all requests that were sent ahead there OWED_TO_NOBODY. */
+/* Called when x was lent srv, to which its request was sent ahead. If the reply to the request sent ahead can't be x's
+ * answer any more, makes all requests that were sent ahead to srv OWED_TO_NOBODY. */
 void pipeline_check_lent(struct exchange *x, struct server *srv);
 /* Called when x's request is in the outbox and the ledger. If the request equals the copy that was sent ahead, it is
  * not sent again. Otherwise all requests sent ahead become OWED_TO_NOBODY, and x's request is sent. */

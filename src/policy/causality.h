@@ -74,15 +74,16 @@ enum causality causality_check_write(struct read_token *t, const struct cluster_
 /*
  * Returns true, once, if the primary lacks, or may lack, something that the client has written or been shown. Sets *end
  * to the position up to which the old and the new primary have the same log, and *position to the position that the
- * client had seen beyond *end; each is 0 if not known. From then on, a host needs only the part that the new primary
- * has. While t->history == v->history, the call is cheap and returns false.
+ * client had seen beyond *end; each is 0 if not known. From then on, a host needs only the part of the log that the new
+ * primary has. While t->history == v->history, the call is cheap and returns false.
  */
 bool causality_take_loss(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);
 /*
- * Takes over a log position, from SET pgweir.min_lsn, that a host must have reached to answer the client's reads. due:
- * 1 + the number of the last reading that had begun when the position came. Returns CAUSALITY_NEVER if the primary's
- * log had not reached the position at the reading `due`, so the position belongs to another history. Returns
- * CAUSALITY_LATER, with nothing taken over, if neither `due` nor a reading at the position has come: call again.
+ * Takes over, from SET pgweir.min_lsn, the log position that a host must have reached to answer the client's reads.
+ * due: 1 + the number of the last reading that had begun when the position came. Returns CAUSALITY_NEVER if the
+ * primary's log had not reached the position at the reading `due`, so the position belongs to another history. Returns
+ * CAUSALITY_LATER, with nothing taken over, if neither the reading `due` nor a reading at or beyond the position has
+ * come: call again.
  */
 enum causality causality_require(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
 

@@ -58,11 +58,11 @@ struct host_view {
 	uint64_t late_us;
 };
 
-/* The primary of one history: a former one, perhaps an earlier life of the same host; or the present one. */
+/* The primary of one history: the present primary, or a former one (perhaps the same host in an earlier life). */
 struct former_primary {
 	uint32_t history;
-	/* the present primary has this primary's log up to here; UINT64_MAX if all of this log; 0 if not known
-	 */
+	/* the position up to which the present primary has this primary's log; UINT64_MAX if it has the whole log; 0 if
+	 * not known */
 	uint64_t end;
 	/* the number of this primary's newest reading whose position is not beyond `end`; 0 if not known */
 	uint64_t last_reading;

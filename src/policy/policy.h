@@ -29,7 +29,7 @@
  *     any order (after a reconfiguration that lowers the limits, the sum only falls until this holds again);
  *   - a waiter gets either one on_grant or one on_refuse; after policy_cancel it gets neither;
  *   - waiters are served in the order of their arrival; but if a waiter's request was sent ahead to a connection, that
- *     waiter gets the connection when it is returned;
+ *     waiter is the next to get the connection;
  *   - while a connection is idle, clients wait only if the pool is paused, the connection must be pinged first, or the
  *     clients' requests were sent ahead and will be answered soon;
  *   - while clients wait and there is room, as many connections are being opened (or pinged) as there are waiters,
@@ -113,8 +113,8 @@ struct policy_conn {
 	uint64_t recycle_at_us; /* when the connection is closed for its age; 0 if never */
 	uint64_t epoch; /* the policy's epoch (policy_conn_gone()) when the connection was last verified */
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
-	bool is_recycle_due; /* the connection must be closed when it is not lent: after policy_close_all() */
-	/* how the next loan is counted: CS_IDLE, but for the first loan CS_NEW, or CS_OVERFLOW if above pool_size */
+	bool is_recycle_due; /* the connection must be closed once it is not lent, as after policy_close_all() */
+	/* how the next loan is counted: the first as CS_NEW, or CS_OVERFLOW above pool_size; later ones as CS_IDLE */
 	enum checkout_source source;
 	/* true while the connection is LENT only because it is being reset, or runs a query of pgweir's own */
 	bool is_being_washed;
@@ -124,7 +124,7 @@ struct policy_conn {
 	/* The next three fields are for policy_shared.h. */
 	uint64_t round; /* the shared policy's round when the connection was opened */
 	struct policy_shared *shared; /* set while the connection is transferred to another shard; else NULL */
-	uint32_t to_shard; /* the number of that shard */
+	uint32_t to_shard; /* the number of the shard that the connection is transferred to */
 	/* While LENT: the requests that were sent to this connection ahead of their turn, in order. */
 	struct policy_ahead ahead[POLICY_AHEAD_MAX];
 	uint32_t ahead_count;
@@ -167,7 +167,7 @@ struct policy_waiter {
 		uint64_t since_us; /* while it waits: when the wait began */
 		uint64_t waited_us; /* after the wait, for the borrower's use: how long it waited */
 	};
-	uint64_t connect_us; /* set when the wait ends: how much of it was for a login, a ping or a query of pgweir's */
+	uint64_t connect_us; /* how much of a wait that has ended was for a login, a ping or a query of pgweir's */
 	uint8_t waits; /* enum waiting */
 	bool is_notice_sent; /* for the borrower's use; the policy sets false when the wait begins */
 	uint32_t number; /* the order of arrival: each waiter gets the next number, which may wrap around */
@@ -202,7 +202,7 @@ struct policy_ops {
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Returns the address to which conn, which is OPENING, connects: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
-	/* Called when an outage begins (why is the failure), or is over (why is NULL). May be NULL. */
+	/* Called when an outage begins (*why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 	/* Sends conn, which no borrower has and which has left this policy, to the pool's shard on policy worker `to`,
 	 * whose thread calls policy_arrive() or policy_shared_lost() later. Returns false if conn can't go there now;
@@ -215,7 +215,7 @@ struct policy_ops {
 struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
 			  struct policy_worker *worker, struct pool_counters *counters, uint64_t random_seed,
 			  uint64_t now_us);
-/* Refuses all waiters. No connection may be left, so call policy_close_all() and wait until all are gone. */
+/* Refuses all waiters. No connection may be left, so first call policy_close_all(), and wait until all are gone. */
 void policy_free(struct policy *p);
 
 /* Returns a connection at once, or NULL if t has to wait. Does not call on_grant or on_refuse. */
@@ -223,23 +223,23 @@ struct policy_conn *policy_borrow(struct policy *p, struct policy_waiter *t, uin
 /* Returns an idle connection that needs no ping, or NULL; t never waits. If NULL is returned, a connection is pinged or
  * opened for a later call, unless a connection is being pinged or opened already. */
 struct policy_conn *policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us);
-/* conn must be in working order, in no transaction, and without session state. May call on_grant of the longest waiter,
- * or ops->close if conn is too old, above a lowered limit, or needed by another pool under the same cap. */
+/* conn must be in working order, in no transaction, and without session state. May call on_grant for a waiter, or
+ * ops->close if conn is too old, above a lowered limit, or needed by another pool under the same cap. */
 void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 /* Does policy_return() for a connection on which the owner has run a query of its own. asked_us: when the query was
  * sent; 0 if there was none. For waiters, the time since asked_us counts as waiting for PostgreSQL. */
 void policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* Call when conn, which is LENT, will be returned soon: no other connection is opened for the waiter that gets it. */
 void policy_note_washing(struct policy *p, struct policy_conn *conn);
-/* Call when conn is not returned as soon as expected: another connection may be opened. asked_us: as in
+/* Call when conn is not returned as soon as expected: another connection may then be opened. asked_us: as in
  * policy_return_after_query. */
 void policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* Takes t out of the queue: t gets no callback. Does nothing if t does not wait. */
 void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 
 /* --- The owner's reports: policy.c; policy_conn_failed() is in policy_supply.c. --- */
-void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* only from ops->open */
-void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* conn has logged in */
+void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* call only from ops->open */
+void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* call when conn has logged in */
 /*
  * Call when conn, which was OPENING or CHECKING, has failed, and so no longer belongs to the pool. The pool backs off
  * before the next attempt, which opens a single connection. (If all clients in the queue keep waiting, another attempt
@@ -251,31 +251,31 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  * policy_tick calls on_refuse. In an outage a client waits for the next attempt (of this pool, or of another shard or
  * pool of these hosts) until half a second after the back-off, and at most a second. The client does not wait at all if
  * the last attempt got no answer, because the next may hang as long. These waiters keep waiting:
- *   - with OUTAGE_HOLD: all, for hold_us, counted from the later of their arrival and the beginning of the outage; when
- *     the outage is over, timeout_us begins for them;
- *   - with OUTAGE_WAIT: all, for timeout_us;
- *   - for timeout_us, clients that were in the queue when the last connection was lost while it was lent (PostgreSQL is
- *     probably restarting);
- *   - for timeout_us, all, after 57P01 (PostgreSQL has accepted the login, and an administrator has ended the session)
- *     and after 53200 (the next attempt may find the memory);
- *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): for 30 s, the pool's limit is then the number of
- *     connections that it has (at least 1).
+ *   - with OUTAGE_HOLD, all waiters, for hold_us from their arrival or the beginning of the outage, whichever is later;
+ *     when the outage is over, timeout_us begins for them;
+ *   - with OUTAGE_WAIT, all waiters, for timeout_us;
+ *   - waiters that were in the queue when the pool lost its last connection, which was lent: for timeout_us, because
+ *     PostgreSQL is probably restarting;
+ *   - after 57P01 (PostgreSQL has accepted the login, and an administrator has ended the session) and after 53200 (the
+ *     next attempt may find the memory), all waiters, for timeout_us;
+ *   - after CF_TOO_MANY (PostgreSQL's 53300), all waiters, for timeout_us; for 30 s, the pool's limit is then the
+ *     number of connections that the pool has (at least 1).
  *
- * is_fatal (a wrong password, an unknown database): unless the pool is paused, all waiters are refused at once. After
- * an outage, connections are opened one by one at first, then two at a time, and so on up to opens_at_once.
+ * If is_fatal (a wrong password, an unknown database), all waiters are refused at once, unless the pool is paused.
+ * After an outage, connections are opened one by one at first, then two at a time, and so on up to opens_at_once.
  */
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
-void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: conn is closed */
+void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* closes conn if !ok */
 /* Call when conn, in any state, was closed by pgweir or by PostgreSQL, and no longer belongs to the pool. With
- * upstream_may_be_down the loss of an idle, pinging or lent connection raises the epoch: connections that were verified
- * earlier are pinged before they are lent. Counts no close: the policy has counted a close that it asked for, and the
- * owner counts all others. */
+ * upstream_may_be_down, the loss of an idle, pinging or lent connection raises the epoch: connections that were
+ * verified earlier are pinged before they are lent. Counts no close: the policy has counted a close that it asked for,
+ * and the owner counts all others. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
 /* Pings conn, which is idle; if conn is NULL, pings the longest idle connection. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* Pings an idle connection or, below pool_size, opens a new one. Does nothing while any is being pinged or opened. */
+/* Pings an idle connection or, below pool_size, opens a new one. Does nothing while one is being pinged or opened. */
 void policy_stock_up(struct policy *p, uint64_t now_us);
 /* Call when the upstream may be down: idle connections are then pinged before they are lent. */
 void policy_distrust(struct policy *p, uint64_t now_us);
@@ -292,9 +292,9 @@ void policy_pause(struct policy *p, uint64_t now_us);
  * once, even during a back-off. */
 void policy_resume(struct policy *p, uint64_t now_us);
 void policy_warm(struct policy *p, uint64_t now_us); /* keeps min_idle from now on, as after a first borrow */
-/* Closes all connections that are not lent now (OPENING and PINGING ones too), and lent ones when they are returned;
- * connections for the waiters are opened anew. why: RR_RELOAD, or a reason after which min_idle is not kept until the
- * next borrow. */
+/* Closes all connections: lent ones when they are returned, all others now (OPENING and PINGING ones too). Connections
+ * for the waiters are opened anew. why: RR_RELOAD, or a reason after which min_idle is not kept until the next
+ * borrow. */
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
 /* Does policy_close_all() with RR_RELOAD, but keeps OPENING connections as policy_pause() does. */
 void policy_reconnect(struct policy *p, uint64_t now_us);

@@ -41,12 +41,12 @@ bool policy_give_up_idle(struct policy *p, uint64_t now_us);
  * divided in proportion to share_weight. A fair share is at least 1; the share of a pool that is not in use is 0. A
  * free place goes to a pool below its share_min, else to the pool with the fewest connections for its weight; among
  * equals, to the pool whose client has waited longest. That pool is woken by ops->wake. When the cap is reached and a
- * pool below its share waits, the pool with the most idle connections above its own share gives up the one that has
- * been idle longest; if no pool has such a connection, a pool above its share closes connections that are returned to
- * it (RR_EVICTED), even if it has waiters itself. With more pools in use than places, pools take turns: a returned
- * connection that is 100 ms old is closed for a hungry pool that is below its share_min, or that has no place and whose
- * client has waited longer than any in the connection's pool, which keeps its share_min. A place is always left for
- * pools without a share_min. min_idle takes only places that no client waits for.
+ * pool below its share waits, the pool with the most idle connections above its own share gives up its longest idle
+ * connection; if no pool has such a connection, a pool above its share closes connections that are returned to it
+ * (RR_EVICTED), even if it has waiters itself. With more pools in use than places, pools take turns: a returned
+ * connection that is 100 ms old is closed for a hungry pool below its share_min, or for one that has no place, if its
+ * client has waited longer than all clients of the connection's pool. The connection's pool keeps its share_min. A
+ * place is always left for pools without a share_min. min_idle takes only places that no client waits for.
  */
 struct policy_budget *policy_budget_new(uint32_t limit); /* limit: 0 for none. Returns NULL if out of memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools are freed */
@@ -58,8 +58,9 @@ uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
  * Opening a connection takes milliseconds, so places must not change hands more often. */
 #define BUDGET_TURN_US (100 * 1000)
 
-/* How a pool uses its connections. Nearly every loan changes this, so members publish views only while the budget is
- * tight (members are hungry, the limit is exceeded, or other processes wait) and a little longer (is_watched). */
+/* How a pool uses its connections. Nearly every loan changes these values, so members publish views only while the
+ * budget is tight (members are hungry, the limit is exceeded, or other processes wait) and a little longer
+ * (is_watched). */
 struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
@@ -85,14 +86,14 @@ struct budget_group {
 };
 
 /* The lock of the commons guards all fields. Only the member's own thread changes budget, short_count and is_watched,
- * so that thread may read these three without the lock. */
+ * and this thread may read them without the lock. */
 struct budget_member {
 	struct policy_budget *budget; /* NULL if there is no cap; then the fields below are unused */
 	struct budget_group *group; /* the group of its pool's shards, or `own` */
 	struct budget_group own; /* the group of a pool without shards */
 	struct policy_worker *worker;
 	struct policy_orders *orders; /* its pool's orders; NULL if it has no pool */
-	uint32_t used, leaving; /* connections in any state; how many of these are CLOSING, or were asked for */
+	uint32_t used, leaving; /* used: connections in any state; leaving: those that are CLOSING or were asked for */
 	uint32_t asked; /* how many connections the pool was asked to give up, and has not yet begun to close */
 	uint32_t short_count; /* how many connections the member would open now; it is hungry if this is above 0 */
 	uint32_t opening; /* how many of used are logging in; valid only under a CAP_HOST */
@@ -156,7 +157,7 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_check_place(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false if m has no cap. */
 bool budget_is_short(const struct budget_member *m);
-/* Returns true if m's group, in use, has more places than its share or, if pools take turns, than its share_min. */
+/* Returns true if m's group has more places than its share (as if in use) or, if pools take turns, its share_min. */
 bool budget_has_surplus(const struct budget_member *m);
 /* Returns true if the connection that is being returned to m must be closed for another pool; the connection then
  * counts in m->asked. */

@@ -18,8 +18,8 @@ struct budget_kept {
 	uint32_t returned; /* places of connections that have gone since the keeper last asked PostgreSQL for places */
 	struct budget_news news;
 	uint32_t understocked_count; /* members with is_understocked */
-	/* places for connections that no policy lends: how many the keeper was asked for, and how many of the granted
-	 * places are kept free for such connections */
+	/* Places for connections that no policy lends. asked_for: how many the keeper was asked for. held: how many of
+	 * the granted places are kept free for such connections. */
 	uint32_t asked_for, held;
 	uint64_t held_until_us; /* when the held places are given up */
 	uint64_t taken; /* how often a place was taken so far */
@@ -34,8 +34,8 @@ struct policy_budget {
 	uint32_t opening, short_count; /* sums over all members */
 	uint32_t unlent; /* how many of used are connections that no policy lends */
 	uint32_t in_use_count; /* groups in use: with demand, or in their idle grace */
-	uint32_t in_use_plain; /* how many of these groups have no share_min */
-	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of these groups */
+	uint32_t in_use_plain; /* how many groups in use have no share_min */
+	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of groups in use */
 	uint32_t unequal_count; /* groups whose claim differs from the default */
 	uint64_t last_pass; /* the number of the last pass over the hungry members: budget_group.last_pass */
 	bool is_watched; /* true while the budget is tight, so all members publish their views, or have orders to */
@@ -70,7 +70,7 @@ budget_update_limit(struct policy_budget *b)
 		b->limit = most < b->kept.news.share ? most : b->kept.news.share;
 }
 
-/* Tells the keeper that counts have changed; policy_worker_unlock_and_act() or policy_worker_tell_others() follows. */
+/* Tells the keeper that counts changed. Call policy_worker_unlock_and_act() or policy_worker_tell_others() next. */
 static inline void
 budget_tell_keeper(const struct policy_budget *b)
 {

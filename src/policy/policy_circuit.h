@@ -38,7 +38,7 @@ struct circuit_member {
 struct circuit_news {
 	uint64_t round; /* grows by one with each failure and each recovery */
 	uint32_t failed_count; /* failures in a row; 0 while the circuit is closed */
-	uint64_t failed_us, backoff_until_us; /* when the last failure was noted; when the next attempt may begin */
+	uint64_t failed_us, backoff_until_us; /* when the last failure was noted, and when the next attempt may begin */
 	enum connect_failure kind;
 	enum circuit_outlook outlook;
 	struct fail why;
@@ -82,8 +82,8 @@ bool circuit_get_news(const struct circuit_member *m, bool is_waiting, struct ci
 /* Returns true if clients wait in the queue of p. */
 bool policy_has_waiters(const struct policy *p);
 
-/* Makes p share the circuit c, or no circuit if c is NULL, as at first. c must live until it is replaced, or p is
- * freed. */
+/* Makes p share the circuit c; or no circuit if c is NULL, which is the initial state. c must live until it is
+ * replaced, or p is freed. */
 void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
 
 /* --- Health checks: policy_supply.c. --- */

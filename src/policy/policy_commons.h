@@ -63,7 +63,7 @@ struct policy_worker {
 
 /* Returns NULL if out of memory. */
 struct policy_commons *policy_commons_new(uint64_t seed);
-void policy_commons_free(struct policy_commons *c); /* after its policy workers and pools; NULL is fine */
+void policy_commons_free(struct policy_commons *c); /* call after freeing policy workers and pools; c may be NULL */
 /* number: the worker's number, below SHARDS_MAX; no two policy workers have the same. tell(owner) is called on any
  * thread, without the lock, when policy_worker_run_orders() is due. waiter_ops: the calls to clients that borrow on
  * this worker; NULL if there are none. Returns NULL if out of memory. */
@@ -93,7 +93,7 @@ policy_worker_is_silent(const struct policy_worker *worker)
 
 /* --- Objects that pools share by name, each of which lives as long as a pool uses it. --- */
 
-/* Must be the first member of each such object. */
+/* Must be the first member of each object that is shared by name. */
 struct policy_named {
 	uint32_t uses; /* the number of references */
 	char kind; /* a letter: see POLICY_KINDS */
@@ -150,7 +150,7 @@ struct policy_orders {
 	struct policy_worker *worker;
 	unsigned what; /* enum policy_order; if 0, the pool is not in the policy worker's list */
 	uint32_t answered_by; /* a bit for each shard that has answered that it has no idle connection left */
-	uint64_t arm_at_us; /* UINT64_MAX if nothing is to be armed */
+	uint64_t arm_at_us; /* the time for ORDER_ARM; UINT64_MAX without this order */
 	TAILQ_ENTRY(policy_orders) link;
 };
 
@@ -161,7 +161,7 @@ void policy_worker_order(struct policy_orders *o, unsigned what);
 /* Makes the worker's tell() due. Call with the lock; then call policy_worker_unlock_and_act() or
  * policy_worker_tell_others(). */
 void policy_worker_wake(struct policy_worker *worker);
-/* Calls tell() for each policy worker except `worker` that was woken or has orders. Call this under the lock, which is
+/* Calls tell() for each policy worker that was woken or has orders, except `worker`. Call this under the lock, which is
  * released during each tell(). Orders to pools of `worker` wait for policy_worker_unlock_and_act(). */
 void policy_worker_tell_others(struct policy_worker *worker);
 /* Carries out the orders to the pools of `worker`, and calls tell() for other policy workers that have orders. Call

@@ -11,7 +11,7 @@
 #include "policy/policy_budget.h"
 
 struct budget_counts {
-	uint32_t used, opening; /* connections in any state; connections whose login has not ended */
+	uint32_t used, opening; /* used: connections in any state; opening: those whose login has not ended */
 	uint32_t granted; /* granted places that are not taken yet */
 	uint32_t short_count; /* how many more places the pools, and policy_places_take(), could use now */
 	uint32_t asked_for; /* the part of short_count for which policy_places_take() still waits */
@@ -40,7 +40,7 @@ struct budget_news {
 /* Call when the keeper was granted `more` places. worker: the caller's policy worker, as in all functions here. */
 void policy_budget_grant(struct policy_budget *b, struct policy_worker *worker, uint32_t more,
 			 const struct budget_news *news, uint64_t now_us);
-/* Takes back granted places that are not used, all but `kept`. */
+/* Takes back all granted places that are not used, except `kept` of them. */
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *worker, uint32_t kept);
 /* Closes all connections whose login has not ended; connections that no policy lends are closed after their logins. */
 void policy_budget_abandon_logins(struct policy_budget *b, struct policy_worker *worker, uint64_t now_us);

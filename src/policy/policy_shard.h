@@ -11,7 +11,7 @@
  *
  * A shard that gets its first idle connection, and a shard that gets one more waiter, must not miss each other. Each
  * writes its own row, runs a fence, and reads the other's row, so at least one of them sees both rows. Further idle
- * connections need no fence, because a shard with waiters sees the bit that the first of them set, and asks for more.
+ * connections need no fence, because a shard with waiters sees the bit that the first one has set, and asks for more.
  */
 #pragma once
 
@@ -51,7 +51,7 @@ struct policy_shared {
 	_Atomic uint32_t live; /* connections that are neither CLOSING nor CHECKING */
 	_Atomic uint32_t verified; /* live connections that are not OPENING */
 	_Atomic uint32_t coming[SHARDS_MAX]; /* coming[n]: connections in transfer to the shard of policy worker n */
-	/* set when PostgreSQL refused a connection as one too many: the limit on the connections of all shards */
+	/* the limit on the connections of all shards, set when PostgreSQL refused a connection as one too many */
 	_Atomic uint32_t lowered_limit;
 	_Atomic uint64_t lowered_until_us; /* when lowered_limit ends */
 	/* The number of the present round. A connection is transferred only if it was opened in the present round.
@@ -77,7 +77,7 @@ struct policy_shard {
 	uint32_t number; /* the number of the shard's policy worker */
 	uint64_t asked_us; /* when other shards were asked for connections for the waiters here; 0 if not asked */
 	uint32_t live_when_asked; /* how many live connections the shard had when it last considered asking */
-	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
+	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered "none idle" */
 	uint64_t epoch_raised_us; /* when policy.epoch was last raised */
 	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
 	/* policy_worker.turns of this worker, and of given_to, at that transfer */
@@ -117,7 +117,7 @@ shard_waiting_bits_of_others(const struct policy_shard *m)
 			  ~WAITING_BIT(m->number));
 }
 
-/* Returns true if clients wait in another shard. Call only if this shard has no waiters, and has published that. */
+/* Returns true if clients wait in another shard. Call only if this shard has published that it has no waiters. */
 static inline bool
 shard_has_waiters_elsewhere(const struct policy_shard *m)
 {
@@ -225,10 +225,11 @@ shard_note_given(struct policy_shard *m, const struct policy_worker *to)
 }
 
 /*
- * own_us: since_us of the first waiter here; UINT64_MAX if no client waits here: then returns true if any client waits
- * in shard `number`. Otherwise returns true on two conditions: the first waiter there came more than SHARD_LATE_US
- * before own_us; and, if this shard's last transfer went there, both workers' loops have made a turn since. Without the
- * second, a loop that stands still, and so has an old queue, would get each returned connection, and give all back.
+ * Returns true if a client in shard `number` should be served before the clients here. own_us: since_us of the first
+ * waiter here; UINT64_MAX if no client waits here, and then any waiter there comes first. Otherwise the first waiter
+ * there must have come more than SHARD_LATE_US before own_us. And if this shard's last transfer went there, both
+ * workers' loops must have made a turn since; otherwise a loop that stands still, and so has an old queue, would get
+ * each returned connection, and give all back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
@@ -298,7 +299,7 @@ bool shard_waited_before_loss(const struct policy_shard *m, uint64_t since_us);
 bool shard_is_first(const struct policy_shard *m);
 /* Returns this shard's part of the number `total` that all shards keep in sum; without a shared policy, all of it. */
 uint32_t shard_part_of(const struct policy_shard *m, uint32_t total);
-/* Lets the pool have at most `limit` connections until until_us, after PostgreSQL has refused one; 0, 0 ends this. */
+/* Limits the pool to `limit` connections until until_us, after PostgreSQL has refused one. Both are 0 to end this. */
 void shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t

@@ -5,6 +5,6 @@
 
 #include "policy/policy.h"
 
-/* Makes conn too old: closes conn now if it is idle, else when it is returned. (While opening fails, a returned conn is
- * kept.) conn may be freed when this returns. */
+/* Marks conn as too old: conn is closed now if it is idle, else when it is returned. (While opening fails, a returned
+ * conn is kept.) conn may be freed when this returns. */
 void policy_retire_conn(struct policy *p, struct policy_conn *conn, uint64_t now_us);

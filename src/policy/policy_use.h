@@ -30,7 +30,7 @@ struct policy_use_sample {
 	uint32_t uses[SERVER_USES]; /* connections in use, by the party that the connection waits for */
 	uint32_t in_use; /* connections in use: the sum of uses */
 	uint32_t waiting; /* requests in the queue */
-	uint32_t busy, limit; /* connections in use in all shards; the most that may be in use */
+	uint32_t busy, limit; /* of all shards: connections in use, and the most that may be in use */
 	uint32_t clients; /* clients of the pool; each uses one connection at most */
 };
 
@@ -47,12 +47,12 @@ struct policy_use_sums {
 		/* at_us[i]: the time in which i of the limit's POLICY_USE_PARTS parts were in use */
 		uint64_t at_us[POLICY_USE_PARTS + 1];
 		uint64_t loans, timeouts, waited_us;
-		/* loans, waits and arrivals in the span; these counts include loans and waits that began before it */
+		/* loans, waits and arrivals in the span; these counts include loans and waits that began earlier */
 		uint64_t loans_in_span, waits, arrived;
 	} spans[2]; /* the present span, and the span before, if it had the same limit */
 	/* levels[i]: loans that ended while the number of connections in use belonged to level i (POLICY_USE_LEVELS).
-	 * busy: the sum, over these loans, of that number. All these counts are halved when a span begins, but stay
-	 * when the limit changes, because counts under different limits can be compared best. */
+	 * busy: the sum, over these loans, of the number of connections in use then. All these counts are halved when a
+	 * span begins, but stay when the limit changes, because counts under different limits can be compared best. */
 	struct policy_use_level {
 		uint64_t loans, server_us, busy;
 	} levels[POLICY_USE_LEVELS];

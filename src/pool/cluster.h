@@ -5,8 +5,8 @@
  * words reading, life and history.
  *
  * Owns:   the view, under a lock; the last readings of the primary, from which a standby's lag is computed.
- * Always: a cluster lives as long as there are references to it. Any thread may call these functions, except those for
- *         the watch only. The watch asks the hosts as long as a configured database sends reads to their standbys.
+ * Always: a cluster lives as long as there are references to it. Any thread may call these functions, except the
+ *         watch's own. The watch asks the hosts as long as a configured database sends reads to their standbys.
  */
 #pragma once
 
@@ -44,7 +44,7 @@ void cluster_want(struct cluster *c, enum cluster_wants what);
 /*
  * Notes a standby's answer that it has replayed the log of `history` up to `position`. life: the host's life when the
  * question was sent. Returns true if the answer counts. Returns false if the standby may replay the log of another
- * history, because a standby compares positions as mere numbers, even positions of different timelines.
+ * history: the answer then means nothing, because a standby compares positions as mere numbers, even across timelines.
  */
 bool cluster_note_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position);
 /* Notes that a standby has not replayed a client's position within wait_us. The standby may next be asked about a
@@ -82,7 +82,7 @@ bool cluster_take_use(struct cluster *c); /* returns true if the view was used s
  * host is the primary, view.history changes, unless the host is the last known primary and was not restarted. */
 void cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *mark,
 			const struct cluster_lives *lives);
-/* Notes that a question to this standby can make it wait until it has replayed a given position. */
+/* Records that this standby can be asked to wait until it has replayed a given position. */
 void cluster_set_can_wait(struct cluster *c, unsigned host);
 void cluster_set_away(struct cluster *c, unsigned host); /* ends the life of the host, as far as pgweir knows */
 void cluster_set_history_proved(struct cluster *c, unsigned host, bool is_proved); /* sets is_proved of host_view */

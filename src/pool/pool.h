@@ -106,11 +106,11 @@ struct pool {
 	struct pool_counters counters;
 	struct scram_keys keys; /* learnt from a client, or derived from a password; kept in memory only */
 	struct gucs *baseline; /* the settings of a server that has just logged in; NULL until one has logged in */
-	/* the last GUC set of a client that the primary has refused; NULL if there is none, or if the primary has
+	/* the last of clients' GUC sets that the primary has refused; NULL if there is none, or if the primary has
 	 * accepted this GUC set since */
 	struct gucs *refused;
 	struct gucs *login_parameters; /* read-only parameters that the last server reported at login */
-	/* since when logins have given baseline and login_parameters; 0 if these were never set */
+	/* since when servers have got baseline and login_parameters at login; 0 if these were never set */
 	uint64_t baseline_us;
 	struct pool_fresh *fresh; /* baseline and login_parameters for all shards: pool_workers.h; NULL if not split */
 	uint32_t clients; /* clients that are logged in, or whose password was accepted */
@@ -121,13 +121,13 @@ struct pool {
 	struct policy_use use; /* how many connections were in use lately */
 	uint64_t server_us, waited_us; /* sums: PostgreSQL's time for requests, and the time that requests waited */
 	struct pool_stall stall;
-	/* Clients' timeouts that are still to be logged (client/client_watch.c); freed with free(). NULL if no client
-	 * has had one. */
+	/* Clients' timeouts that are still to be logged (client/client_watch.c); freed with free(). NULL if there was
+	 * none. */
 	struct timeouts *timeouts;
 	bool is_watched; /* true if timeouts are to be logged; the pool then stays active without servers: pool_use.c */
 	/* The next three fields are for state/pins.c, which logs each reason to pin at most once in a period. */
 	uint64_t pins_logged_us; /* when the present period began */
-	uint32_t pinned_since; /* clients whose pins were not logged in this period, because the reasons had been */
+	uint32_t pinned_since; /* clients whose pins were not logged in this period: their reasons had been logged */
 	uint16_t pins_logged; /* the reasons that were logged in this period: bits 1 << enum pin_reason */
 	/* The next four fields are for state/linger.c. */
 	uint64_t sequences_asked_us; /* when a client last asked for currval() or lastval(); 0 if never */
@@ -166,7 +166,7 @@ struct pool {
 	uint32_t index; /* scratch space for a caller that lists all pools */
 	struct pool *next, *prev_pool;
 	bool is_active; /* true if the pool is in the set's list `active`, not in `inactive`: pool_use.c */
-	TAILQ_ENTRY(pool) activity_link; /* the link in that list */
+	TAILQ_ENTRY(pool) activity_link; /* the link in `active` or `inactive` */
 	UT_hash_handle hh; /* in the set's table, by key */
 	size_t key_len; /* 0 in a standby pool, which has no name */
 	char key[POOL_KEY_MAX];
@@ -213,7 +213,7 @@ struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t n
  * closes srv at once. Otherwise washes `parts` off; srv may be lent to a client before this function returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* Takes srv back from a borrower that may have a request or a transaction in progress: see server_reset(). Washes off
- * everything that can be washed, and does WASH_PLANS, WASH_POINT_SEED and STATE_BACKEND if they are in `parts`. With
+ * everything that can be washed. Of `parts`, only WASH_PLANS, WASH_POINT_SEED and STATE_BACKEND count. With
  * discard_all, runs DISCARD ALL, too. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 
@@ -227,7 +227,7 @@ void pool_code_note_ddl(struct pool *pool, unsigned risk);
 /* Call at the end of a request if srv will be closed for state that the request's SQL may have left. Finds the code of
  * the database that may have left the state, sets srv->loan.blame, and logs the code now and then. */
 void pool_code_blame(struct server *srv, struct database_code *code);
-/* Returns the function, or other code, that has caused most servers to be closed. */
+/* Returns the function, or other code, that has caused the largest number of servers to be closed. */
 const struct code_blame *pool_code_most_blamed(const struct database_code *code);
 /* Call when a database's name may now stand for another database of PostgreSQL. */
 void pool_set_databases_changed(struct pool_set *set);
@@ -278,8 +278,8 @@ void pool_startups_forget_all(struct pool_startups *all);
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
 /* Computes the policy's settings anew from the pool's settings and from the facts known about its database. */
 void pool_renew_policy(struct pool *pool, uint64_t now_us);
-/* Call when a client that logs in as `user` has proved a secret (plain text, or "md5...") that is not in users_file.
- * If the pool's servers log in as the same user, and the configuration has no secret for them, they use a copy. */
+/* Call when a client that logs in as `user` has proved a secret (plain text, or "md5...") that is not in users_file. If
+ * the pool's servers log in as the same user, and the configuration has no secret for them, the servers use a copy. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* Call when a client is about to use the pool; d is the ticket with which the client has logged in, or NULL. Returns 0,
  * or -1 with *why set if gss_accept_delegation forbids the use: see delegator_admit_client(). */

@@ -23,7 +23,7 @@ struct pool_database *pool_database_get_or_create(struct pool_databases *all, co
 						  const char *name);
 /* Does what pool_set_find_database() does. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
-/* d: has no pool. Frees d, except if d is paused or disabled, or has a section of its own in the configuration. Without
+/* Frees d, which has no pool, unless d is paused or disabled, or has a section of its own in the configuration. Without
  * this function, the list would grow without limit, because clients may ask for any name. */
 void pool_database_forget_if_unneeded(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);

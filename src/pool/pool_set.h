@@ -1,8 +1,8 @@
 /*
  * src/pool/pool_set.h - all pools of a worker: the pool of each (database, user) pair, and its connections.
  *
- * Each pool has a policy (policy.c), which decides when to open, close, ping and lend a connection. This module does
- * that, and reports the results to the policy.
+ * Each pool has a policy (policy.c), which decides when to open, close, ping and lend a connection. This module carries
+ * the decisions out, and reports the results to the policy.
  *
  * Owns:    every pool, its servers, the counters per database and per backend.
  * Borrows: the server_env. Holds references to config and users.
@@ -31,9 +31,9 @@ struct shared_cluster_lives {
 	struct cluster_lives seen;
 };
 
-/* The number of workers on which pools may have shards. */
+/* How pools are split into shards. */
 struct pool_split {
-	uint32_t workers; /* from 1 on; 0 counts as 1 */
+	uint32_t workers; /* how many workers may have shards of one pool, from 1 on; 0 counts as 1 */
 	/* the least number of connections per shard; smaller shards would transfer connections all the time */
 	uint32_t shard_min;
 };
@@ -108,7 +108,8 @@ void pool_set_health_check(struct pool_set *set, uint64_t now_us);
 void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
 		     uint64_t now_us);
 /* In the next functions, database is the name by which clients ask for it; NULL stands for all databases. */
-/* Lends no more servers until pool_set_resume(). Returns 0, or -1 if out of memory, which can't happen for NULL. */
+/* Lends no more servers until pool_set_resume(). Returns 0, or -1 if out of memory, which can't happen if database is
+ * NULL. */
 int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
 /* If is_disabled, refuses new clients of this database (not NULL), and keeps the present clients; otherwise accepts

@@ -19,8 +19,7 @@
  *          tls.
  * Always:  before a struct pooled is freed, its end is reported to the policy, once (is_end_reported).
  *
- * A struct pooled joins a server and its place in the policy: the policy sees the policy_conn, all other code sees the
- * server.
+ * A struct pooled joins a server and its policy_conn: the policy sees the policy_conn, all other code sees the server.
  */
 #pragma once
 
@@ -167,7 +166,7 @@ struct pool *pool_set_find(const struct pool_set *set, const void *key, size_t l
 extern const struct policy_ops pool_policy_ops;
 /* Copies the pointer to srv's GUC set to srv's policy_conn, and returns the policy_conn. srv must be idle. */
 struct policy_conn *pool_copy_gucs_to_conn(struct server *srv);
-/* Notes that servers that have logged in since the time since_us got these settings. If baseline has changed, drops the
+/* Records that since the time since_us, servers have got these settings at login. If baseline has changed, drops the
  * results of startup settings that were learnt from older servers. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us);
 
@@ -191,6 +190,6 @@ void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answe
 unsigned pool_code_known_leftovers(const struct pool *pool);
 /* Call for a server that comes from another worker. known_leftovers: the result of pool_code_known_leftovers() there.
  * Returns false if the server must be closed, because it may have run code that leaves state of which only this worker
- * knows. If this worker has no answer about the code yet, returns true; its first answer then decides if the pool's
+ * knows. If this worker has no answer about the code yet, returns true; the first answer then decides if the pool's
  * servers are closed. */
 bool pool_code_admit(struct pool *pool, unsigned known_leftovers);

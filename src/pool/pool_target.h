@@ -1,7 +1,7 @@
 /*
  * src/pool/pool_target.h - where the servers of a pool connect to, as which user and with which secrets, according to
  * one configuration. Servers that were opened under an older configuration keep that configuration's target. A target
- * is reference-counted, on any thread.
+ * is reference-counted; any thread may take and drop references.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 
 /* The TLS contexts for connections to the servers of one configuration (tls_store.c). Databases with equal settings
  * (server_tls_text) share a context. The store is made before the configuration takes effect, so errors in certificate
- * files are found in time. A store is reference-counted, on any thread. */
+ * files are found in time. A store is reference-counted; any thread may take and drop references. */
 struct tls_store;
 
 struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* returns NULL with *why set */
@@ -46,7 +46,7 @@ struct pool_target *pool_target_new(const struct upstream *upstream, const struc
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);
 /* Makes the target of a connection of pgweir's own, which logs in as user. dbname: PostgreSQL's name of the database;
- * if empty, upstream has the name. The upstream's password is used only if user is the upstream's user. */
+ * if empty, the upstream's dbname is used. The upstream's password is used only if user is the upstream's user. */
 struct pool_target *pool_target_new_own(const struct upstream *upstream, const struct scope_settings *settings,
 					const struct tls_store *tls, struct users *users, const char *database,
 					const char *user, const char *dbname, struct scram_keys *keys,

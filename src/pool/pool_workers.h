@@ -3,9 +3,9 @@
  * several workers, each with a shard of the pool (pool_shards_max()). See src/process/README.md.
  *
  * Only worker 0 calls these functions. A new pool gets the worker with the fewest clients; of several such workers, the
- * one with the fewest pools; and worker 0 only if no other is equal. Further shards are made as clients come, on
- * workers chosen likewise. The choice is remembered, because the pool may have servers there. Beyond KNOWN_POOLS_MAX
- * pools, a hash of the pool's key chooses its only worker, and nothing is remembered.
+ * one with the fewest pools; and worker 0 only if no other worker is as good. Further shards are made as clients come,
+ * on workers chosen likewise. The choice is remembered, because the pool may have servers on that worker. Beyond
+ * KNOWN_POOLS_MAX pools, a hash of the pool's key chooses its only worker, and nothing is remembered.
  */
 #pragma once
 
@@ -33,16 +33,16 @@ void pool_workers_free(struct pool_workers *h); /* NULL is fine */
  */
 uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config, const char *database,
 			     const char *user, uint32_t clients, struct fail *why);
-/* Returns true if that worker has, or is to have, a shard of this pool. If no worker has a shard of the pool yet,
+/* Returns true if worker `number` has, or is to have, a shard of this pool. If no worker has a shard of the pool yet,
  * chooses one first, as pool_workers_choose() does. */
 bool pool_workers_check_shard(struct pool_workers *h, const struct config *config, const char *database,
 			      const char *user, uint32_t number);
-/* Counts one more client on that worker. Call when a client is about to leave worker 0 for that worker, or is made
+/* Counts one more client on worker `number`. Call when a client is about to leave worker 0 for that worker, or is made
  * there. */
 void pool_workers_client_moved(struct pool_workers *h, uint32_t number);
-/* Counts one client less on that worker. Call when worker 0 has heard that a client there has ended. */
+/* Counts one client fewer on worker `number`. Call when worker 0 has heard that a client there has ended. */
 void pool_workers_client_ended(struct pool_workers *h, uint32_t number);
-/* Call when that worker does not answer (is_silent), or answers again. While a worker is silent, new clients go to
+/* Call when worker `number` does not answer (is_silent), or answers again. While a worker is silent, new clients go to
  * other workers if possible. */
 void pool_workers_set_silent(struct pool_workers *h, uint32_t number, bool is_silent);
 /* Returns how many clients are on workers other than worker 0. */

@@ -13,16 +13,16 @@
 struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower,
 				   uint64_t now_us);
 /* Call when pgweir has read the code (functions, triggers, ...) of the pool's database anew: struct database_code. The
- * pool must have a cluster. For a standby, the answer counts once it has replayed all that the primary has now. */
+ * pool must have a cluster. For a standby, the answer counts once the standby has replayed what the primary has now. */
 void standby_pools_note_new_code(struct pool *pool);
-/* srv: a server on a standby, just lent. Returns 0 if the standby has certainly replayed all that the primary had when
- * pgweir last read the database's code. Else the standby may have older functions; returns the risk (enum state_part,
- * enum code_risk) that any SQL on srv may therefore have. */
+/* srv: a server on a standby that was lent just now. Returns 0 if the standby has certainly replayed all that the
+ * primary had when pgweir last read the database's code. Else the standby may have older functions; returns the risk
+ * (enum state_part, enum code_risk) that any SQL on srv may therefore have. */
 unsigned standby_pool_assumed_risk(struct server *srv);
 /* Returns true if the host of the standby pool has certainly replayed all that the primary had at the last answer about
  * the code. */
 bool standby_pool_has_current_code(struct pool *standby_pool);
-/* Adds the connections of the pool's standby pools, if any, to counts, which already has the pool's own. */
+/* Adds the connections of the pool's standby pools, if any, to *counts, which already has the pool's own. */
 void pool_add_standby_counts(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if srv, which belongs to the pool itself or to its listeners, is connected to the primary, as far as
  * pgweir knows. Once the primary is known, sets srv->history; until then, srv may be on any host that claims to be the
@@ -38,8 +38,8 @@ void pool_set_primary_history(struct pool *pool, uint32_t history, uint64_t now_
 
 /* --- For the pools themselves. --- */
 
-/* pool.c. Makes the standby pool of main for the host at this index of the upstream. Returns NULL if that is impossible
- * now. */
+/* pool.c. Makes the standby pool of the pool `main` for the host at this index of the upstream. Returns NULL if that is
+ * impossible now. */
 struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
 /* Changes pool->settings, which are the main pool's settings at first, to those of a standby pool. */
 void standby_pool_adapt_settings(struct pool *pool);

@@ -38,7 +38,7 @@ struct process_overrides {
 /* The result of the last reload (process_reload.c). */
 struct last_reload {
 	bool is_ok; /* true if the last reload has succeeded */
-	uint64_t wall_us; /* when a reload last succeeded, or the start if none has */
+	uint64_t wall_us; /* when a reload last succeeded; the time of the start if none has */
 	struct config_problems problems; /* problems that the reload has found in the configuration file */
 	char **changes; /* lines of text that say what the reload has changed */
 	size_t change_count;
@@ -48,7 +48,7 @@ struct last_reload {
 /* A stop in progress (process_stop.c). */
 struct stopping {
 	/* STOP_DELAYED: the listeners close at close_listeners_at_us. STOP_CLOSING: the main worker admits no more
-	 * clients; the other workers follow in the next halt. STOP_DRAINING: no worker admits clients, and those that
+	 * clients; the other workers follow in the next halt. STOP_DRAINING: no worker admits clients, and clients that
 	 * are left may finish. STOP_ENDING: the main loop ends. `stage` is atomic, because other workers read it. */
 	_Atomic enum { STOP_NONE, STOP_DELAYED, STOP_CLOSING, STOP_DRAINING, STOP_ENDING } stage;
 	enum shutdown_how how;
@@ -131,8 +131,8 @@ bool process_is_quiet(const struct weir *w);
 
 /* process_reload.c: reloads the configuration file. Returns 0, or -1 with *why set and nothing changed. */
 int process_reload(struct weir *w, struct fail *why);
-/* Loads the configuration file, with the settings in o in place of the file's, and puts it in force. Returns 0. Returns
- * -1 with errors in *problems, or with *why set, and nothing changed. */
+/* Loads the configuration file, with the settings in o in place of the file's, and puts it in force. Returns 0. On
+ * failure, changes nothing, and returns -1 with errors in *problems, or with *why set. */
 int process_load(struct weir *w, const struct process_overrides *o, struct config_problems *problems, struct fail *why);
 void process_reopen_logs(struct weir *w);
 void process_apply(struct weir *w); /* passes the present configuration to all parts that keep copies of settings */

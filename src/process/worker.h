@@ -36,10 +36,10 @@ struct worker_pulse {
 struct worker_watch {
 	uint64_t at_us; /* the pulse's at_us when worker 0 looked last */
 	uint32_t ticks; /* ticks of worker 0 since the pulse's at_us changed */
-	bool is_silent; /* the worker has not ticked for about 2 s, and that was logged */
+	bool is_silent; /* true if the worker has not ticked for about 2 s; this was logged */
 	uint64_t cpu_at_us; /* when worker 0 last read the CPU clock, about once per second */
 	uint64_t cpu_us; /* the CPU time that the worker's thread had used by then */
-	uint32_t cpu_percent; /* share of one processor that the thread used in the second before */
+	uint32_t cpu_percent; /* share of one processor that the thread used in the second before cpu_at_us */
 };
 
 struct worker {
@@ -65,7 +65,7 @@ struct worker {
 	struct admission *refusals;
 	struct event *tick;
 	uint64_t last_tick_us;
-	/* the thread has a higher priority (base/resources.h), because helpers are or were busy within the last tick */
+	/* true if the thread has a higher priority (base/resources.h), because helpers were busy in the last tick */
 	bool is_urgent;
 	uint64_t helped_us; /* when helpers were last busy */
 	struct worker_pulse pulse;
@@ -94,7 +94,7 @@ void worker_close(struct worker *k);
 /* Second step: after the helpers have ended, reads the notes that are left in the inbox. Returns true if there were
  * any. Called until it returns false for all workers. */
 bool worker_read_last(struct worker *k);
-void worker_free_parts(struct worker *k); /* third step: frees the objects that these notes have used */
+void worker_free_parts(struct worker *k); /* third step: frees the objects that the last notes have used */
 void worker_free(struct worker *k); /* last step: frees the loop and k */
 
 /* --- Snapshots (telemetry/snapshot.h) of all workers, for the metrics thread and the console --- */
@@ -122,7 +122,7 @@ struct snapshot *process_snapshot_of(struct worker *k);
  * if one of parts is NULL. */
 struct snapshot *process_merge_snapshots(struct weir *w, struct snapshot **parts, size_t count);
 
-void process_answer_http(void *w); /* process_http.c: called on worker 0 when the metrics thread has posted `asks` */
+void process_answer_http(void *w); /* process_http.c: called on worker 0 when http_wake was posted */
 void process_free_gathered(struct weir *w); /* frees the snapshots; called when every gathered.is_out is false */
 
 /*

@@ -48,14 +48,14 @@ features_free(struct exchange *x)
 
 /*
  * Call before a Query, Parse, Bind, Describe, Close or Execute of a client with a server is sent. Shows the message to
- * the features. Returns STEP_FORWARD if the message may be sent as it is; STEP_REPLACED if other bytes for it are in
- * the outbox, and (except for a Query) it is in the ledger; STEP_HOLD if nothing may be sent until earlier messages are
- * answered, after which the caller calls this again; or STEP_FAILED if there is no memory.
+ * the features. Returns STEP_FORWARD if the message may be sent as it is; STEP_REPLACED if other bytes were put into
+ * the outbox in its place, and (except for a Query) the message is in the ledger; STEP_HOLD if nothing may be sent
+ * until earlier messages are answered, after which the caller calls this again; or STEP_FAILED if there is no memory.
  */
 enum feature_step features_request(struct exchange *x, struct request *m);
 /*
  * Call for an error e that answers a message of the client's. message: the ErrorResponse, of which only the first len
- * bytes may be there. Returns true if the client must not get e, because it gets another error or none.
+ * bytes may be there. Returns true if the client must not get e, because the client gets another error or none.
  */
 bool features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 /* Call when the ReadyForQuery of a client's request has come. Returns true if the client must get it later. */

@@ -63,8 +63,8 @@ query_timeout_is_cancelling(const struct server *srv)
 }
 /*
  * Call for an error e of PostgreSQL's for the client's request. Logs a bug if a cancel of pgweir's has hit the wrong
- * request: if e says that the request was cancelled, and less than a second ago pgweir sent a cancel for a request of
- * its own on this server. (A pg_cancel_backend() by another session in that second looks the same.)
+ * request, that is, if e says that the request was cancelled, and less than a second ago pgweir sent a cancel for a
+ * request of its own on this server. (A pg_cancel_backend() by another session in that second looks the same.)
  */
 void query_timeout_check_cancel(const struct exchange *x, const struct error_fields *e);
 /* Call for an error of PostgreSQL's. If query_timeout has caused it, sends the client an error in pgweir's words, and

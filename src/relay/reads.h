@@ -17,9 +17,9 @@
  * standby still lacks, it sends a statement that waits for that position, ahead of the request (reads_replayed.c). In
  * the example, with both standbys at 0/400, one of them would get A's request, and answer as soon as it is at 0/500.
  *
- * If a standby refuses a request, or is lost with it, pgweir relays the request again, to the primary (resend.c),
- * unless the client was shown more of the transaction than answers to its BEGIN, to most SET LOCALs, and to messages
- * that make or describe statements. pgweir sends the BEGIN and the SET LOCALs again ahead of the request.
+ * If a standby refuses a request, or is lost while it has the request, pgweir relays the request again, to the primary
+ * (resend.c), unless the client was shown more of the transaction than answers to its BEGIN, to most SET LOCALs, and to
+ * messages that make or describe statements. pgweir sends the BEGIN and the SET LOCALs again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), which is made when the client first needs a server.
  * Always: once a client has the struct, the end of each of its requests is recorded there, whatever host has answered;
@@ -173,7 +173,7 @@ bool reads_on_cluster_reading(struct exchange_env *env);
  * with x->srv set to NULL if another host must answer; WALK_HOLD; or WALK_LEAVE. */
 enum walk_result reads_check_next(struct request_walk *w);
 /* Returns true if the client has a server of a standby, the next message begins a request, and reads_check_next() would
- * let pass all its complete messages, up to a Query or Sync. Then sets w->len to the end of these messages. */
+ * let the request's complete messages pass, up to a Query or Sync. Then sets w->len to the end of these messages. */
 bool reads_limit_to_passing(struct request_walk *w);
 
 void reads_request_done_slowly(struct exchange *x, const struct owed *ended); /* for reads_request_done() */
@@ -202,11 +202,11 @@ void reads_note_loss(struct exchange *x, const struct server *srv);
 
 /* --- reads_position.c --- */
 /*
- * A row of relay/features.c: lets an application pass a position from one session to another, even of another service.
- * SHOW pgweir.lsn shows the position that a host must have replayed to show all that this session has written or been
- * shown. If another session runs SET [LOCAL] pgweir.min_lsn with that position, its reads wait until their host has
- * replayed the position. Drivers see two settings of PostgreSQL's: pgweir sets the first one ahead of the SHOW, and
- * rejects (22P02) a value for the second one that is not a position.
+ * A row of relay/features.c: lets an application pass a position from one session to another, even to a session of
+ * another service. SHOW pgweir.lsn shows the position that a host must have replayed to show all that this session has
+ * written or been shown. If another session runs SET [LOCAL] pgweir.min_lsn with that position, its reads wait until
+ * their host has replayed the position. Drivers see two settings of PostgreSQL's: pgweir sets pgweir.lsn ahead of the
+ * SHOW, and rejects (22P02) a value of pgweir.min_lsn that is not a position.
  */
 enum feature_step reads_handle_position(struct exchange *x, struct request *m);
 

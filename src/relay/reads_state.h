@@ -19,9 +19,8 @@ bool reads_route_marked(struct request_walk *w, struct client_reads *r);
 /* Returns the SQL of w->m, or of the statement that a Bind in w->m binds; sets *len to the SQL's length in bytes, and
  * *v to its traits. Returns NULL if there is no SQL. */
 const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_traits **v);
-/* Does the same for a message with this frame. For a Bind, also sets *st to the statement.
- * Returns NULL if there is no SQL, or if a Bind names a statement that the client does not have. have: how many bytes
- * of the body have come. */
+/* Does the same for a message with this frame. For a Bind, also sets *st to the statement. Returns NULL if there is no
+ * SQL, or if a Bind names a statement that the client does not have. have: how many bytes of the body have come. */
 const char *reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have,
 				 size_t *len, struct statement **st);
 /* Returns true if the SQL must go to the primary although a standby would not refuse it: a READ ONLY transaction
@@ -36,7 +35,7 @@ bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 bool reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len);
 
 /* --- reads_wait.c --- */
-/* Has the loop notified, from now on, when a host of this cluster reports its WAL position. If there is no memory, the
+/* From now on, the loop is notified when a host of this cluster reports its WAL position. If there is no memory, the
  * loop is not notified, and its timers find the positions later. */
 void reads_listen(struct exchange_env *env, struct cluster *c);
 /* Returns true while the wait that ends at *until_us goes on. If *until_us is 0, first begins a wait of wait_us. */

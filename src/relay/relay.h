@@ -46,7 +46,8 @@ void relay_unstall(struct exchange *x); /* if x is EXCHANGE_STALLED and all queu
 
 /* --- reads_replayed.c: asks a standby to wait until it has replayed a position --- */
 /* Call this for a client that has a standby's server. If the client's request must wait until the standby has replayed
- * a position, sends, ahead of the request, a query that ends when the standby has replayed it, or after a timeout. */
+ * a position, sends ahead of the request a query that ends when the standby has replayed that far, or after a
+ * timeout. */
 void relay_ask_standby(struct exchange *x);
 /* Call when the standby has answered the query of relay_ask_standby(). Returns true if the standby has replayed the
  * position, so its reply to the client's request may be passed on. */

@@ -23,8 +23,8 @@ bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uin
  * the client if there is no memory. */
 MAY_CLOSE bool resend_now(struct exchange *x, const struct request_copy *copy);
 
-/* Call before bytes of a client with a server are sent. Empties the copy if a new request begins, and nothing of
- * earlier requests must be relayed again. */
+/* Call before bytes of a client with a server are sent. Empties the copy if a new request begins, and no part of
+ * earlier requests need be relayed again. */
 void resend_begin(struct exchange *x);
 /* Appends len bytes at `from`, which were walked (walk.h), to the copy. They may begin in the middle of a message. */
 void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
@@ -49,7 +49,7 @@ bool resend_is_harmless(struct exchange *x, const struct request_copy *copy);
 bool resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* --- resend.c --- */
-/* Returns true if srv's copy has all that the client has on srv, the client was shown nothing of the answer, and the
+/* Returns true if the client has nothing on srv but the request in srv's copy, was shown nothing of the answer, and the
  * copy's messages may run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
 /* Call when loss_of() has returned LOSS_NOT_EXECUTED and x has left srv. Relays the request again, ahead of the

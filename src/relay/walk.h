@@ -34,13 +34,14 @@ enum walk_result {
 struct request_walk {
 	struct exchange *x;
 	const uint8_t *p; /* the client's bytes */
-	size_t len, at; /* how many bytes; offset of the message that is handled now */
+	size_t len, at; /* len: the number of bytes; at: the offset of the message that is handled now */
 	size_t borrowed_at; /* offset of the message for which a server was borrowed; 0 if the client already had one */
 	const uint8_t *scanned; /* the Query whose scan is in `scan`, or NULL */
 	struct server *lent; /* the server that reads_borrow() has lent to the client, or NULL */
 	bool has_why;
-	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true. m is valid if m.message
-	 * points to the message at `at`. scan, risk and fingerprint are valid if `scanned` points to that message. */
+	/* walk_begin() clears only m.message of the fields below. `why` is valid if has_why is true. m is valid if
+	 * m.message points to the message at `at`. scan, risk and fingerprint are valid if `scanned` points to that
+	 * message. */
 	struct fail why;
 	struct scan scan;
 	struct sql_traits traits; /* for a Query: the traits of its SQL */
@@ -127,8 +128,8 @@ void walk_note_bind(struct request_walk *w); /* records that the statement of th
 void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown, bool is_scanned);
 enum walk_result walk_send_sync(struct request_walk *w);
 
-/* reject.c: call if the client's block is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED. Handles a message that runs
- * something as PostgreSQL does in a failed transaction. Returns WALK_ON if the message was answered; WALK_REJECT; or
+/* reject.c: call if the client's block is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED. As PostgreSQL does in a failed
+ * transaction, handles a message that runs something. Returns WALK_ON if the message was answered; WALK_REJECT; or
  * WALK_SLOWLY if a server must answer: the block is then EXCHANGE_BEGIN_DUE, with EXCHANGE_BEGIN_FAILED. */
 enum walk_result reject_in_failed_block(struct request_walk *w);
 
@@ -147,8 +148,8 @@ walk_runs(uint8_t type)
 	return type != 'S' && type != 'H' && type != 'd' && type != 'c' && type != 'f';
 }
 
-/* Returns true if no settings must be sent ahead of a message that begins a request: if the server has the client's
- * settings, or has just got them; in a failed block; for replication; and if pgweir does not follow the client's
+/* Returns true if no settings need be sent ahead of a message that begins a request: if the server has the client's
+ * settings, or has just got them; in a failed block; for replication; or if pgweir does not follow the client's
  * settings. */
 static inline bool
 walk_has_settings(const struct exchange *x)

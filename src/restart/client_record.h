@@ -35,8 +35,8 @@ struct client_record_writer *client_record_writer_new(void (*send)(void *arg, bo
 						      void *arg);
 /* Must be called before the stores of statements are freed. o may be NULL. */
 void client_record_writer_free(struct client_record_writer *o);
-/* Appends the record of a client that has no obstacle to out. First sends the client's pool and texts, unless they were
- * sent already. `number` stands for the client in messages between the processes. Returns 0, or -1 if there is no
+/* Appends to *out the record of a client that has no obstacle. First sends the client's pool and texts, unless they
+ * were sent already. `number` stands for the client in messages between the processes. Returns 0, or -1 if there is no
  * memory. */
 int client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out);
 
@@ -53,5 +53,5 @@ int client_record_reader_take(struct client_record_reader *s, bool is_pool, cons
  */
 struct client *client_record_adopt(struct client_record_reader *s, const struct client_record *p, int fd,
 				   struct fail *why);
-/* Called when the old process has released the client. Begins to read from it. */
+/* Called when the old process has released the client. Begins to read from the client. */
 void client_record_begin_reading(struct client *c);

@@ -20,7 +20,7 @@
 #define CLIENT_RECORD_SECRET_MAX 32u /* bytes of the secret in a cancel key */
 #define CLIENT_RECORD_NAME_MAX 255u /* bytes of a user's or a database's name */
 
-/* The items of a part that were not read yet. */
+/* The items of a part that are still to be read. */
 struct client_record_part {
 	const uint8_t *at;
 	size_t len;
@@ -29,7 +29,7 @@ struct client_record_part {
 struct client_record_statement {
 	const char *name; /* "" is the unnamed statement */
 	uint32_t text; /* the number of the statement's SQL, a struct client_record_text */
-	/* hashes of the statement's result columns, and of its parameter types, as the client knows them */
+	/* hashes, as the client knows them: of the statement's result columns (shape), and of its parameter types */
 	uint32_t shape, types;
 	bool is_shared; /* the statement may be shared by clients with the same SQL and context */
 	/* the statement's context is that of the client's present settings; if false, it has no context */
@@ -78,8 +78,8 @@ void client_record_put(struct buf *b, client_record_item *item, void *of); /* ap
 size_t client_record_begin(struct buf *b);
 void client_record_end(struct buf *b, size_t begun); /* ends a part: writes its length at its beginning */
 
-/* --- functions that read: each returns 0, or -1 if the bytes are malformed --- */
-/* Also returns -1 if the record has another version than CLIENT_RECORD_VERSION. */
+/* --- functions that read; client_record_parse...() return 0, or -1 if the bytes are malformed --- */
+/* Also returns -1 if the record's version is not CLIENT_RECORD_VERSION. */
 int client_record_parse(const uint8_t *bytes, size_t len, struct client_record *out);
 int client_record_parse_text(const uint8_t *bytes, size_t len, struct client_record_text *out);
 /* keys_len is the size of struct scram_keys. */

@@ -23,7 +23,7 @@ struct gss_options {
 	enum { REALM_INCLUDED, REALM_LEFT_OUT } form; /* whether the name from gss_name() includes the realm */
 };
 
-/* Turns a principal, such as "web@EXAMPLE.NET", in place, into the name by which the client logs in. Returns the name,
+/* Changes a principal, such as "web@EXAMPLE.NET", in place to the name by which the client logs in. Returns the name,
  * or NULL with *why set if clients of this realm may not log in. */
 const char *gss_name(const struct gss_options *o, char *principal, struct fail *why);
 

@@ -19,18 +19,18 @@ struct gss_context {
 /* --- gss_accept.c --- */
 /* Called at the first token: makes t->context. Returns false with *why set if there is no memory. */
 bool gss_begin(struct auth_tokens *t, struct fail *why);
-/* Sets *why to a failure of `doing`, with the library's texts for the status codes major and minor. Returns proof.
- * Called on the thread on which the library has returned these codes. */
+/* Sets *why to the failure of the step `doing` ("read the client's name"), with the library's texts for the status
+ * codes major and minor. Returns `proof`. Called on the thread on which the library has returned these codes. */
 enum proof_verdict gss_fail(enum proof_verdict proof, const char *doing, OM_uint32 major, OM_uint32 minor,
 			    struct fail *why);
 /* Writes a Kerberos name, of at most AUTH_NAME_MAX bytes, and a terminator. Returns PROOF_WRONG if the name is longer,
- * or is of another type, as that of an anonymous client. */
+ * or is not a Kerberos name, as with an anonymous client. */
 enum proof_verdict gss_take_name(gss_name_t client, char *name, struct fail *why);
 /* Returns true if the system, the KDC or the replay cache is at fault, not the other side. */
 bool gss_is_system_error(OM_uint32 minor);
 
 /* --- gss_delegate.c --- */
 /* Called after the client t->name has authenticated. Sets *t->delegated to a new object, and moves *credentials into
- * the object, unless the client has delegated none. Returns PROOF_WRONG for credentials of another user. */
+ * the object, unless the client has delegated no credentials. Returns PROOF_WRONG for credentials of another user. */
 enum proof_verdict gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fail *why);
 gss_cred_id_t gss_credentials(const struct delegated *d); /* returns pgweir's own credentials if d is NULL */

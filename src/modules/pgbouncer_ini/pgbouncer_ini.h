@@ -7,7 +7,7 @@
  * struct file_format for code outside this folder.
  *
  * Owns:    struct bouncer owns its texts; bouncer_fini() wipes values, which may have passwords.
- * Borrows: the sink. Keys and words are rows of static tables.
+ * Borrows: the sink; keys and words, which are rows of static tables.
  * Always:  bouncer_read_lines() fills values and entries; bouncer_translate() then makes settings and notes from them.
  */
 #pragma once
@@ -40,7 +40,7 @@ enum bouncer_type {
 enum bouncer_fate {
 	BOUNCER_TAKEN, /* becomes one setting of pgweir */
 	BOUNCER_SPECIAL, /* becomes one setting of pgweir, by special code (bouncer_combine.c) */
-	BOUNCER_PART, /* becomes, often with others, a setting of pgweir from which its value can't be restored */
+	BOUNCER_PART, /* becomes, often with others, a setting of pgweir that does not preserve PgBouncer's value */
 	BOUNCER_IGNORED, /* not needed; note says why */
 	/* asks for something that pgweir does not have, so only the default is accepted; note says why */
 	BOUNCER_REFUSED,
@@ -64,7 +64,7 @@ const struct bouncer_key *bouncer_key_at(size_t i);
 const struct bouncer_key *bouncer_key_find(const char *name);
 void bouncer_try_keys(struct nearest *nearest); /* calls nearest_try() for each name, for "did you mean" */
 size_t bouncer_key_row(const struct bouncer_key *key);
-bool bouncer_key_is_changeable(const struct bouncer_key *key); /* returns false if it changes only by a restart */
+bool bouncer_key_is_changeable(const struct bouncer_key *key); /* false if only a restart changes the setting */
 /* Returns pgweir's setting into which the key is translated, alone or with others; NULL if there is none. */
 const struct config_key *bouncer_key_ours(const struct bouncer_key *key);
 
@@ -73,7 +73,7 @@ struct bouncer_word {
 	const char *name;
 	enum { OF_DATABASE = 1, OF_USER = 2, OF_PEER = 4 } places; /* the kinds of lines that may have the word */
 	enum { WORD_SETTING, WORD_UPSTREAM, WORD_HOSTS, WORD_AUTH } part;
-	/* for WORD_SETTING: the setting of [pgbouncer] that the word sets; pgweir's setting for it has a scope_name */
+	/* for WORD_SETTING: the setting of [pgbouncer] that the word sets, whose setting in pgweir has a scope_name */
 	const char *key;
 	const char *note; /* for all other words: what becomes of the word */
 };
@@ -126,7 +126,7 @@ void bouncer_fini(struct bouncer *b); /* frees all texts, and wipes values */
 
 /* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or follows an %include. */
 bool bouncer_is_ini(const char *text, size_t len);
-/* Fills values, lines and entries, and, from sections of pgweir in the file, `ours`. */
+/* Fills values, lines and entries. Fills `ours` from those sections of the file that are pgweir's own. */
 void bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path);
 
 /* --- bouncer_translate.c --- */
@@ -143,8 +143,8 @@ const char *bouncer_value(const struct bouncer *b, const char *name);
 unsigned bouncer_line_number(const struct bouncer *b, const char *name);
 bool bouncer_is_set(const struct bouncer *b, const char *name);
 /*
- * Adds a setting of pgweir, unless a section of pgweir in the file has it. Escapes dollars in value, so that pgweir
- * does not expand them. key and value are NULL for a section without settings.
+ * Adds a setting of pgweir, unless a section of pgweir in the file has that setting. Escapes dollars in value, so that
+ * pgweir does not expand them. key and value are NULL for a section without settings.
  */
 void bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
 		  const char *value);
