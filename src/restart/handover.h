@@ -20,14 +20,14 @@
  * - TAKEN: the successor has made the client, but does not read from it yet.
  * - REFUSED: the successor can't take the client, which stays in the old process.
  *
- * From either, when clients move:
+ * From either process, while clients move:
  * - CANCEL: a CancelRequest for a client that the sender does not have.
  * - CANCELLED: the receiver's CANCEL with this number was handled.
  * - STOP: the sender was told to stop, so the receiver must stop, too.
  *
  * Always: at most one of the two processes reads from a client, even if one of them dies. A client belongs to the old
- *         process until that process has sent YOURS. If the link breaks before YOURS has come, the successor drops the
- *         client if the old process lives, and keeps the client if the old process has died.
+ *         process until that process has sent YOURS. If the link breaks before YOURS has come, the successor keeps the
+ *         client if the old process has died, and drops the client otherwise.
  *
  * Numbers are in network order. A string is preceded by its length in 32 bits, or has a terminator where the list says
  * so.
@@ -53,7 +53,7 @@ enum handover_message {
 	HANDOVER_REFUSED, /* client_record.number, and a text */
 	HANDOVER_YOURS, /* client_record.number, and the notifications that wait for the client */
 	HANDOVER_GONE, /* client_record.number */
-	HANDOVER_CANCEL, /* the sender's number for the cancel (64 bits), the PID, the secret */
+	HANDOVER_CANCEL, /* the sender's number for the cancel (64 bits), the client's PID and secret key */
 	HANDOVER_CANCELLED, /* the number of the cancel */
 	HANDOVER_STOP, /* enum shutdown_how (8 bits) */
 	HANDOVER_STAYING /* the number of clients (64 bits), and a text */

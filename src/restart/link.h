@@ -2,7 +2,8 @@
  * src/restart/link.h - messages between two processes of pgweir over a socket pair. A message may carry a file
  * descriptor (SCM_RIGHTS, unix(7)).
  *
- * Messages are not trusted: lengths are bounded, and too many descriptors without their messages end the link.
+ * Messages are not trusted: lengths are bounded, and the link ends if too many descriptors come before the messages to
+ * which they belong.
  *
  * Owns:   its socket, messages that were not sent yet, and descriptors that were received but not passed to a callback
  *         yet.
@@ -21,16 +22,16 @@
 struct link; /* opaque; defined in link.c */
 
 struct link_ops {
-	/* Called for each message. body is borrowed. fd is a descriptor, which the callee takes over; -1 if none was
+	/* Called for each message. `body` is borrowed. fd is a descriptor, which the callee takes over; -1 if none was
 	 * sent, or if this process may have no more descriptors. */
 	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
 	void (*on_batch_end)(void *arg); /* called after on_message, when no more messages have come for now */
 	void (*on_drained)(void *arg); /* called when the kernel has taken everything that was sent; may be NULL */
-	void (*on_closed)(void *arg); /* the other side has closed the link, or has sent something malformed */
+	void (*on_closed)(void *arg); /* called when the other side or an error has ended the link */
 };
 
-/* Takes over fd, and makes it non-blocking. `arg` is passed to the callbacks. If there is no memory, closes fd and
- * returns NULL. */
+/* Makes a link. Takes over fd, and makes fd non-blocking. `arg` is passed to the callbacks. If there is no memory,
+ * closes fd and returns NULL. */
 struct link *link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg);
 void link_free(struct link *l); /* may be called from a callback; l may be NULL */
 /* Sends a message, or queues it until the socket has room. If fd is not -1, a copy of that descriptor is sent, too; the

@@ -22,7 +22,7 @@ struct restart_host {
 	struct weir *w; /* the process, which is the first argument of the callbacks */
 	const char *program; /* the program with which the next process is started; NULL if not known */
 	char *const *argv; /* arguments of that program */
-	struct client_env *main_env; /* worker 0's clients; client_envs in it has the other workers' clients */
+	struct client_env *main_env; /* worker 0's; main_env->client_envs has the client_env of each worker */
 	struct listeners *listeners;
 	_Atomic uint64_t *last_id; /* the newest id of a client or server */
 	int (*halt)(struct weir *w, struct fail *why); /* stops all workers: see struct console_host */
@@ -47,8 +47,8 @@ void restart_client_released(struct restart *r, struct exchange *x); /* serves a
 void restart_transfer_progress(struct restart *r); /* serves as exchange_ops.takeover_progress */
 void restart_worker_tick(struct restart *r, struct client_env *env); /* called about every 100 ms */
 
-/* Checks that no other process of this restart has clients, which a PAUSE here would miss. Returns 0, or -1 with *why
- * set. */
+/* Called on worker 0. Checks that no other process of this restart has clients, because a PAUSE in this process would
+ * not pause them. Returns 0, or -1 with *why set. */
 int restart_check_no_other_process(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
@@ -68,14 +68,14 @@ void restart_forget_successor(struct restart *r); /* frees the successor's state
 int restart_find_predecessor(void);
 /* Tells the old process that this process can't start, for the reason `text`. fd may be -1. */
 void restart_send_failed(int fd, const char *text);
-/* Writes the old process's PID, the number of its clients, and why these stay. Returns false if there is no old process
- * any more, or if this process does not accept clients yet. */
+/* Writes the old process's PID, how many clients it has, and why these clients stay. Returns false if there is no old
+ * process any more, or if this process does not accept clients yet. */
 bool restart_describe_staying(const struct restart *r, char *out, size_t size);
 /* Takes over fd, and receives from it the sockets on which the old process listens. Returns 0, or -1 with *why set. */
 int restart_meet_predecessor(struct restart *r, int fd, struct fail *why);
-/* Does what restart_send_failed() does, unless the link that has taken over fd is closed. r may be NULL. */
+/* Does what restart_send_failed() does. But does nothing if the link that took over fd was closed. r may be NULL. */
 void restart_tell_failure(const struct restart *r, int fd, const struct fail *why);
-bool restart_is_waiting_for_go(const struct restart *r); /* returns true while no client may be accepted */
+bool restart_is_waiting_for_go(const struct restart *r); /* returns true if no client may be accepted yet */
 void restart_tell_ready(struct restart *r); /* called once, if restart_is_waiting_for_go() */
 void restart_forget_predecessor(struct restart *r); /* frees the predecessor's state; r may be NULL */
 

@@ -16,7 +16,8 @@ struct restart {
 	struct predecessor *predecessor; /* the process from which clients come; NULL if there is none */
 	struct parked *parked;
 	struct wake looking; /* posted to make worker 0 look at clients that are parked or have come */
-	enum { RESTART_GOES_ON, RESTART_STOPS, RESTART_ENDS } end; /* STOPS: told to stop; ENDS: out of the main loop */
+	/* RESTART_STOPS: the process was told to stop. RESTART_ENDS: the process has left its main loop. */
+	enum { RESTART_GOES_ON, RESTART_STOPS, RESTART_ENDS } end;
 	bool has_reported; /* all idle clients have moved, and the log says which clients stay for now */
 	uint32_t moved; /* clients that have moved to the successor */
 };

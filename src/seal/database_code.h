@@ -14,14 +14,14 @@
  * may change the code unseen (RISK_CODE), all washable state but STATE_REMOTE is washed off the server.
  *
  *   database_code.c  asks, and keeps the answer
- *   code_registry.c  lists the structs database_code of all loops; tells all structs of a database about DDL in it
+ *   code_registry.c  lists the structs database_code of all loops; tells all structs of a database about its DDL
  *
  * The answer also has the versions of the settings with which sessions begin (role_settings.h).
  *
  * Owns:   the answers and hosts. The functions do no I/O and read no clock.
- * Always: holding the registry's lock, other loops may write the atomic members and last_own_words_ddl, read `database`
- *         and change in_registry. Only the struct's own loop uses the other members. An answer is not valid if its
- *         question was asked before the last DDL.
+ * Always: other loops that hold the registry's lock may write the atomic members and last_own_words_ddl, read
+ *         `database`, and change in_registry. Only the struct's own loop uses the other members. An answer is not valid
+ *         if its question was asked before the last DDL.
  */
 #pragma once
 
@@ -96,15 +96,15 @@ struct database_code {
 	enum code_question asked; /* the last question */
 	uint64_t role_altered_us; /* when ALTER ROLE or ALTER DATABASE was last seen; 0 if a question was asked since */
 	bool is_outdated; /* a cheap question has shown that the code has changed since the last full answer */
-	uint64_t answer_asked_us; /* when the question of the last answer that was accepted was asked */
+	uint64_t answer_asked_us; /* when the question was asked that led to the last accepted answer */
 	uint64_t asked_us; /* when the last question was asked */
 	uint64_t used_us; /* when a pool last used the code */
 	/* the shortest time that a cheap question took since the last full answer; 0 if none was asked */
 	uint64_t cheap_cost_us;
-	uint64_t full_asked_us, full_cost_us; /* when the last full answer was asked for, and how long it took */
+	uint64_t full_asked_us, full_cost_us; /* when the last full answer was asked for; how long that answer took */
 	/* when the answer expires; 0 if there is no answer, or if DDL was seen after the answer's question was asked */
 	_Atomic uint64_t answer_expires_us;
-	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_*, last_*_ddl fields have earlier counts */
+	_Atomic uint64_t ddl_count; /* how often DDL was seen; the fields ddl_at_* and last_*_ddl have earlier values */
 	_Atomic uint64_t last_keeping_ddl; /* ddl_count at the last DDL with RISK_KEEPS */
 	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED; set back to last_own_words_ddl if
 	 * a full answer shows that only the same names as before have STATE_BACKEND */
@@ -112,7 +112,7 @@ struct database_code {
 	/* ddl_count at the last DDL with RISK_KEEPS or RISK_OWN_WORDS; guarded by the registry's lock */
 	uint64_t last_own_words_ddl;
 	uint64_t full_answer_us; /* when the last full answer came */
-	/* when the last full answer came since which names may have STATE_BACKEND that did not have it before */
+	/* when a full answer last came with which names may have got STATE_BACKEND that had not had it before */
 	uint64_t new_backend_names_us;
 	struct code_host *hosts; /* owned; for pool_defaults.c */
 	unsigned host_count;
@@ -126,11 +126,11 @@ struct database_code {
 	uint64_t ddl_at_question; /* ddl_count at the last question */
 	uint64_t ddl_at_full_question; /* ddl_count at the question of the last full answer */
 	bool had_no_ddl_since_question; /* no DDL was seen between the last question and its answer */
-	/* when the last wash that found neither dblink nor postgres_fdw began, and ddl_count at that time; 0 if there
-	 * was no such wash since the last full answer */
+	/* when the last wash began that found neither dblink nor postgres_fdw, and ddl_count at that time; both are 0
+	 * if there was no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
-	/* If the last question has failed: the time until which no other is asked, and the length of that pause; else
-	 * 0. The pause is as long as the question took, but at least 1 s, and doubles at each failure up to 60 s. */
+	/* If the last question has failed: until when no other is asked, and how long that pause is; else both are 0.
+	 * The pause is as long as the question took, but at least 1 s, and doubles at each failure up to 60 s. */
 	uint64_t refused_until_us, refused_pause_us;
 	/* STATE_BACKEND and RISK_CONTEXT of earlier answers, because a standby may still have that code */
 	unsigned earlier_risks;
@@ -156,7 +156,8 @@ unsigned database_code_assumed_risk_after_wash(const struct database_code *code,
  * risk_names_of_types(); NULL if the SQL is a Query. */
 unsigned database_code_compute_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				    const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Sets *risk to the risk in *kept, and returns true. Returns false if kept is NULL, or no answer or *kept is valid. */
+/* Sets *risk to the risk in *kept, and returns true. Returns false if kept is NULL or outdated, or without a valid
+ * answer. */
 static inline bool
 database_code_get_kept_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept,
 			    unsigned *risk)
@@ -215,8 +216,8 @@ enum code_decision {
 };
 /* Returns what to do with a server that its client has returned. last_keeping_ddl: code->last_keeping_ddl when the
  * server was returned. That DDL may have made functions whose state nothing resets, and the server may have run these;
- * so the server must not be lent until a later answer shows such functions. needs_no_hold: true if the server has run
- * nothing, or will be closed in any case; CODE_WAIT is then never returned. */
+ * so the server must not be lent until a later answer has shown which such functions there are. needs_no_hold: true if
+ * the server has run nothing, or will be closed in any case; CODE_WAIT is then never returned. */
 enum code_decision database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold,
 					uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE. A question is then asked on the next server that a client returns; no
@@ -230,7 +231,7 @@ void database_code_note_ddl(struct database_code *code, unsigned risk);
 const char *database_code_begin_question(struct database_code *code, uint64_t now_us);
 /* Drops the answer that is being received, because the server that was asked has gone. */
 void database_code_drop_incoming(struct database_code *code);
-/* Handles a row of the answer. is_whole: false if the row was too long, so body has only its beginning. */
+/* Handles a row of the answer. is_whole: false if the row was too long, so body has only the row's beginning. */
 void database_code_take_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
 /* Call at the end of an answer. ok: false if the question failed. number: becomes code->number if the answer is full.
  * Returns true if code->answer was replaced, as by each full answer. */
@@ -269,8 +270,8 @@ struct code_store {
 };
 
 void code_store_init(struct code_store *store, uint64_t seed, struct code_registry *registry);
-/* Returns a new reference to the struct with this key, which is made if needed; NULL if there is no memory. The key is
- * two terminated strings: pool_target_database_key() and database_code.harmless. database: the name in PostgreSQL. */
+/* Gets or makes the struct with this key. Returns a new reference, or NULL if there is no memory. The key is two
+ * terminated strings: pool_target_database_key() and database_code.harmless. database: the name in PostgreSQL. */
 struct database_code *code_store_get_or_create(struct code_store *store, const void *key, size_t len,
 					       const char *database);
 struct database_code *code_store_ref(struct database_code *code);

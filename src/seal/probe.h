@@ -21,7 +21,7 @@
 /* The kinds of rows. The comments say what a row shows, or what its name and value are. */
 enum probe_kind {
 	PROBE_SETTING = 's', /* name and value of a setting that was set in this session */
-	/* like PROBE_SETTING, for settings that only superusers and users with a grant may set */
+	/* like PROBE_SETTING, but a setting that only superusers and users with a grant may set */
 	PROBE_SUPERUSER_SETTING = 'S',
 	PROBE_ROLE = 'r', /* "" and the role */
 	PROBE_USER = 'u', /* "" and session_user */
@@ -51,8 +51,8 @@ struct probe_row {
  * to ask for that. RISK_UNREAD asks for the custom settings that functions of the database mention. names: more custom
  * settings, which STATE_SETTINGS asks for. startup: the settings of the client's startup packet; NULL without any.
  *
- * With STATE_SETTINGS, the first rows are about settings that the probe overrides. If `startup` has the setting, there
- * is at most a PROBE_SETTING row. Otherwise there are two PROBE_OVERRIDDEN rows: the session's value, then the default.
+ * With STATE_SETTINGS, the first rows are about settings that the probe overrides: at most a PROBE_SETTING row for a
+ * setting that `startup` has, else two PROBE_OVERRIDDEN rows: the session's value, then the default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct gucs *startup);

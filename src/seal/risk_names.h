@@ -11,9 +11,9 @@
  * EXECUTE, ...) at least show all functions that the SQL calls directly. Such SQL has STATE_BACKEND only if a word of
  * the SQL, or an object of the database other than a function, has STATE_BACKEND.
  *
- * A *new* name is one that was not in the catalogs when the code was read; its object may have been created since. So a
- * new name is risky, too, wherever it may be a call or a relation. If the list of known names was not read to its end,
- * no name counts as new.
+ * A *new* name is a name that was not in the catalogs when the code was read; an object of that name may have been
+ * created since. So a new name is risky, too, wherever it may be a call or a relation. If the list of known names was
+ * not read to its end, no name counts as new.
  *
  * Owns:   the names. The functions do no I/O.
  * Always: two pieces of SQL that differ only in numbers and in strings without backslashes have the same risk
@@ -97,7 +97,7 @@ unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *type
 /* Returns the reason (risk_names_add()) of a name that has the risk `part`, such as STATE_BACKEND: a name in this SQL
  * if possible, else any name. Returns NULL if no name has that risk. */
 const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);
-/* Calls row, in any order, for each name and kind whose risk is more than RISK_EFFECTS and RISK_UNDOES. */
+/* Calls row, in any order, for each name and kind whose risk has other bits than RISK_EFFECTS and RISK_UNDOES. */
 void risk_names_each(const struct risk_names *names,
 		     void (*row)(const char *name, enum risk_name_kind kind, struct risk risk, const char *reason,
 				 void *arg),

@@ -21,7 +21,7 @@ struct role_settings {
 	uint64_t of_all; /* the version of the settings for all roles (ALTER DATABASE, ALTER ROLE ALL) */
 	uint64_t sum_of_hashes; /* the sum of the hashes of `versions`; a sum, because the rows come in any order */
 	struct role_version *versions; /* the versions of single roles' settings; sorted by role_settings_sort() */
-	uint32_t count, room; /* the entries of `versions` that are in use, and that are allocated */
+	uint32_t count, room; /* how many entries of `versions` are in use; how many are allocated */
 };
 
 /* Adds a row of the answer about a database's code (database_code.h). role_hex: a role's name in hexadecimal, or "" for

@@ -9,9 +9,9 @@
  * example, pgweir knows that the name remember reaches set_config, so pgweir washes STATE_SETTINGS before B's first
  * statement. After a plain SELECT, pgweir washes nothing.
  *
- * A part that can be washed is washed unless SQL since the last wash has certainly left the part unchanged: its words
- * show no change of the part (scan.h), none of its names reaches code of the database that may change the part
- * (risk_names.h), and the client's settings do not cause a change (seal_parts_of_gucs()).
+ * A part that can be washed is washed unless SQL since the last wash has certainly left the part unchanged: the SQL's
+ * words show no change of the part (scan.h), none of the SQL's names reaches code of the database that may change the
+ * part (risk_names.h), and the client's settings do not cause a change (seal_parts_of_gucs()).
  *
  * Always: each statement of a wash contains the comment MESSAGE_OURS.
  */
@@ -49,7 +49,7 @@ enum code_risk {
 	RISK_CODE = 1u << 11, /* may change the database's code: calls a function that has DDL or composes SQL */
 	/* may do more than read, so must not run twice: for example, calls a VOLATILE function */
 	RISK_EFFECTS = 1u << 12,
-	RISK_UNREAD = 1u << 13, /* may run code that pgweir has not read, which may set any custom setting */
+	RISK_UNREAD = 1u << 13, /* may run code that pgweir has not read; that code may set any custom setting */
 	RISK_OPAQUE = 1u << 14, /* the SQL is opaque: its words don't show what it runs (risk_names.h) */
 	/* The SQL is opaque, and may make code that leaves state which nothing resets. As the risk of a name, this bit
 	 * gives STATE_BACKEND to SQL that has the name, but not to opaque SQL without the name. */
@@ -61,9 +61,9 @@ enum code_risk {
 	/* the bits that an answer about a database's code may give to a name */
 	RISK_ASKED = 0x1c009fffu
 };
-/* Bits 20 to 25 of a risk are a second copy of STATE_PROBED: the parts that functions which the SQL itself calls may
- * change. The client may want such a change, so a probe asks about these parts. Parts that only triggers and views may
- * change are washed without a probe. */
+/* Bits 20 to 25 of a risk are a second copy of STATE_PROBED: the parts that may be changed by functions that the SQL
+ * itself calls. The client may want such a change, so a probe asks about these parts. Parts that only triggers and
+ * views may change are washed without a probe. */
 #define RISK_BY_CALLS(parts) (((parts) & (unsigned)STATE_PROBED) << 20)
 #define RISK_CALLED(risk) ((risk) >> 20 & (unsigned)STATE_PROBED)
 /* Actions of seal_put() besides washing parts of state. */
@@ -118,20 +118,20 @@ seal_parts_of_gucs(const struct gucs *gucs)
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
 #define SEAL_SEED_MAX 48
-/* Writes SQL to out that seeds random() and needs no plan. Returns out. After this SQL, pg_settings shows for good that
+/* Writes to out SQL that seeds random() and needs no plan. Returns out. After this SQL, pg_settings shows for good that
  * the session has set seed, because since PostgreSQL 16 nothing resets seed. */
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
 struct probe_row; /* seal/probe.h */
-/* Appends to out the statements that a row of three columns asks for, which close sessions on other servers or seed
- * ST_GeneratePoints(). Each statement must be sent alone. A statement is appended as a '?' if the statement may fail
- * with 08003, or else as a '-'; then come its SQL and a terminator. Returns false if no SQL can close the sessions, so
- * that the server must be closed. */
+/* Appends to out the statements that a row of three columns asks for. The statements close sessions on other servers,
+ * or seed ST_GeneratePoints(). Each statement must be sent alone. A statement is appended as a '?' if the statement may
+ * fail with 08003, or else as a '-'; then come its SQL and a terminator. Returns false if no SQL can close the
+ * sessions; the server must then be closed. */
 bool seal_put_for_row(struct buf *out, const struct probe_row *row);
 /* A row that seal_put() asks for with STATE_PREPARED. */
 struct seal_statement {
-	/* the name of a statement that SQL PREPARE made; NULL in the row for all others but placeholders */
+	/* the name of a statement that SQL PREPARE made; NULL in the row for all other statements but placeholders */
 	const char *name;
-	uint64_t count; /* how many statements the row is about; there is no row for none */
+	uint64_t count; /* how many statements the row is about; never 0 */
 };
 /* Reads the body of a DataRow into row, whose name points into copy, the caller's buffer of len bytes. Returns false if
  * the DataRow is of another kind. */

@@ -19,7 +19,7 @@ struct hosts; /* opaque: hosts.c */
 struct hosts *hosts_new(uint64_t random_seed);
 void hosts_free(struct hosts *h); /* h may be NULL */
 
-/* Returns when this host ("db1:5432") may next be tried; 0 if at any time. h may be NULL, here and below. */
+/* Returns when this host ("db1:5432") may next be tried; 0 if it may be tried now. h may be NULL, here and below. */
 uint64_t hosts_due_us(const struct hosts *h, const char *address);
 /* Notes that this host is tried now. If the host is silent, it is next due after timeout_us. */
 void hosts_note_attempt(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us);

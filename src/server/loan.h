@@ -37,7 +37,7 @@ struct request_copy {
 struct kept_request {
 	struct request_copy copy;
 	uint8_t state; /* enum kept_state */
-	/* while a batch is handled: where the part of the request begins that is not copied yet; NULL at other times */
+	/* while a batch is handled: the first byte of the request that is not copied yet; NULL at other times */
 	const uint8_t *from;
 };
 
@@ -93,7 +93,8 @@ enum mark_question {
 	MARK_ANSWERED /* the answer has come, and the COMMIT is still held */
 };
 
-/* The state of the transaction before its COMMIT is sent: unknown, read-only (without a transaction ID), or failed. */
+/* The state of the transaction before its COMMIT is sent. OUTLOOK_READ_ONLY: the transaction has no transaction ID.
+ * OUTLOOK_FAILED: the transaction has failed. OUTLOOK_OPEN: neither is known. */
 enum commit_outlook { OUTLOOK_OPEN, OUTLOOK_READ_ONLY, OUTLOOK_FAILED };
 /* How the COMMIT is run: in a Query, or as an unnamed or named statement. */
 enum commit_form { COMMIT_IN_QUERY, COMMIT_OF_UNNAMED, COMMIT_OF_NAMED };
@@ -102,7 +103,7 @@ enum commit_form { COMMIT_IN_QUERY, COMMIT_OF_UNNAMED, COMMIT_OF_NAMED };
 enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
 struct loan_commit {
-	struct commit_mark mark; /* of the open transaction */
+	struct commit_mark mark; /* the mark of the open transaction */
 	/* the GUC set before the open transaction; NULL if the transaction has changed no reported setting */
 	struct gucs *before;
 	uint8_t phase; /* enum commit_phase */
@@ -110,8 +111,8 @@ struct loan_commit {
 	uint8_t outlook; /* enum commit_outlook */
 	uint8_t form, kind; /* the COMMIT's enum commit_form and enum known_kind */
 	uint8_t block; /* enum commit_block */
-	/* enum loan_undone: the worst result since the last ReadyForQuery, before which PostgreSQL has reported all
-	 * settings that had changed */
+	/* enum loan_undone: the worst result since the last ReadyForQuery. (PostgreSQL reports changed settings before
+	 * each ReadyForQuery.) */
 	uint8_t undone;
 	uint8_t begun; /* enum commit_block: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
@@ -155,13 +156,13 @@ enum loan_behind {
 	   having the borrower's GUC set only once the SETs have succeeded */
 	ALL_BEHIND_REFUSED_SETTINGS
 };
-/* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
+/* Says whether the standby has replayed the log up to the position that the borrower needs: relay/reads_replayed.c. */
 enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };
 /* Says whether SQL of the loan sets something for one transaction only, and whether that setting belongs to the context
  * (gucs_context()). */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
-/* Says whether the server is closed because code of the database may have left something in its session. */
+/* Says whether code of the database, or something else, left the session in a state for which the server is closed. */
 enum loan_blame { BLAME_NOBODY, BLAME_CODE, BLAME_OTHERS };
 
 /* Says whether PostgreSQL has announced that it ends the session, and what became of the borrower's messages. */
@@ -189,8 +190,8 @@ struct loan {
 	uint8_t standby;
 	uint8_t replay; /* enum loan_replay */
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
-	/* The borrower's request_done() may swallow the ReadyForQuery, so all earlier replies are passed on before it
-	 * is called. Set by listen_linked() and reset.c, cleared by loan_begin(). */
+	/* The borrower's request_done() may swallow the ReadyForQuery, so all earlier replies are passed on before
+	 * request_done() is called. Set by listen_linked() and reset.c, cleared by loan_begin(). */
 	bool announces_ready;
 	uint8_t local; /* enum loan_local */
 	/* The fields from here to has_local_settings matter at the end of a transaction. Every request reads them, so
@@ -204,7 +205,7 @@ struct loan {
 	/* TAG_CHANGES_ROLES and TAG_CHANGES_DEFAULTS, if tags of the transaction had them. The changes are handled
 	 * again at the transaction's end, because other sessions may see them only then. */
 	uint16_t changes;
-	/* Code of the database ran, which may have changed settings. Set by compiled.c, notes.c and ask.c, cleared by
+	/* Code of the database that may have changed settings has run. Set by compiled.c, notes.c and ask.c, cleared by
 	 * ask.c after a probe of settings. */
 	bool has_run_code;
 	/* The server has plans that were made under another context than the borrower's. The loan must end before the
@@ -217,8 +218,8 @@ struct loan {
 	/* The server has no plans of other clients any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
 	uint8_t blame; /* enum loan_blame; see pool_code_blame() */
-	/* If the transaction has set only search_path by SET LOCAL: the resulting context (gucs_context()), under which
-	 * the transaction's statements are shared; else 0. */
+	/* The context (gucs_context()) under which the transaction's statements are shared, if search_path is all that
+	 * the transaction has set by SET LOCAL; else 0. */
 	uint32_t local_context;
 	/* The next row is the result of a pg_cancel_backend() that pgweir has carried out, so `false` there becomes
 	 * `true`. Set and cleared by server_replies.c. */
@@ -226,7 +227,7 @@ struct loan {
 	/* A request of pgweir's own was cancelled since the last cancel was sent. Set by loss_handle_error(), cleared
 	 * by send_cancel(). */
 	bool is_ours_cancelled;
-	uint32_t drops; /* if the request is one DROP ... IF EXISTS: how many names it has; else 0 */
+	uint32_t drops; /* how many names the request has if it is one DROP ... IF EXISTS; else 0 */
 	uint32_t skips; /* how many notices have said that an object of this DROP does not exist */
 	uint32_t statements_run; /* statements of the request that is being sent */
 	/* The number (requests_done + 1) of the request before which pgweir has sent the client's BEGIN
@@ -246,22 +247,22 @@ struct loan {
 	uint64_t unread_us; /* when the server was last seen waiting for its client to read; 0 if never */
 	/* The next three fields are for probe_unread_backend() in client_timeouts.c, which sends a Flush to find out
 	 * whether the backend has exited. */
-	uint64_t silent_us; /* when the last byte was found to have come from the server */
+	uint64_t silent_us; /* when bytes from the server were last noticed */
 	uint64_t silent_bytes; /* server.bytes_in at silent_us */
 	uint64_t asked_us; /* when a Flush was last sent */
 	/* The next two fields are for relay/query_timeout.h. */
 	uint64_t late_since_us; /* when the query that has passed query_timeout began; 0 if there is none */
 	uint64_t cancelled_us; /* when a cancel, for whatever reason, last began in this loan; 0 if none did */
-	uint64_t told_us; /* client_timeouts.c: when the borrower was last told that its request still runs */
-	/* when dedicated/blocking.c, which asks PostgreSQL which servers wait for a lock, last sent a question whose
-	 * answer lists this server; 0 if never */
+	uint64_t told_us; /* when client_timeouts.c last told the borrower that its request still runs */
+	/* when dedicated/blocking.c last asked PostgreSQL which servers wait for a lock, and got an answer that lists
+	 * this server; 0 if never */
 	uint64_t blocked_us;
 	/* the PID at the end of the chain of waiting processes that begins with this server's; 0 if a prepared
 	 * transaction is at the end */
 	uint32_t root_pid;
 	/* The following fields, up to commit, are about the request under way. */
 	uint64_t bytes_to_client, bytes_from_client;
-	uint64_t fingerprint; /* of text; 0 if not known */
+	uint64_t fingerprint; /* the fingerprint of text; 0 if not known */
 	uint32_t bind_len, text_len; /* bytes in bind and text */
 	bool is_text_cut; /* text lacks the SQL's end; set by report_first_text(), cleared by loan_begin_request() */
 	/* text belongs to a request that is over. Set by report_done(), cleared by loan_begin_request(). */
@@ -270,13 +271,13 @@ struct loan {
 	uint8_t plan; /* enum plan_choice of the request's last statement */
 	bool is_simple; /* text comes from a Query; set by report_first_text(), cleared by loan_begin_request() */
 	struct tag tag; /* the command in tag_text */
-	char sqlstate[6]; /* of the last error */
+	char sqlstate[6]; /* the SQLSTATE of the last error */
 	struct loan_commit commit;
 	struct phase_clock clock; /* if no request is under way, since_us and us are zero */
 	char tag_text[32]; /* the tag of the last CommandComplete */
 	/* The next loan uses the buffers below again, but not their content. */
 	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of the request's SQL; allocated at first use */
-	/* the first REQUEST_BIND_MAX bytes of the request's first Bind's body, if wanted; allocated at first use */
+	/* the body of the request's first Bind, if wanted, cut to REQUEST_BIND_MAX bytes; allocated at first use */
 	uint8_t *bind;
 	struct kept_request kept;
 	struct sent_copy sent;
@@ -303,7 +304,7 @@ loan_rests_since(const struct loan *l)
 static inline void
 loan_set_end(struct loan *l, enum loan_end end)
 {
-	/* the loan's messages are being relayed again */
+	/* once the loan's messages are being relayed again, the end stays the same */
 	assert(l->end != LOAN_NOT_EXECUTED || end == LOAN_NOT_EXECUTED);
 	if (l->end != LOAN_END_FATAL_SENT)
 		l->end = (uint8_t)end;
@@ -321,4 +322,4 @@ loan_note_undone(struct loan *l, enum loan_undone undone)
 
 /* Begins to keep a copy of the request, unless a part of the request was sent before. */
 void loan_keep_request(struct loan *l);
-void loan_fini(struct loan *l); /* frees its buffers */
+void loan_fini(struct loan *l); /* frees the loan's buffers */

@@ -3,9 +3,9 @@
  * Vault, which expire after some minutes.
  *
  * A command runs as a process of its own (/bin/sh -c), while the loop goes on. For equal password_requests, one command
- * runs at a time, and all servers that have asked before it ends get its password. A password is used for ttl_us. In
- * the last fifth of that time, the command is run again in advance if a server has asked for the password since the
- * command ended. After a failure the command is not run again for a while.
+ * runs at a time, and all servers that have asked before that command ends get the password. A password is used for
+ * ttl_us. In the last fifth of that time, the command is run again in advance if a server has asked for the password
+ * since the command ended. After a failure the command is not run again for a while.
  *
  * Owns:    the passwords, wiped when they expire; the processes, killed when they take too long. Bounded: 16 processes
  *          at a time, each for at most 30 s and with at most 16 KiB of output.
@@ -35,8 +35,8 @@ struct password_request {
 
 /* Embedded, zeroed, in the struct that asks for a password. */
 struct password_ask {
-	/* Called from the loop, never from within passwords_get_or_ask(). password is valid only during this call; NULL
-	 * if there is none, and then *why has the reason. */
+	/* Called from the loop, never from within passwords_get_or_ask(). `password` is valid only during this call; if
+	 * there is no password, it is NULL, and *why has the reason. */
 	void (*done)(const char *password, const struct fail *why, void *arg);
 	void *arg;
 	struct password_entry *entry; /* NULL while this struct does not wait for a password */

@@ -90,8 +90,8 @@ struct server_ops {
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
 	/* Called before error() when a message of the borrower's has failed. is_unshown: the request's replies begin
-	 * with BindComplete, and none of them was passed yet. Return true if the request will be run again: then its
-	 * replies that were not passed yet, and the error, are dropped. May be NULL. */
+	 * with BindComplete, and none of them was passed yet. Return true if the request will be run again: then the
+	 * error is dropped, and so are the request's replies that were not passed yet. May be NULL. */
 	bool (*decide_rerun)(struct server *srv, const struct error_fields *fields, bool is_unshown);
 	/* A CommandComplete for the borrower has come; a terminator follows the len bytes of `tag`. Return true to
 	 * swallow the message, because the borrower has its answer already; allowed for an UNLISTEN only. */
@@ -131,7 +131,7 @@ struct server_owner_ops {
 	void (*ready)(struct server *srv); /* the server has logged in, and is IDLE */
 	/* A host, but not the last one to try, did not accept the connection; the next host is tried. May be NULL. */
 	void (*host_failed)(struct server *srv, enum connect_failure kind, const struct fail *why);
-	/* The server could not log in. is_fatal: another attempt is useless until something changes. closed follows. */
+	/* The server could not log in. is_fatal: attempts are useless until something changes. closed() follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok); /* the answer to server_ping() has come; the server is IDLE */
 	/* The reset has washed everything. Return false to let the reset end. Return true to hold the server: then each
@@ -142,7 +142,7 @@ struct server_owner_ops {
 	/* Called during a reset, when a transaction that the borrower has left unfinished is over. */
 	void (*abandoned_transaction_over)(struct server *srv);
 	void (*clean)(struct server *srv); /* the reset is over; the server is IDLE, and may be lent again */
-	/* The server has ended while it was not lent; closed follows. */
+	/* The server has ended while it was not lent; closed() follows. */
 	void (*gone)(struct server *srv, const struct fail *why);
 	/* A row of the answer to the owner's query has come. is_whole: body is complete. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
@@ -162,7 +162,7 @@ struct server_owner_ops {
 struct server_losses {
 	uint64_t since_us; /* when the first of these connections was lost; 0 if none was lost */
 	uint32_t count; /* lost connections */
-	uint32_t harmful_count; /* how many of these connections had a request or transaction, which has failed */
+	uint32_t harmful_count; /* how many of these connections had a request or transaction, which failed with them */
 	uint32_t total; /* lost connections since the process began; wraps around */
 	struct fail why; /* why the last connection was lost */
 	char address[SERVER_ADDRESS_MAX]; /* the address of the last connection */
@@ -174,8 +174,8 @@ struct server_env {
 	struct dialer *dialer;
 	struct deferred_frees *deferred_frees;
 	struct helpers *helpers;
-	struct jobs *jobs; /* the main worker's (net/jobs.h); NULL if no server logs in by tokens */
-	struct inbox *inbox; /* the inbox of the worker, to which threads send their results */
+	struct jobs *jobs; /* the jobs of the main worker (net/jobs.h); NULL if no server logs in by tokens */
+	struct inbox *inbox; /* the worker's inbox, to which threads send their results */
 	/* true if there are several workers; then `inbox` is read between two events of a turn, too. Set by
 	 * worker_fill_envs(), never cleared. */
 	bool has_other_workers;
@@ -194,10 +194,10 @@ struct server_env {
 	struct server_cancelling **cancelling; /* points to the head of the list of all CancelRequests under way */
 };
 
-/* Where to connect, as which user and how. Lives longer than the servers that were made with it. */
+/* Says where to connect, as which user, and how. Lives longer than the servers that were made with it. */
 struct server_target {
 	const struct upstream *upstream;
-	const char *user, *database; /* PostgreSQL's names for them */
+	const char *user, *database; /* their names in PostgreSQL */
 	const char *password; /* in plain text, or NULL */
 	const char *md5_secret; /* "md5...", or NULL */
 	/* a command that prints the password, in place of password and md5_secret; or NULL */
@@ -210,7 +210,7 @@ struct server_target {
 	struct tls_context *tls; /* NULL if TLS is not wanted */
 	enum { SERVER_TLS_OPTIONAL, SERVER_TLS_REQUIRED, SERVER_TLS_DIRECT /* without an SSLRequest */ } tls_use;
 	enum channel_binding channel_binding;
-	/* sent in the startup packet after the upstream's settings, which they override; may be NULL */
+	/* sent in the startup packet after the upstream's settings, and so override those; may be NULL */
 	const struct gucs *settings;
 	/* when a WARNING at a login was last logged; NULL if such warnings are not logged */
 	_Atomic uint64_t *warned_us;
@@ -251,7 +251,7 @@ enum reset_cancel {
 	RESET_CANCEL_NOT_DUE
 };
 
-/* The last step of the reset that was sent, if its answer matters. */
+/* The last step that the reset has sent, if the answer to this step matters. */
 enum reset_step {
 	RESET_STEP_OTHER,
 	RESET_STEP_COUNT, /* a Query that counts the prepared statements, too */
@@ -388,12 +388,12 @@ struct server {
 	uint16_t key_len;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	size_t host_index; /* the index of its host in target->upstream */
-	size_t hosts_passed; /* how many hosts were tried or skipped so far; host_count if no other is tried */
+	size_t host_index; /* the index of the server's host in target->upstream */
+	size_t hosts_passed; /* how many hosts were tried or skipped so far; host_count if no other will be tried */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
 	/* the CancelRequest under way, or NULL; until it is over, the server must not be lent to another client */
 	struct server_cancelling *cancel;
-	/* when a cancel of pgweir's own request was last under way here; 0 if the last cancel was for a client's */
+	/* when a cancel of pgweir's own request was last under way; 0 if the last cancel was for a client's request */
 	uint64_t own_cancel_us;
 	/* --- until the server is ready --- */
 	struct dial *dial;
@@ -404,7 +404,7 @@ struct server {
 	enum server_tls_phase tls_phase;
 	struct server_login *login;
 	struct event *login_timer;
-	/* --- */
+	/* --- other --- */
 	struct server_reset reset;
 	/* a reference to the GUC set under which the server's plans of the database's code were made; NULL if there are
 	 * no such plans */
@@ -448,7 +448,7 @@ void server_terminate(struct server *srv, uint64_t now_us);
 bool server_is_late(const struct server *srv, uint64_t now_us);
 /* Returns PgBouncer's words for why a connection could not be made. */
 const char *server_pgbouncer_failure_text(enum connect_failure kind);
-/* Returns the fields that the server's log lines have in common. The result borrows the server's texts, and why. */
+/* Returns the fields that the server's log lines have in common. The result borrows the server's texts, and *why. */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends the server after a failure: calls ops.lost (if LENT) or owner_ops.gone, logs the failure, and closes the server.
  * If the server is ENDING, only closes it; if it is IN_TRANSFER, only makes it unfit, so the other worker closes it. */
@@ -509,7 +509,7 @@ int server_write(struct server *srv, const void *bytes, size_t len);
  * GUC set (borrowed); NULL after the login. */
 const struct gucs *server_login_parameters(const struct server *srv);
 
-/* --- server_gucs.c: settings of a server, and those under which its plans were made. --- */
+/* --- server_gucs.c: settings of a server, and messages of pgweir's own. --- */
 /* Enters a simple Query of pgweir's own into the ledger, and notes that the Query drops the unnamed statement. */
 void server_owe_query(struct server *srv, enum owed_to to);
 /* Writes the messages in b, which are in the ledger already, and frees b. Returns 0; or -1 if b or the ledger has run
@@ -519,8 +519,8 @@ int server_send(struct server *srv, struct buf *b);
 bool server_plans_suit(const struct server *srv, struct gucs *gucs);
 /*
  * Appends to out the messages that change the server's settings to `to`, with a Sync, and enters the messages in the
- * ledger. The caller sends them, and sets srv->gucs to `to`, at once or when PostgreSQL has accepted the settings.
- * always and is_guarded: see gucs_put_changes().
+ * ledger. The caller sends them, and sets srv->gucs to `to`, at once or when PostgreSQL has accepted the settings. For
+ * `always` and is_guarded, see gucs_put_changes().
  */
 void server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *always, bool is_guarded,
 		     struct buf *out);
@@ -539,14 +539,14 @@ typedef void (*server_cancel_done)(bool is_confirmed, const char *why, void *arg
 /*
  * Sends a CancelRequest for the server's present request, on another connection. When PostgreSQL closes that
  * connection, it has sent the signal; if it does not close the connection within timeout_us, srv becomes
- * SERVER_IN_DOUBT. done is called once, later. Pass NULL for done if the request is pgweir's own, or belongs to a
+ * SERVER_IN_DOUBT. done() is called once, later. Pass NULL for `done` if the request is pgweir's own, or belongs to a
  * client that has gone; then srv is closed if the cancel is not confirmed. Returns 0, or -1 if the cancel can't begin,
  * or if another cancel is under way.
  */
 int server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg);
 
-/* Where a client of another process is to be cancelled: the address of the process, and the client's PID and key there;
- * all borrowed. */
+/* Says which client of another process is to be cancelled: the address of that process, and the client's PID and key
+ * there; all borrowed. */
 struct server_cancel_place {
 	const char *host;
 	uint16_t port;

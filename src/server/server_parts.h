@@ -1,5 +1,5 @@
 /*
- * src/server/server_parts.h - declarations that the files of a server connection share; no other file includes it.
+ * src/server/server_parts.h - declarations that are shared by, and only by, the files that implement server.h.
  *
  *   server.c          opening, lending, pinging, closing
  *   server_dial.c     hosts, TLS and login, until the server is ready
@@ -20,7 +20,7 @@ void server_note_owed(struct server *srv);
 /* Step 2: calls owner_ops.closed, and frees srv in the loop's next turn. */
 void server_finish_closing(struct server *srv);
 void server_free_later(struct server *srv); /* does the last part of server_finish_closing() */
-/* Sends a query of the owner's. question must outlive srv. Returns 0, or -1 as server_send() does. */
+/* Sends a query of the owner's. `question` must outlive srv. Returns 0, or -1 as server_send() does. */
 int server_ask(struct server *srv, const char *question);
 
 /* server_dial.c */
@@ -50,7 +50,7 @@ void server_tls_take_answer(struct server *srv, const uint8_t *bytes, size_t len
 void server_tls_done(struct server *srv, const struct fail *failed);
 
 /* server_login.c: the login. If the login can't begin, or if a thread's work for the login fails, server_host_failed()
- * is called. server_login_free() abandons such work. */
+ * is called. server_login_free() abandons the thread's work. */
 struct server_login;
 void server_login_begin(struct server *srv);
 /* server_dial.c: tries the next host; ends srv if there is none, or if kind is CF_TOO_MANY. is_fatal: see
@@ -88,9 +88,9 @@ struct server_keys; /* opaque; one derivation */
 /* Called once, from the loop, with the keys, which are valid during the call; or with NULL and *why set. */
 typedef void (*server_keys_done)(const struct scram_keys *keys, const struct fail *why, void *arg);
 
-/* Calls done later, unless server_keys_abandon() comes first. Returns NULL with *why set if out of memory, or if too
+/* Calls done() later, unless server_keys_abandon() comes first. Returns NULL with *why set if out of memory, or if too
  * much work waits for threads. */
 struct server_keys *server_keys_derive(const struct server_env *env, const char *password, const uint8_t *salt,
 				       size_t salt_len, uint32_t iterations, server_keys_done done, void *arg,
 				       struct fail *why);
-void server_keys_abandon(struct server_keys *k); /* done is then not called; k may be NULL */
+void server_keys_abandon(struct server_keys *k); /* done() is then not called; k may be NULL */

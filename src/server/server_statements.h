@@ -2,7 +2,8 @@
  * src/server/server_statements.h - the prepared statements of one server connection, in order of use.
  *
  * A statement is identified by its id alone. Messages before the next Sync may rely on a Parse or Close that was sent,
- * because an error that skips it skips them, too. After the Sync, only the reply to the Parse or Close counts.
+ * because an error that skips the Parse or Close skips those messages, too. After the Sync, only the reply to the Parse
+ * or Close counts.
  *
  * When the borrower runs DDL, the statements on its server become outdated at once, before other sessions see the DDL,
  * and again if the DDL is rolled back. Outdated statements keep their names, but count as absent until prepared again.
@@ -17,7 +18,7 @@ struct server_statement; /* opaque */
 /* A zeroed struct is an empty list. */
 struct server_statements {
 	struct server_statement *table;
-	struct server_statement *newest; /* head of a list, the last used first */
+	struct server_statement *newest; /* head of a list, in which the last used statement comes first */
 	uint32_t count; /* how many statements the server has if no message under way fails */
 	uint32_t generation; /* statements of an earlier generation are outdated */
 };

@@ -19,7 +19,7 @@ typedef void (*server_tokens_done)(struct server *srv, enum proof_verdict proof,
 /* Returns true if a module makes the tokens that PostgreSQL asks for by this authentication code. */
 bool server_tokens_know(const struct server_env *env, uint32_t code);
 /*
- * Calls done later, unless server_tokens_free() comes first. Returns NULL with *why set if out of memory, if too much
+ * Calls done() later, unless server_tokens_free() comes first. Returns NULL with *why set if out of memory, if too much
  * work waits for threads, or if the delegated credentials can't be used.
  */
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
@@ -29,4 +29,4 @@ enum proof_verdict server_tokens_next(struct server_tokens *t, const uint8_t *re
 /* Returns the token that was made last, which is to be sent unless it is empty. */
 const struct buf *server_tokens_last(const struct server_tokens *t);
 const char *server_tokens_title(const struct server_tokens *t); /* returns the module's title */
-void server_tokens_free(struct server_tokens *t); /* done is then not called any more; t may be NULL */
+void server_tokens_free(struct server_tokens *t); /* done() is then not called any more; t may be NULL */

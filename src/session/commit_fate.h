@@ -34,10 +34,10 @@ struct cluster_mark {
 #define LIVES_MAX 32u
 struct cluster_lives {
 	struct cluster_mark seen[LIVES_MAX];
-	unsigned count, next; /* number of lives in seen; the index in seen that is replaced next */
+	unsigned count, next; /* how many lives `seen` has; the index of the life that is replaced next */
 };
 void cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life); /* ignores standbys */
-/* Returns true if equal numbers mean the same transaction in a and b, because no recovery between them cut the log. */
+/* Returns true if equal transaction IDs mean the same transaction in a and b: no recovery between them cut the log. */
 bool cluster_mark_is_same(const struct cluster_mark *a, const struct cluster_mark *b);
 /* Returns a position up to which the primaries `then` and `now` certainly have the same log; 0 if none is known;
  * UINT64_MAX if `now` has all the log that `then` ever had. lives: other lives that were seen. */
@@ -75,13 +75,13 @@ extern const char cluster_question[];
  * the transaction has failed before. */
 extern const char fate_mark_question[];
 /* Appends SQL, without a terminator, that asks what became of the transaction xid; fate_read_answer() reads the answer.
- * timeline: that of the server on which the transaction ran. If the server that is asked is on this timeline, it
- * answers "committed" only when the synchronous standbys have confirmed the commit. */
+ * timeline: the timeline of the server on which the transaction ran. If the server that is asked is on this timeline,
+ * it answers "committed" only when the synchronous standbys have confirmed the commit. */
 void fate_put_status_question(struct buf *sql, uint64_t xid, uint32_t timeline);
-/* Appends SQL, without a terminator, that ends the backend pid if it waits for its client within the transaction. */
+/* Appends SQL, without a terminator, that ends backend `pid` if it waits for its client within transaction `xid`. */
 void fate_put_end(struct buf *sql, uint64_t xid, uint32_t pid);
 
-/* The next functions read a whole DataRow's body into *out. They return false if it does not answer the question. */
+/* The next functions read a whole DataRow's body into *out. They return false if the row answers another question. */
 bool cluster_mark_read(const uint8_t *body, size_t len, struct cluster_mark *out);
 bool fate_read_mark(const uint8_t *body, size_t len, struct commit_mark *out);
 bool fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out);

@@ -5,9 +5,9 @@
  * GUC set, pgweir sends the difference ahead of the client's first message.
  *
  * There are two kinds of settings. PostgreSQL reports each change of a *reported* setting by ParameterStatus, so GUC
- * sets always have its value. A GUC set has other settings only if they were set; if not, they have the connection's
- * default, which RESET restores. Two settings, role and session_authorization, decide whom the session acts as. These
- * two are reset first and set last, because other settings may need the rights of the user that logged in.
+ * sets always have the setting's value. A GUC set has other settings only if they were set; if not, they have the
+ * connection's default, which RESET restores. Two settings, role and session_authorization, decide whom the session
+ * acts as. These two are reset first and set last, because other settings may need the login user's rights.
  *
  * Owns:   a guc_store owns only its table; a GUC set lives as long as there is a reference to it.
  * Always: a GUC set is sorted by the names of its settings; names are unique without regard to case.
@@ -39,12 +39,12 @@ struct guc {
 	enum guc_kind kind;
 };
 
-/* Makes a store. seed: a random number. commons: shared by all stores, which it must outlive; NULL to share nothing. */
+/* Makes a store. seed: a random number. commons: shared by all stores, and must outlive them; NULL to share nothing. */
 struct guc_store *guc_store_new(uint64_t seed, struct session_commons *commons);
 void guc_store_free(struct guc_store *store);
 size_t guc_store_count(const struct guc_store *store); /* returns the number of its GUC sets */
 
-/* The next functions return a new reference, or NULL if there is no memory or a limit above is exceeded. */
+/* The next four functions return a new reference, or NULL if there is no memory or a limit above is exceeded. */
 struct gucs *gucs_empty(struct guc_store *store);
 /* Returns the GUC set that is like gucs, but with name set to value, or without name if value is NULL. */
 struct gucs *gucs_with(const struct gucs *gucs, const char *name, const char *value, enum guc_kind kind);
@@ -63,7 +63,7 @@ struct gucs *gucs_adopt(struct guc_store *store, struct gucs *copy);
 int gucs_update(struct gucs **slot, const char *name, const char *value, enum guc_kind kind);
 
 /* Replaces *slot by a GUC set in which the values of all settings that are not reported count as unknown. So
- * gucs_put_changes() from *slot sends or resets each of these. Returns 0, or -1 if there is no memory. */
+ * gucs_put_changes() from *slot sends or resets each of these settings. Returns 0, or -1 if there is no memory. */
 int gucs_forget_unreported(struct gucs **slot);
 /* Replaces *slot by gucs, and takes over the reference. Returns 0, or -1 with *slot unchanged if gucs is NULL. */
 int gucs_move(struct gucs **slot, struct gucs *gucs);
@@ -91,7 +91,7 @@ enum gucs_side_effect {
 	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_may_hit_next_client() */
 	GUCS_LEAVES_OPTIONS = 1u << 4, /* GUC_GDAL is set: GDAL remembers its options, and nothing resets them */
 	GUCS_PIN = 1u << 5, /* OWN_PIN (pgweir.pin) is on, so the client keeps its server */
-	/* temp_buffers is set: its value at the first use of a temporary table is the session's until it ends */
+	/* temp_buffers is set: its value at the first use of a temporary table lasts until the session ends */
 	GUCS_LEAVES_BUFFERS = 1u << 6
 };
 /* Returns a set of enum gucs_side_effect: what any SQL may leave in a session with these settings. */
@@ -116,7 +116,7 @@ bool guc_is_identity(const struct guc *s);
  * change reported settings that only `from` has. Messages that only undo settings of `from` can't fail. Returns
  * the number of Parse/Bind/Execute triples.
  *
- * always: NULL, or a GUC set; settings with its names are sent even if they are equal in `from` and `to`.
+ * always: NULL, or a GUC set; settings that it names are sent even if they are equal in `from` and `to`.
  * has_connect_query_settings: true if connect_query may have set settings on the server that no GUC set has.
  * is_guarded: true to make PostgreSQL end the session if it refuses a setting, so no later message runs. Must be false
  *     within a client's transaction.

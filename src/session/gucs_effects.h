@@ -15,12 +15,12 @@ bool guc_may_be_set_by_anybody(const char *name);
 
 #define GUC_STATEMENT_TIMEOUT "statement_timeout"
 #define GUC_SHORT_LIMIT_US 50000u
-/* value: that of a setting like GUC_STATEMENT_TIMEOUT. Returns true if it is a time limit below GUC_SHORT_LIMIT_US, or
- * if pgweir can't read it. */
+/* value: the value of a setting like GUC_STATEMENT_TIMEOUT. Returns true if the value is a time limit below
+ * GUC_SHORT_LIMIT_US, or if pgweir can't read the value. */
 bool guc_is_short_limit(const char *value);
 
-/* Returns true for a timer that may hit the next client, because it goes off after its own client has returned the
- * server: idle_session_timeout, and time limits below GUC_SHORT_LIMIT_US. */
+/* Returns true for a timer that may hit the next client, by going off after the client that set the timer has returned
+ * the server: idle_session_timeout, and time limits below GUC_SHORT_LIMIT_US. */
 bool guc_may_hit_next_client(const struct guc *s);
 /* Returns a new reference to the GUC set that is like gucs, but without timers; NULL if there is no memory. */
 struct gucs *gucs_without_timers(struct gucs *gucs);

@@ -5,18 +5,19 @@
  * Each loop has its own statements (statement_store.h) and its own GUC sets (gucs.h). But servers move from loop to
  * loop with their prepared statements, so equal statements of two loops must have the same id, and thus the same name
  * on servers. A *text* is the SQL and parameter types of a statement, for one home (a database, see statement_store.h)
- * and context. Each loop's statement with these is a *member* of the text. The first member gets a new id for the text;
- * all others get the same id. Two facts about a text under its present id are shared, too: the shape of its rows, and
- * the parameter types that PostgreSQL has chosen.
+ * and context. A loop's statement with the same SQL, types, home and context is a *member* of the text. The first
+ * member gets a new id for the text; all others get the same id. Two facts about a text under its present id are
+ * shared, too: the shape of its rows, and the parameter types that PostgreSQL has chosen.
  *
  * When a text must be renewed, i.e. get a new id, the first loop that notices makes the id. Another loop takes over the
  * new id when it sees that the epoch of its member's home has changed, or that the member's own epoch is COMMONS_STALE.
  *
- * The functions take one lock, for less than a microsecond. A loop calls them only when it first has, renews or learns
- * something about a text, and when it makes or drops a home or a context. A process with one loop uses only contexts.
+ * The functions take one lock, for less than a microsecond. A loop calls them only when a text is new to the loop, when
+ * it renews a text or learns something about a text, and when it makes or drops a home or a context. A process with one
+ * loop uses only contexts.
  *
  * Owns:   contexts and texts. The stores own their homes and members.
- * Always: each id is given once, to one text. A text lives as long as it has a member, whose bytes are its key.
+ * Always: each id is given once, to one text. A text lives as long as it has a member; its key is a member's bytes.
  */
 #pragma once
 
@@ -51,7 +52,7 @@ struct commons_member {
 };
 
 struct session_commons *session_commons_new(uint64_t seed); /* seed is random, because clients choose the texts */
-void session_commons_free(struct session_commons *all); /* call this after all stores are freed; all may be NULL */
+void session_commons_free(struct session_commons *all); /* call this after all stores are freed; `all` may be NULL */
 
 /* The settings of gucs_context() in one string, and their number. A context lives as long as a GUC set has it. Its
  * number is never used again, so facts that were stored with the number never apply to another context. */

@@ -38,15 +38,15 @@ struct session_commons; /* session/session_commons.h */
 struct statement_store; /* opaque: statement_store.c */
 struct statement_home; /* opaque, too */
 
-/* Statistics of a statement that clients prepare as the unnamed statement, for keep_plans, which may give it a name on
- * servers. Only statements/keep.c writes these fields. */
+/* Statistics for keep_plans, about a statement that clients prepare as the unnamed statement, and that keep_plans may
+ * give a name on servers. Only statements/keep.c writes these fields. */
 struct statement_plans {
 	uint32_t uses; /* how often the statement was prepared, counted anew after a minute without a use */
 	uint32_t last_used_s; /* when the statement was last prepared, in seconds */
 	/* mean duration of its last uses without a name; the number of these uses */
 	uint32_t unnamed_us, unnamed_count;
 	uint32_t kept_count; /* uses under its name in the present window (keep.c) */
-	uint64_t kept_us; /* the total duration of these uses */
+	uint64_t kept_us; /* the total duration of the kept_count uses */
 	uint32_t slow_windows; /* how many windows in a row were slow */
 	uint32_t give_up_count; /* how often keep_plans has given the statement up */
 	uint32_t unnamed_until_s; /* until when the statement gets no name, in seconds */
@@ -59,7 +59,7 @@ struct statement {
 	size_t query_len; /* bytes of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* the statement's name on servers */
 	uint8_t name_len; /* without terminator */
-	uint32_t context; /* the gucs_context() for which it is; 0 if the context does not matter to this SQL */
+	uint32_t context; /* the statement's gucs_context(); 0 if the context does not matter to this SQL */
 	/* the shape of its rows (fields_hash_description()) under this id; 0 if not known yet */
 	uint32_t shape;
 	/* The end of a Parse: the query, its terminator, an int16 count, and that many int32 parameter types. When the
@@ -71,7 +71,7 @@ struct statement {
 	uint64_t fingerprint;
 	struct sql_risk risk; /* the risk of its SQL and its declared types when it was last looked up */
 	struct statement_plans plans;
-	/* For keep_plans, if context is 0: a reference to the statement with the same text that is for the context in
+	/* For keep_plans, if context is 0: a reference to the statement that has the same text, and the context in
 	 * which this statement was last used; NULL if there is none. */
 	struct statement *under_context;
 	/* The pool and the GUC set with which a Parse of it last succeeded. Only compared, never followed. */
@@ -79,7 +79,7 @@ struct statement {
 };
 
 /* Makes a store. seed: a random number. tag: a secret random number, the same for all stores of a process. commons:
- * shared by all stores of the process, which it must outlive; NULL if there is only one store. idle_bytes_max: the most
+ * shared by all stores of the process, and must outlive them; NULL if there is only one store. idle_bytes_max: the most
  * bytes of statements without references. */
 struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons,
 					    size_t idle_bytes_max);
@@ -94,8 +94,8 @@ void statement_home_unref(struct statement_home *home); /* home may be NULL */
  * must not change result type"). Each statement of this home, and of the homes with the same name in other stores of
  * the process, is then renewed at its next use. */
 void statement_home_renew(struct statement_home *home);
-/* Returns a new reference to the shared statement with these bytes (statement.bytes), which is made if needed, and
- * refreshed (statement_refresh()); NULL if there is no memory. */
+/* Returns a new reference to the shared statement with these bytes (statement.bytes); NULL if there is no memory. Makes
+ * the statement if needed, and refreshes it (statement_refresh()). */
 struct statement *statement_get_or_create(struct statement_home *home, const uint8_t *bytes, size_t len,
 					  size_t query_len, uint32_t context);
 /* Returns the shared statement with these bytes and context 0, borrowed; NULL if there is none. */

@@ -60,10 +60,10 @@ int setup_change_logs(struct log *log, void *const *states, const struct config 
 		      struct fail *why);
 void setup_reopen_logs(struct log *log, void *const *states); /* called after a log rotation */
 
-/* --- secrets.c: warns of files with secrets that other users may read; users_load() does so for users_file --- */
+/* --- secrets.c: warns if other users may read a file with secrets; for users_file, users_load() does that --- */
 
 void setup_warn_of_secrets(const struct config *config, struct log *log); /* logs the warnings; called at start */
-/* Adds the warnings to problems. */
+/* Adds the same warnings to problems. */
 void setup_check_secrets(const struct config *config, struct config_problems *problems);
 
 /* --- run_as.c --- */

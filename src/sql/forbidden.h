@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 /*
- * Returns a kind of statement that `refuse` forbids and sql has, or FORBIDDEN_NOTHING. Of several such kinds, returns
- * the first in enum forbidden. refuse: a set of FORBIDDEN_BIT(). options: a set of enum scan_option.
+ * Returns a kind of statement that sql has and `refuse` forbids; FORBIDDEN_NOTHING if there is none. Of several such
+ * kinds, returns the first in enum forbidden. refuse: a set of FORBIDDEN_BIT(). options: a set of enum scan_option.
  */
 enum forbidden forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len);

@@ -62,8 +62,8 @@ enum known_kind {
 /* A statement. Its kind decides which other fields have a meaning. */
 struct known_statement {
 	uint8_t kind; /* enum known_kind */
-	/* For KNOWN_SET_PARAMS: the n of the parameter $n that is the name, the value, or the third argument of
-	 * set_config(). 0 if that argument is a literal, which is then in name, value or is_local. */
+	/* For KNOWN_SET_PARAMS: if set_config()'s first, second or third argument is a parameter $n, that n; 0 if the
+	 * argument is a literal, which is then in name, value or is_local. */
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* true for SET LOCAL, and if the third argument of set_config() is true */
 	bool is_read_only; /* for BEGIN: the statement has READ ONLY */
@@ -114,7 +114,7 @@ bool known_parse(struct known_text *text, unsigned options, const char *sql, siz
 enum known_kind known_single_statement(struct known_statement *k, unsigned options, const char *sql, size_t len);
 /* Returns true for settings that last for one transaction, such as transaction_isolation. */
 bool known_is_transaction_setting(const char *name);
-/* The modes that a BEGIN may have, such as "read only", by known_statement.modes; [0] is NULL. */
+/* The modes that a BEGIN may have, such as "read only", indexed by known_statement.modes; [0] is NULL. */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];
 

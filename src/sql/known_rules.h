@@ -32,7 +32,7 @@ bool known_recognise(struct known_reader *r, struct known_statement *k);
 /* In known_statement.c. Reads SQL of this form into k. Returns false if the SQL has another form. */
 bool known_match_form(struct known_reader *r, struct known_statement *k, const char *form);
 
-/* In known_setting.c. Each reads one part of a form into k. Returns false if the current token does not begin it. */
+/* In known_setting.c. Each reads a part of a form into k, or returns false if the part is not at the current token. */
 typedef bool known_part(struct known_reader *r, struct known_statement *k);
 known_part known_take_setting, known_take_values, known_take_local_value, known_take_literal, known_take_zone;
 known_part known_take_config, known_take_configs;

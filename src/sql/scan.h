@@ -68,7 +68,7 @@ enum scan_hint {
 	SCAN_HINT_ENDS = 1u << 5 /* COMMIT, END, ROLLBACK, ABORT, PREPARE: a transaction may end within the SQL */
 };
 
-/* How the client's session reads strings; gucs_scan_options() (session/gucs.h) finds out. */
+/* Says how the client's session reads strings: see gucs_scan_options() (session/gucs.h). */
 enum scan_option {
 	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings is off */
 	/* client_encoding is such that the second byte of a character may be below 0x80 (scan_encoding_option()) */
@@ -100,7 +100,7 @@ struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
 	size_t count; /* the number of literals; only the first SCAN_LITERALS_MAX are in at[] */
 	struct {
-		/* offsets in the SQL of the literal's first byte and of the byte after it, without quotes */
+		/* offsets in the SQL of the literal's first byte, and of the byte after its last, without quotes */
 		uint32_t begin, end;
 	} at[SCAN_LITERALS_MAX];
 };
@@ -150,13 +150,13 @@ void scan_feed(struct scan *s, const char *sql, size_t len); /* scans the next c
 uint32_t scan_end(struct scan *s);
 /* Scans SQL that lies in one piece. Returns the flags. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
-/* Does what scan_text() does, and lists literals, but none if options is not 0 or the SQL has a backslash. */
+/* Does what scan_text() does, and lists literals; lists none if options is not 0 or the SQL has a backslash. */
 uint32_t scan_text_literals(struct scan *s, unsigned options, const char *sql, size_t len,
 			    struct scan_literals *literals);
 /*
- * Scans sql once for each combination of options, because earlier SQL may change the session's settings before
- * PostgreSQL reads this SQL. Returns the union of the flags; s has it, and the union of the hints. A scan in which the
- * SQL does not end properly does not count, because PostgreSQL would refuse the SQL. Returns SCAN_ALL if none counts.
+ * Scans sql once for each combination of options, because earlier SQL may change the settings before PostgreSQL reads
+ * this SQL. Returns the union of the flags, as in s->flags; s->hints is the union of the hints. A scan in which the SQL
+ * has no proper end does not count, because PostgreSQL would refuse the SQL. Returns SCAN_ALL if none counts.
  */
 uint32_t scan_text_all_options(struct scan *s, const char *sql, size_t len);
 /*

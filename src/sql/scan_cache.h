@@ -6,11 +6,11 @@
  * the same skeleton, and literals of the same kinds, gets the entry's result, because the scan would be in the same
  * state before each byte of the skeleton. Short SQL (BEGIN, COMMIT) is compared byte for byte.
  *
- * The cache is a table of fixed size, in sets of SCAN_CACHE_PLACES entries. A hash of the SQL chooses the set. Each
- * set remembers the hashes of the last SQL scanned there. An entry is made when one of these hashes comes again, so SQL
+ * The cache is a table of fixed size, in sets of SCAN_CACHE_PLACES entries. A hash of the SQL chooses the set. Each set
+ * remembers the hashes of the last SQL scanned there. An entry is made when one of these hashes comes again, so SQL
  * that seldom comes costs only a hash, and is not copied. If the hashes of two texts collide, one of them is scanned
- * again. In addition, SCAN_CACHE_EXACT texts that came twice are kept with their literals, and found by a hash of some
- * of their bytes. The functions do no I/O.
+ * again. In addition, up to SCAN_CACHE_EXACT texts that came twice are kept with their literals, and found by a hash of
+ * some of their bytes. The functions do no I/O.
  *
  * Owns: the skeletons and the texts.
  */
@@ -25,7 +25,7 @@
 #define SCAN_CACHE_BYTES (2 * 1024 * 1024u) /* the most bytes of all skeletons */
 #define SCAN_CACHE_EXACT 64 /* a power of two */
 
-/* Zeroed, the cache is empty. */
+/* A zeroed cache is empty. */
 struct scan_cache {
 	uint32_t bytes; /* bytes of all skeletons */
 	uint32_t exact_bytes; /* bytes of the texts in exact[] */
@@ -41,20 +41,20 @@ struct scan_cache {
 			uint64_t fingerprint;
 			struct sql_risk risk; /* for the caller; zeroed at first */
 			uint32_t flags, hints; /* as in struct scan */
-			uint8_t first, options; /* as in struct scan; the options of the scan */
+			uint8_t first, options; /* first: as in struct scan; options: those of the scan */
 			uint16_t short_len; /* the SQL's length if it is compared byte for byte, else 0 */
 			uint32_t number; /* the cache's made_count when the entry was made */
 			struct skeleton skeleton;
 		} places[SCAN_CACHE_PLACES];
 	} sets[SCAN_CACHE_SETS];
 	struct exact_sql {
-		/* hash of the SQL that last used this slot (only SQL that has an entry uses slots); `sql` may be an
-		 * earlier text; 0 if no SQL has used the slot */
+		/* hash of the SQL that last used this slot; 0 if none has. `sql` may be an earlier text. Only SQL that
+		 * has an entry uses slots. */
 		uint64_t key;
 		size_t len; /* bytes of sql */
 		char *sql; /* the text, owned; NULL until a text of this slot has come twice */
 		struct scanned_sql *entry; /* the entry that has the text's result */
-		/* entry->number when `sql` was kept; if it differs now, the entry is about other SQL */
+		/* entry->number when `sql` was kept; if entry->number differs now, the entry is about other SQL */
 		uint32_t number;
 	} exact[SCAN_CACHE_EXACT];
 };

@@ -12,7 +12,7 @@
 /* The kind of a token: one of these values, or of enum sql_word. */
 enum scan_class {
 	CLASS_START, /* no token yet: a statement begins */
-	CLASS_WORD = SQL_WORDS_END, /* a word that was not looked up among sql_words.h's; most words need not be */
+	CLASS_WORD = SQL_WORDS_END, /* a word that was not looked up in sql_words.h, because no rule can apply to it */
 	CLASS_KEYWORD,
 	CLASS_IDENTIFIER, /* quoted or not */
 	CLASS_QUOTED,
@@ -30,8 +30,8 @@ enum scan_class {
 enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER };
 
 /*
- * Handles a word without quotes, in any case. If a word is longer than any name, len may be SCAN_WORD_MAX. text must
- * stay valid until the next token, or until scan_end_chunk().
+ * Handles a word without quotes, in upper or lower case. If a word is longer than any name, len may be SCAN_WORD_MAX.
+ * text must stay valid until the next token, or until scan_end_chunk().
  */
 static inline void scan_word(struct scan *s, const char *text, size_t len);
 void scan_word_slowly(struct scan *s, const char *text, size_t len); /* for words that may have a rule */

@@ -52,7 +52,7 @@ uint64_t skeleton_hash(unsigned options, const char *sql, size_t len);
 
 /* Splits literals->sql, of len bytes, into parts. There must be at most SCAN_LITERALS_MAX literals. */
 void skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *literals, size_t len);
-/* Makes a skeleton of these parts of sql, which have at most 65,535 bytes. The caller frees k->parts. Returns false if
+/* Makes a skeleton of these parts of sql. A part has at most 65,535 bytes. The caller frees k->parts. Returns false if
  * there is no memory. */
 bool skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char *sql);
 /* Returns true if these bytes, found between two literals, may separate two values of a list. */

@@ -49,7 +49,7 @@ enum sql_word {
 #undef WORD_NAME
 };
 
-/* Returns which of these words text is, without regard to case; SQL_WORDS_NONE if text is none of them. */
+/* Returns the word that `text` is, without regard to case; SQL_WORDS_NONE if `text` is none of SQL_WORDS. */
 enum sql_word sql_word_find(const char *text, size_t len);
 
 /*

@@ -34,7 +34,7 @@ enum traits_hint {
 };
 
 /*
- * SCAN_SEQUENCES has the flags of SQL that may use sequences. SCAN_PLAIN has these and SCAN_SAVEPOINT, because
+ * SCAN_SEQUENCES has the flags of SQL that may use sequences. SCAN_PLAIN has these flags and SCAN_SAVEPOINT, because
  * savepoints leave nothing in the session. SQL without other flags needs no probe.
  */
 #define SCAN_SEQUENCES (SCAN_CURRVAL | SCAN_NEXTVAL | SCAN_INSERT | SCAN_DEFAULTS)
@@ -92,7 +92,7 @@ bool listen_text_is_substitute(const char *sql, size_t len);
  *
  * The comment has the form key='value',..., and differs each time, so one statement looks like thousands.
  *
- * Returns the length of the SQL before such a comment, and before the white space that precedes it. Only white space
- * and a semicolon may follow the comment. Returns len if there is no such comment.
+ * Returns the length of the SQL without such a comment, and without the white space before the comment. Only white
+ * space and a semicolon may follow the comment. Returns len if there is no such comment.
  */
 size_t trailing_comment_at(const char *sql, size_t len);

@@ -14,12 +14,13 @@ unsigned state_risk_of(const struct exchange *x, struct statement *st);
 bool state_is_read_only(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_unknown_sql(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */
-/* Call when x has borrowed a server where all its SQL has this risk: adds the risk, drops unsuitable plans. */
+/* Call when x has borrowed a server on which all SQL of x has this risk. Notes the risk; drops unsuitable plans. */
 void state_add_risk(struct exchange *x, unsigned risk);
 unsigned state_risk_of_loan(struct exchange *x); /* returns the risk of all SQL that x has run on its server */
 /* Call when a command has completed. Notes a change of the database's code if the tag (loan.tag) shows one. */
 void state_note_code_change(struct exchange *x);
-/* Call when x loses or leaves its server. If x is not followed, assumes that unanswered SQL has changed code. */
+/* Call when x loses or leaves its server. If pgweir does not follow x's state, assumes that unanswered SQL has changed
+ * code. */
 void state_assume_unseen_code(struct exchange *x);
 /* Call when a transaction has ended. Reports its changes of code to the pool, unless they were certainly undone. */
 void state_end_code_changes(struct exchange *x, bool is_committed);

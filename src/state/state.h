@@ -37,7 +37,7 @@ void state_note_encoding(struct exchange *x, const char *encoding);
 
 /* --- ask.c: the answer to the probe, a query that asks a server which session state it has --- */
 void state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
-void state_probe_failed(struct exchange *x); /* call for an error in place of the probe's rows */
+void state_probe_failed(struct exchange *x); /* call when an error has come in place of the probe's rows */
 void state_probe_done(struct server *srv); /* call at the end of the answer: updates the GUC sets and the pins */
 /* Returns true if a probe of the client's session is in progress, and no cancel was sent for it. */
 bool state_may_cancel_probe(const struct exchange *x);
@@ -61,7 +61,7 @@ const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_ca
 
 /* --- reset.c: RESET, DISCARD ALL and rollbacks, which bring back earlier values of settings --- */
 void state_note_discard_all(struct exchange *x); /* call at the CommandComplete of DISCARD ALL */
-void state_request_failed(struct exchange *x); /* call for an error that is the client's */
+void state_request_failed(struct exchange *x); /* call when a message of the client's has failed */
 void state_request_done(struct exchange *x); /* call at each ReadyForQuery; ends the DISCARD ALL, if there was one */
 /* Returns true if the client must not be told the value of this parameter. */
 bool state_hides_parameter(const struct exchange *x, const char *name);

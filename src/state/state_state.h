@@ -78,9 +78,9 @@ struct client_session {
 	bool is_probe_lost; /* the probe failed, or a row was too long, so nothing is known; set and cleared by ask.c */
 	/* the parts that failed probes have asked for; after the next request, another probe asks for these */
 	unsigned unresolved;
-	uint64_t unresolved_us; /* when the last request before the last call of settle_and_ask() ended */
+	uint64_t unresolved_us; /* when the request ended after which settle_and_ask() was last called */
 	uint8_t discard; /* enum discard_phase */
-	/* A RESET may have set the server's startup values. Set by notes.c, cleared by commit.c and pins.c. */
+	/* A RESET may have brought back the server's own defaults. Set by notes.c, cleared by commit.c and pins.c. */
 	bool may_be_reset;
 	/* The client has had an encoding in which pgweir can't read SQL, so its statements may be in that encoding. Set
 	 * by state_note_encoding(), never cleared. */
@@ -107,8 +107,8 @@ void state_forget_old_gucs(struct client_session *s);
 void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 
 /* state/commit.c */
-/* Notes that a setting has left something in the session that nothing resets. When its client is done, srv is closed
- * for this, and no code of the database is blamed. */
+/* Notes that a setting has left, in the session of srv, something that nothing resets. When the client returns srv, srv
+ * is closed for this reason, and no code of the database is blamed. */
 void state_note_left_by_setting(struct server *srv);
 
 /* state/context.c */
@@ -143,10 +143,10 @@ enum feature_step state_note_all(struct exchange *x, const struct known_text *te
 /* state/reset.c */
 /* Returns true if `startup`, a setting of the client's startup packet, may differ from the server's own value. */
 bool state_has_startup(const struct exchange *x, const struct guc *startup);
-bool state_has_any_startup(const struct exchange *x); /* returns true if the client has such a setting */
-/* Returns true if the text resets such a setting, so the client's startup value must be restored. */
+bool state_has_any_startup(const struct exchange *x); /* returns true if state_has_startup() does for any setting */
+/* Returns true if the text resets a setting of the startup packet, so the client's startup value must be restored. */
 bool state_resets_startup(const struct exchange *x, const struct known_text *text);
-/* Appends to `to`, after the text, statements that restore the client's startup values, and the terminator. */
+/* Appends to `to`, which has the SQL of the text, statements that restore startup values, and a terminator. */
 void state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
 /* Sends the statements of state_put_reset() after an Execute, as a part of the Execute's request. */
 void state_follow_reset(struct exchange *x, const struct known_text *text);
@@ -160,13 +160,13 @@ int state_set_client_gucs(struct exchange *x, struct gucs *gucs);
 /* state/linger.c */
 /* Call between transactions. Returns true if the client may keep its server a little longer. */
 bool state_start_or_end_lingering(struct exchange *x);
-/* Call when SQL with these flags (of SCAN_SEQUENCE_USES) is about to run, which asks for a sequence's last value, or
- * after which the client may ask for such a value. */
+/* Call before SQL that asks for a sequence's last value, or after which the client may ask for such a value. flags: the
+ * flags of SCAN_SEQUENCE_USES that the SQL has. */
 void state_note_sequence_use(struct exchange *x, uint32_t flags);
 #define SCAN_SEQUENCE_USES (SCAN_CURRVAL | SCAN_NEXTVAL | SCAN_INSERT)
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
-/* Call when SQL with these flags (of SCAN_READS_SEQUENCES) is about to run, which may change or read the backend's
- * sequence values. If another client may have left such values, sends a DISCARD SEQUENCES ahead of the SQL. */
+/* Call before SQL that may change or read the backend's sequence values. flags: the flags of SCAN_READS_SEQUENCES that
+ * the SQL has. If another client may have left such values, sends a DISCARD SEQUENCES ahead of the SQL. */
 void state_prepare_sequence_use(struct exchange *x, uint32_t flags);
 
 /* state/pins.c */

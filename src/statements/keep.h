@@ -22,18 +22,18 @@
  */
 enum feature_step statements_keep(struct exchange *x, struct statement *st, unsigned risk);
 /*
- * Call for a client without a server, whose unnamed Parse of st and a Bind may be sent ahead to srv. Returns the
- * statement, borrowed, whose name the Bind must use, because srv has it under that name; or NULL if the Parse must be
- * sent as it is. Sets *will_be_prepared to true if nothing should be sent ahead, because statements_keep() will prepare
- * the statement on srv when it is the client's turn.
+ * Call for a client without a server, if its unnamed Parse of st may be sent ahead to srv together with a Bind. Returns
+ * the statement, borrowed, whose name the Bind must use, because srv has it under that name; or NULL if the Parse must
+ * be sent as it is. Sets *will_be_prepared to true if nothing should be sent ahead, because statements_keep() will
+ * prepare the statement on srv when it is the client's turn.
  */
 struct statement *statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statement *st,
 					     bool *will_be_prepared);
 /* Call when a request with one Bind of x's unnamed statement was answered. Records how long the request took. */
 void statements_measure(struct exchange *x);
 /* Call when a notice has come from srv. If one of the first two replies that srv owes is for a Parse of an unnamed
- * statement, the notice is about that Parse. Its SQL then gets no name from now on, because PostgreSQL must send the
- * notice to each client that sends the Parse. */
+ * statement, the notice is about that Parse. The Parse's SQL then gets no name from now on, because PostgreSQL must
+ * send the notice to each client that sends the Parse. */
 void statements_note_parse_notice(struct server *srv);
 /*
  * Call when a use of n has failed with this SQLSTATE, and the client was sent no part of the answer. Returns true if
@@ -49,7 +49,7 @@ bool statements_suspend_name(struct exchange *x, const struct client_statement *
  */
 bool statements_doubt_plan(struct exchange *x, const char *sqlstate);
 /* Returns true if the bytes are one Bind of the unnamed statement, then Describes and Executes, then a Sync, and are
- * few enough to be copied, so the request can run again. */
+ * short enough to be copied, so the request can run again. */
 bool statements_may_run_again(const uint8_t *bytes, size_t len);
 /* Returns true if the client's unnamed statement has a name on servers. */
 static inline bool

@@ -54,9 +54,9 @@ enum feature_step statements_parse(struct exchange *x, struct request *m);
 /* Answers a Parse of a client without a server. Returns false if the Parse needs a server. */
 bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 /*
- * Handles a Parse that is longer than max_statement_size. sql: the len bytes of the Parse that follow the name; `have`
- * of these bytes have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent; STEP_REPLACED if
- * another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
+ * Handles a Parse that is longer than max_statement_size. sql: the len bytes of the Parse that follow the name; the
+ * first `have` of these bytes have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent;
+ * STEP_REPLACED if another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
  */
 enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					    size_t len);
@@ -89,7 +89,8 @@ void statements_deallocated(struct exchange *x, bool is_all);
 /* --- names.c --- */
 /* Returns how many statements the client has ever named. */
 uint32_t statements_last_name_number(const struct exchange *x);
-/* Forgets the client's statement of this name, unless it is one of the first last_name_number that the client named. */
+/* Forgets the client's statement of this name, unless its number (client_statement.order) is at most
+ * last_name_number. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t last_name_number);
 /* Returns the client's statement of this name ("" for the unnamed one), borrowed; NULL if there is none. */
 struct statement *statements_find(const struct exchange *x, const char *name);

@@ -11,7 +11,7 @@
  *   row_shape.c             what a client knows of a statement's rows and parameters
  *   statements_transfer.c   statements of a client that moves to another process
  *
- * A statement that is too large to be stored is *oversize*: only the client's server has it, under the client's name.
+ * A statement too large to be stored is *oversize*: only the client's server has it, under the client's name for it.
  *
  * Owns:   struct client_statements; each struct client_statement, with a reference to its statement in the store.
  * Always: a struct client_statement lives as long as there is a reference to it (client_statement.refs).
@@ -68,7 +68,8 @@ struct client_statement {
 	enum rows_known rows : 2;
 	enum describing describing : 2;
 	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
-	/* This client first prepared the SQL, so its bytes count here. Set by client_statement_new(), never cleared. */
+	/* No other client used the SQL when this client prepared it, so the SQL's bytes count for this client. Set by
+	 * client_statement_new(), never cleared. */
 	bool is_first : 1;
 	/* PostgreSQL has accepted a Parse, Bind or Describe of the statement for this client. Set by settled.c and
 	 * statements_transfer.c, cleared by set_kept(). */
@@ -123,8 +124,8 @@ struct client_statements {
 	struct exchange_env *env;
 	/* the unnamed statement that the client has if all messages that were sent succeed; a reference, or NULL */
 	struct statement *unnamed;
-	/* the unnamed statement that the client has by the replies so far; a reference, or NULL; equal to `unnamed`
-	 * when no change is in progress */
+	/* the unnamed statement that the client has according to the replies so far; a reference, or NULL; equal to
+	 * `unnamed` when no change is in progress */
 	struct statement *confirmed;
 	uint32_t unnamed_sync_no; /* sync_no when the last change of the unnamed statement was sent */
 	uint32_t unnamed_under_way; /* how many changes of the unnamed statement have no reply yet */
@@ -140,7 +141,7 @@ struct client_statements {
 	struct client_statement *failed; /* the statement that the last error was about */
 	/* the last Bind's statement, if the next message is a Describe of its portal, which shows the rows; or NULL */
 	struct client_statement *to_describe;
-	/* sync_no at that Bind, because a Describe after another Sync is for another portal */
+	/* sync_no at the Bind of to_describe, because a Describe after another Sync is for another portal */
 	uint32_t to_describe_sync_no;
 	uint32_t sync_no; /* how many Syncs were sent */
 	uint32_t last_name_number; /* how many statements the client has ever named */
@@ -151,7 +152,7 @@ struct client_statements {
 	/* If all changes in progress are skipped, the server has `confirmed`. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
 	/* The statements that the DEALLOCATEs in progress name, in order; NULL for a name that is not in this table.
-	 * For each that is not oversize, the server has an empty statement of that name for the DEALLOCATE to drop. */
+	 * Except for oversize statements, the server has an empty statement of each name for the DEALLOCATE to drop. */
 	struct client_statement *deallocating[DEALLOCATING_MAX];
 	uint8_t deallocating_count;
 	/* DEALLOCATE ALL or DISCARD ALL is in progress. Set by statements_deallocate.c, cleared by
@@ -187,10 +188,10 @@ statements_ref_of_id(uint64_t id)
 }
 
 /*
- * A client may find out the names that statements have on servers, and send such a name. It must not reach another
- * client's statement, so pgweir puts the store's prefix and UNKNOWN_NAME (statement_special_name()) before it, and
- * PostgreSQL answers that there is no such statement. If pgweir itself refuses a message, it sends UNKNOWN_NAME_FULL or
- * UNKNOWN_NAME_CHANGED in the same way, and replaces PostgreSQL's error by its own.
+ * A client may find out the names that statements have on servers, and send such a name. The name must not reach
+ * another client's statement, so pgweir puts the store's prefix and UNKNOWN_NAME (statement_special_name()) before it,
+ * and PostgreSQL answers that there is no such statement. If pgweir itself refuses a message, it sends
+ * UNKNOWN_NAME_FULL or UNKNOWN_NAME_CHANGED in the same way, and replaces PostgreSQL's error by its own.
  */
 #define UNKNOWN_NAME "?"
 #define UNKNOWN_NAME_FULL UNKNOWN_NAME "full" /* no room for another statement */
@@ -211,7 +212,7 @@ enum feature_step statement_ensure(struct exchange *x, struct client_statement *
 void statement_make_room(struct exchange *x, const struct statement *st);
 /* Prepares st under its name on x's server, which does not have it. Returns STEP_REPLACED or STEP_FAILED. */
 enum feature_step statement_prepare_there(struct exchange *x, struct statement *st);
-/* Returns true if PostgreSQL may now read or plan n's SQL differently for x than for other clients that share it. */
+/* Returns true if PostgreSQL may now read or plan n's SQL differently for x than for other clients of n's statement. */
 bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
 /* Sends a Parse of st under this name. The caller enters it in the ledger. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);

@@ -10,7 +10,7 @@ struct statement_transfer {
 	const char *name; /* "" for the unnamed statement */
 	struct statement *st; /* borrowed; statements_add_transferred() takes over a reference */
 	uint32_t shape_hash, types_hash; /* shape_hash and types_hash of struct client_statement */
-	/* true if st->context is the client's own gucs_context(), for which the new process puts in its own number */
+	/* true if st->context is the client's own gucs_context(), which has another number in the new process */
 	bool is_of_session;
 	bool is_proven; /* client_statement.is_proven */
 	bool is_told; /* true if the client was told the columns of the rows: client_statement.rows != ROWS_UNTOLD */

@@ -23,9 +23,9 @@ struct fingerprint {
 	char traceparent[56]; /* from the last comment (sqlcommenter.c); empty if that comment has none */
 };
 
-/* Writes the text to out, truncated between two characters, with a terminator, in at most out_cap bytes (at least 1).
- * Fills *fp. options: a set of enum scan_option, which say how the session reads strings. With keeps_literals, the text
- * has the literals, but no comments. */
+/* Writes the text and a terminator to out, which has out_cap bytes (at least 1). A text that does not fit is truncated
+ * between two characters. Fills *fp. options: a set of enum scan_option, which say how the session reads strings. With
+ * keeps_literals, the text has the literals, but no comments. */
 void fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
 		     struct fingerprint *fp);
 /* Does what fingerprint_sql() does without keeps_literals, and returns only the hash. */
@@ -34,7 +34,7 @@ uint64_t fingerprint_normalize(const char *sql, size_t sql_len, unsigned options
 /* The SQL of a report, for the slow-query log. */
 struct report_sql {
 	struct fingerprint fp; /* zeroed if the report has no SQL */
-	const char *shown; /* the SQL with or without literals; NULL if the report has no SQL, or SLOW_TEXT_NONE */
+	const char *shown; /* the SQL with or without literals; NULL with SLOW_TEXT_NONE, or if the report has no SQL */
 	char text[2049]; /* memory for shown */
 };
 /* Fills *sql; `text` is the setting slow_query.text. */

@@ -115,10 +115,10 @@ void exposition_head(struct buf *to, enum exposition_format format, const char *
 		     const char *help);
 void exposition_end(struct buf *to, enum exposition_format format); /* appends OpenMetrics' last line, # EOF */
 /* Appends a sample. The last `decimals` digits of value come after the decimal point: 1500000 with 6 decimals is 1.5.
- * The further labels one and two may be NULL. */
+ * `one` and `two` are further labels, and may be NULL. */
 void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_label *one,
 		       const struct exposition_label *two, uint64_t value, unsigned decimals);
-/* Appends the samples of a histogram. label and exemplars may be NULL; in the text format, exemplars must be NULL. */
+/* Appends the samples of a histogram. `label` and exemplars may be NULL; in the text format, exemplars must be NULL. */
 void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_label *label,
 			  const struct histogram *h, const struct exposition_bounds *bounds,
 			  const struct exemplars *exemplars);

@@ -2,7 +2,7 @@
  * src/telemetry/query_table.h - for SHOW QUERIES: statements' costs by fingerprint, database, user and application.
  *
  * All workers share the table. A lock is held only while a report is added to its row, or while the rows are copied for
- * a reader. If a report lacks its fingerprint (exchange/report.h), the slow computation is done without the lock.
+ * a reader. A missing fingerprint (exchange/report.h) is computed without the lock, because that is slow.
  *
  * The number of rows is limited, and a row takes at most about 1.5 kB. When the table is full, a new row replaces an
  * old one: of the sixteen least recently used rows, the one with the least total time.

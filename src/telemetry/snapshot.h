@@ -86,7 +86,7 @@ extern const size_t snapshot_row_sizes[SNAPSHOT_KINDS];
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
-	/* last_reload_wall_us: when a reload last succeeded, or the start */
+	/* last_reload_wall_us: when a reload last succeeded; start_wall_us if none has */
 	uint64_t start_wall_us, last_reload_wall_us;
 	uint64_t last_reload_ok; /* 1 if the last reload succeeded, else 0 */
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
@@ -116,7 +116,7 @@ struct snapshot {
 			size_t count;
 		} of[SNAPSHOT_KINDS]; /* the arrays above, indexed by their kind */
 	};
-	/* why the process is not ready, one short reason each; it is ready if there are none */
+	/* the reasons why the process is not ready, in a few words each; the process is ready if there are none */
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
@@ -131,10 +131,10 @@ void snapshot_database_add(void *to_database, const void *from_database); /* add
 void snapshot_backend_add(void *to_backend, const void *from_backend);
 
 /* snapshot_merge.c: merges the snapshots of several workers into one, and takes ownership of them. Only parts[0],
- * worker 0's, has the numbers of the process itself: state, reloads, limits, lost lines, and why it is not ready. Rows
- * with the same names become one row: counters, histograms and most gauges are added up; ages, times and a pool's
- * limits become the larger value. Pools and databases beyond pools_max are added to "_other". seed is random, because
- * clients choose the names. Returns NULL if there is no memory. */
+ * worker 0's, has the numbers of the process itself: state, reloads, limits, dropped log lines, and why the process is
+ * not ready. Rows with the same names become one row: counters, histograms and most gauges are added up; ages, times
+ * and a pool's limits become the larger value. Pools and databases beyond pools_max are added to "_other". seed is
+ * random, because clients choose the names. Returns NULL if there is no memory. */
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 
 /*

@@ -63,7 +63,7 @@ bool fields_begin_values(const uint8_t *body, size_t len, struct value_list *val
 bool fields_next_value(struct value_list *values, const uint8_t **value, size_t *len);
 /* Begins an iteration over the columns of a DataRow. Returns the number of columns; 0 if the message is malformed. */
 unsigned fields_begin_row(const uint8_t *body, size_t len, struct value_list *columns);
-/* Takes the next column into out, with a terminator; "" if NULL, missing or too long for cap bytes. Returns out. */
+/* Copies the next column to out, with a terminator; "" if it is NULL, missing or too long for cap. Returns out. */
 const char *fields_row_take_text(struct value_list *columns, char *out, size_t cap);
 /* Takes the next column, a number as text, and returns the number; 0 if the text does not begin with a number. */
 uint64_t fields_row_take_number(struct value_list *columns);

@@ -10,8 +10,8 @@
  * and CloseComplete. A local reply is sent when its entry becomes the head. If the server ignores everything up to a
  * Sync, local entries before the Sync are skipped, too.
  *
- * If the ledger can't grow, its field trust becomes LEDGER_SHORT. So callers that enter messages need not check for
- * errors: the code that sends the batch checks trust, and closes the server.
+ * If the ledger can't grow, its field `trust` becomes LEDGER_SHORT. So callers that enter messages need not check for
+ * errors: the code that sends the batch checks `trust`, and closes the server.
  *
  * Owns:   its ring. Borrows: the entries' refs.
  * Always: settled() is called exactly once for an entry with a ref, even if the entry could not be added. The
@@ -47,17 +47,17 @@ enum owed_to {
 	/* a message that a client's message needs, such as a statement's Parse; an error is passed on to the client */
 	OWED_TO_STATEMENT,
 	OWED_TO_GUCS, /* SQL that gives the server the client's settings, or begins the client's transaction there */
-	OWED_TO_PGWEIR, /* a query whose rows pgweir reads: about session state, or from dedicated_ask() */
+	OWED_TO_PGWEIR, /* a query whose rows pgweir reads: the probe of session state, or a query of dedicated_ask() */
 	OWED_TO_FEATURE, /* a message whose errors do not matter, for LISTEN and other features */
 	OWED_TO_PING,
 	OWED_TO_RESET, /* SQL that removes session state after the client has gone (seal/seal.h) */
 	OWED_TO_OWNER, /* a query of the pool; errors do not matter */
 	OWED_TO_COMMIT, /* a query by which a COMMIT is checked; owed.statements says which query */
-	OWED_TO_REPLAY, /* a query that a standby answers when it has replayed a position, or with an error */
+	OWED_TO_REPLAY, /* a query to a standby, which answers once it has replayed a position, or with an error */
 	OWED_TO_NOBODY /* a request that was sent ahead (policy/policy.h), but was then answered by another server */
 };
 
-/* Returns true for messages of the client, and for those that its messages need: the client gets their errors. */
+/* Returns true for messages of the client, and for messages that these need: the client gets the errors of both. */
 static inline bool
 owed_to_is_for_client(enum owed_to to)
 {
@@ -71,7 +71,7 @@ struct owed {
 	 * ParameterDescription has come, 2 if ParameterDescription will be swallowed. LOCAL_PARSE: 1 if the reply waits
 	 * for the server's next message, so that one send() carries both. */
 	uint8_t phase;
-	/* QUERY to which pgweir has added statements: how many more CommandCompletes are for the client; otherwise 0 */
+	/* how many more CommandCompletes are for the client, if pgweir has added statements to the QUERY; else 0 */
 	uint8_t client_completes_left;
 	/* QUERY, FUNCTION, SYNC: how many statements the request has (not used by the ledger). OWED_TO_COMMIT: which
 	 * query it is. Other entries: 1 if a Flush follows the message. */
@@ -93,12 +93,12 @@ struct ledger_ops {
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
 	/* Sends the client the reply of a local entry, which has become the head. settled() is called next. */
 	void (*answer_local)(void *arg, const struct owed *o);
-	/* Called before a message is entered, if ledger_has_ahead(). Calls ledger_end_ahead(), then enters the messages
-	 * that were sent ahead. */
+	/* Called before a message is entered, if ledger_has_ahead(). Must call ledger_end_ahead(), then enter the
+	 * messages that were sent ahead. */
 	void (*overtaken)(void *arg);
 };
 
-/* Whether the ledger still knows which reply comes next. If not, the server is closed. */
+/* Says whether the ledger still knows which reply comes next. If not, the server is closed. */
 enum ledger_trust {
 	LEDGER_SYNCHRONISED,
 	/* the next reply may belong to the head, or to a Sync that was sent within a COPY that has failed */
@@ -136,7 +136,7 @@ struct ledger {
 	uint8_t trust; /* enum ledger_trust */
 	/* Syncs that were sent within a COPY IN. The server answers such a Sync only if the COPY failed before it. */
 	uint32_t copy_syncs;
-	/* the client's requests that are done or skipped, or whose Sync was sent before a COPY that ignores it */
+	/* the client's requests that are done or skipped, or whose Sync PostgreSQL ignores because of a COPY IN */
 	uint32_t requests_gone;
 	/* bytes still to come of the message that is being received; local replies wait for the end of this message */
 	uint64_t body_left;
@@ -172,15 +172,15 @@ struct owed_request {
  * ErrorResponse may come even if no reply is owed; LEDGER_PASS is then returned. */
 enum ledger_verdict ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end);
 /* Called when a message of the client has failed, and the client's request will be sent again. If the only entry is the
- * request's Sync, pgweir will swallow its ReadyForQuery; returns true. Otherwise returns false. */
+ * request's Sync, makes pgweir swallow the ReadyForQuery, and returns true. Otherwise returns false. */
 bool ledger_swallow_ready(struct ledger *l);
 /* Makes pgweir swallow the ParameterDescription of the last entry, which is a DESCRIBE_STATEMENT. */
 void ledger_swallow_types(struct ledger *l);
 /* Sends the local replies whose turn has come. Called after a message of the server was passed on. */
 void ledger_advance(struct ledger *l);
 
-/* Notes that a message is sent *ahead*, while the server still works for another client (policy/policy.h). Its entry is
- * added later, at the latest by overtaken(). The ledger must not be empty. */
+/* Notes that a message is sent *ahead*, while the server still works for another client (policy/policy.h). The
+ * message's entry is added later, at the latest by overtaken(). The ledger must not be empty. */
 void ledger_begin_ahead(struct ledger *l);
 /* Returns true between ledger_begin_ahead() and ledger_end_ahead(). */
 static inline bool

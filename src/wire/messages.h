@@ -42,7 +42,7 @@ void message_parse(struct buf *b, const char *name, const void *query_and_types,
 void message_bind_text(struct buf *b, const char *portal, const char *statement, const char *const *values,
 		       size_t count);
 void message_close_statement(struct buf *b, const char *name);
-/* Appends Parse, Bind (message_bind_text()) and Execute of sql, with no row limit; then Close of a named portal. */
+/* Appends Parse, Bind (message_bind_text()) and Execute (all rows) of sql; then Close, if the portal has a name. */
 void message_run(struct buf *b, const char *statement, const char *portal, const char *sql, const char *const *values,
 		 size_t count);
 void message_sync(struct buf *b);

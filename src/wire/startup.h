@@ -49,7 +49,7 @@ struct startup {
 	 * Names are equal whatever their case; of equal names, the last one counts. */
 	struct startup_setting settings[STARTUP_SETTINGS_MAX];
 	size_t setting_count, option_count; /* the first option_count settings are from "options" */
-	bool has_bare_reference; /* true if "options" has reference=NAME without a dash, which is in settings, too */
+	bool has_bare_reference; /* true if "options" has reference=NAME without a dash; `settings` has it, too */
 	const char *unknown_options[32]; /* parameters whose names begin with "_pq_.", for NegotiateProtocolVersion */
 	size_t unknown_option_count;
 	char *arena; /* memory for the settings from "options" */

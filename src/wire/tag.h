@@ -35,7 +35,7 @@ enum tag_flag {
 	TAG_IS_DDL = 16, /* CREATE, ALTER or DROP */
 	TAG_CHANGES_PLANS = 32, /* SQL that was prepared before may now mean something else */
 	TAG_CHANGES_CODE = 64, /* functions, or objects that call functions, may have changed */
-	TAG_MAKES_CODE = 128, /* functions may have been created, which may keep state that no command resets */
+	TAG_MAKES_CODE = 128, /* functions may have been created; these may keep state that no command resets */
 	TAG_IS_OF_DATABASE = 256, /* CREATE DATABASE or ALTER DATABASE */
 	TAG_IS_CREATE = 512,
 	TAG_CHANGES_DEFAULTS = 1024, /* the settings with which sessions begin may have changed */
