@@ -420,7 +420,7 @@ main(int argc, char **argv)
 
 	os_hide_memory();
 	start.program = os_find_program(argv[0], program, sizeof(program));
-	start.predecessor_fd = restart_find_predecessor();
+	start.predecessor_fd = restart_predecessor_fd();
 	if ((code = read_options(&cmdline, argc, argv)) >= 0)
 		return code;
 	if (!begin_openssl(start.predecessor_fd))

@@ -114,7 +114,7 @@ show_load_balance(const struct upstream *upstream)
 }
 
 bool
-show_has_console_clients(const struct show_env *env)
+show_is_console_listed(const struct show_env *env)
 {
 	return compat_does(env->clients->x.config, COMPAT_LISTS_CONSOLE);
 }

@@ -117,7 +117,7 @@ show_wall_us(const struct show_env *env, uint64_t us)
 
 /* Returns true if the lists of databases and pools include the console under the name "pgbouncer", as PgBouncer's do.
  * Otherwise the lists leave the console out, and the console's name is "pgweir". */
-bool show_has_console_clients(const struct show_env *env);
+bool show_is_console_listed(const struct show_env *env);
 /* --- show_holders.c: which client holds each server, and how many clients wait for that pool --- */
 /* A server that is lent to a logged-in client. If the server waits for a lock in PostgreSQL, the blockers are the
  * processes that hold the lock. A blocker may have blockers, too. The root is the last process in the chain that leads

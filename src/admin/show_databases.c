@@ -127,7 +127,7 @@ list_databases(const struct show_env *env, const struct database_sum *names_in_u
 	const struct config *config = env->clients->x.config;
 	size_t n = 0;
 
-	if (show_has_console_clients(env))
+	if (show_is_console_listed(env))
 		list[n++] = (struct named_scope){ .name = "pgbouncer" };
 	for (size_t i = 0; i < config->database_count; i++)
 		if (strcmp(config->databases[i].name, "*") != 0)

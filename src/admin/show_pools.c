@@ -44,7 +44,7 @@ SHOW(show_pools, pool_columns, OF_ALL)
 {
 	struct pool **pools = show_sorted_pools(env, rows, false);
 
-	if (show_has_console_clients(env)) {
+	if (show_is_console_listed(env)) {
 		struct pool_row console = { .database = "pgbouncer", .user = "pgbouncer" };
 
 		console.cl_active = clients_in_console(env->clients);

@@ -140,7 +140,7 @@ client_database(const struct show_env *env, const struct client *c)
 		return c->x.pool->database->name;
 	if (c->x.state != CL_CONSOLE)
 		return "(nodb)";
-	return show_has_console_clients(env) ? "pgbouncer" : "pgweir";
+	return show_is_console_listed(env) ? "pgbouncer" : "pgweir";
 }
 
 static void

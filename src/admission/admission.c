@@ -29,7 +29,7 @@ admission_new(const struct admission_settings *settings, struct fail *why)
 	a->addresses = admission_table_new(seeds[0], ADMISSION_IDLE_MAX);
 	a->users = admission_table_new(seeds[1], ADMISSION_IDLE_MAX);
 	a->databases = admission_table_new(seeds[2], ADMISSION_IDLE_MAX);
-	a->guesses = admission_table_new(seeds[3], ADMISSION_IDLE_MAX);
+	a->wrong_proofs = admission_table_new(seeds[3], ADMISSION_IDLE_MAX);
 	return a;
 }
 
@@ -41,7 +41,7 @@ admission_free(struct admission *a)
 	admission_table_free(a->addresses);
 	admission_table_free(a->users);
 	admission_table_free(a->databases);
-	admission_table_free(a->guesses);
+	admission_table_free(a->wrong_proofs);
 	free(a);
 }
 
@@ -72,7 +72,7 @@ admission_tick(struct admission *a, uint64_t now_us)
 	admission_table_sweep(a->addresses, now_us);
 	admission_table_sweep(a->users, now_us);
 	admission_table_sweep(a->databases, now_us);
-	admission_table_sweep(a->guesses, now_us);
+	admission_table_sweep(a->wrong_proofs, now_us);
 }
 
 /* Calls ops->refuse. Always returns false, which the caller can return. */
@@ -132,7 +132,7 @@ is_over_address_limit(const struct admission *a, const struct admission_place *t
 {
 	uint32_t limit = admission_config(a)->max_address_client_connections;
 
-	return limit != 0 && t->address != NULL && t->standing == ADMISSION_OF_MANY &&
+	return limit != 0 && t->address != NULL && t->standing == ADMISSION_SHARED_LIMITS &&
 	       t->address->held - t->address->waiting > (uint64_t)limit + spare;
 }
 
@@ -162,7 +162,7 @@ count_address(struct admission *a, struct admission_place *t, const struct socka
 	if (t->address == NULL)
 		return false;
 	admission_entry_hold(a->addresses, t->address);
-	t->standing = is_exempt(a, peer) ? ADMISSION_EXEMPT : ADMISSION_OF_MANY;
+	t->standing = is_exempt(a, peer) ? ADMISSION_EXEMPT : ADMISSION_SHARED_LIMITS;
 	return true;
 }
 
@@ -192,7 +192,7 @@ admission_leave(struct admission *a, struct admission_place *t)
 	if (t->database_entry != NULL)
 		admission_entry_release(a->databases, t->database_entry, now_us);
 	t->address = t->user_entry = t->database_entry = NULL;
-	t->standing = ADMISSION_OF_MANY;
+	t->standing = ADMISSION_SHARED_LIMITS;
 }
 
 /* --- Rates. --- */
@@ -253,7 +253,7 @@ take_tokens_for_login(struct admission *a, struct admission_place *t, const char
 	write_address(t, address);
 	if (t->standing == ADMISSION_EXEMPT)
 		by_address = NULL;
-	else if (t->standing == ADMISSION_APART && t->address != NULL && config->address_login_rate != 0)
+	else if (t->standing == ADMISSION_OWN_LIMITS && t->address != NULL && config->address_login_rate != 0)
 		by_address = admission_find_or_add_guess(a, t, user);
 	struct rate rates[] = {
 		{ by_address, config->address_login_rate, "from", address, "address_login_rate", RJ_ADDRESS_RATE },
@@ -278,8 +278,9 @@ admission_check_startup(struct admission *a, struct admission_place *t, const ch
 
 	admission_queue_join(a, t, ADMISSION_PROVING);
 	if (t->standing != ADMISSION_EXEMPT)
-		t->standing = database == NULL && config_is_stats_user(admission_config(a), user) ? ADMISSION_APART
-												  : ADMISSION_OF_MANY;
+		t->standing = database == NULL && config_is_stats_user(admission_config(a), user)
+				  ? ADMISSION_OWN_LIMITS
+				  : ADMISSION_SHARED_LIMITS;
 	if (a->is_memory_full && (database != NULL || !config_is_stats_user(admission_config(a), user))) {
 		fail_set(&why, "53200", "pgweir is out of memory (max_memory): no new clients for now");
 		fail_hint(&why, "Try again later, or raise max_memory in section [limits] of pgweir.ini.");
@@ -287,7 +288,7 @@ admission_check_startup(struct admission *a, struct admission_place *t, const ch
 	}
 	if (t->is_above_limit && is_over_address_limit(a, t, 0))
 		return refuse_address(a, t);
-	if (e != NULL && t->standing != ADMISSION_OF_MANY)
+	if (e != NULL && t->standing != ADMISSION_SHARED_LIMITS)
 		e = admission_find_or_add_guess(a, t, user);
 	if (e != NULL && e->waiting >= ADMISSION_WAITING_MAX) {
 		char address[ADDRESS_TEXT_MAX];

@@ -47,9 +47,9 @@ enum admission_queue {
 
 /* Which of the limits on addresses apply to a connection. */
 enum admission_standing {
-	ADMISSION_OF_MANY, /* all limits, counted for all connections of the address together */
+	ADMISSION_SHARED_LIMITS, /* all limits, counted for all connections of the address together */
 	/* for a user of the console: the login rate and the delays, counted for this user alone */
-	ADMISSION_APART,
+	ADMISSION_OWN_LIMITS,
 	/* for exempt_addresses: the delays, counted for this user alone */
 	ADMISSION_EXEMPT
 };

@@ -22,7 +22,8 @@ struct admission_hold {
 	TAILQ_ENTRY(admission_hold) next;
 	struct admission *a;
 	struct admission_place *place;
-	struct admission_entry *own; /* the client's entry in `guesses`; NULL for a Unix socket, or without memory */
+	struct admission_entry
+	    *own; /* the client's entry in `wrong_proofs`; NULL for a Unix socket, or without memory */
 	struct timer timer;
 	struct fail why;
 };
@@ -42,7 +43,7 @@ admission_drop_answer(void *arg)
 	if (hold->own != NULL) {
 		assert(hold->own->waiting > 0);
 		hold->own->waiting--;
-		admission_entry_release(hold->a->guesses, hold->own, *hold->a->settings.now_us);
+		admission_entry_release(hold->a->wrong_proofs, hold->own, *hold->a->settings.now_us);
 	}
 	timer_stop(&hold->timer);
 	free(hold);
@@ -88,7 +89,7 @@ hold_answer(struct admission *a, struct admission_place *t, struct admission_ent
 	hold->own = own;
 	if (own != NULL) {
 		own->waiting++;
-		admission_entry_hold(a->guesses, own);
+		admission_entry_hold(a->wrong_proofs, own);
 	}
 	admission_leave_queue(a, t);
 	return hold;
@@ -112,7 +113,7 @@ admission_find_or_add_guess(struct admission *a, const struct admission_place *t
 {
 	uint8_t key[ADMISSION_KEY_MAX];
 
-	return admission_table_find_or_add(a->guesses, key, put_guess_key(t, user, key), *a->settings.now_us);
+	return admission_table_find_or_add(a->wrong_proofs, key, put_guess_key(t, user, key), *a->settings.now_us);
 }
 
 /* Counts a wrong password, except on a Unix socket. Returns for how long to delay the answer. */
@@ -128,7 +129,7 @@ count_failure(struct admission *a, struct admission_place *t, struct admission_e
 	if (own != NULL)
 		of_own = admission_entry_count_failure(own, base, max, now_us);
 	of_address = admission_entry_count_failure(t->address, base, max, now_us);
-	return t->standing != ADMISSION_OF_MANY && own != NULL ? of_own : of_address;
+	return t->standing != ADMISSION_SHARED_LIMITS && own != NULL ? of_own : of_address;
 }
 
 struct admission_hold *
@@ -148,7 +149,7 @@ admission_forgive_user(struct admission *a, const struct admission_place *t, con
 
 	if (t->address == NULL)
 		return;
-	own = admission_table_find(a->guesses, key, put_guess_key(t, user, key));
+	own = admission_table_find(a->wrong_proofs, key, put_guess_key(t, user, key));
 	if (own == NULL)
 		return;
 	admission_entry_forgive(t->address, own->failures);

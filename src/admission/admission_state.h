@@ -22,7 +22,7 @@ enum { ADMISSION_LOG_OTHERS = RJ_COUNT, ADMISSION_LOG_LIMITS };
 struct admission {
 	struct admission_settings settings;
 	struct admission_table *addresses, *users, *databases;
-	struct admission_table *guesses; /* wrong passwords, and logins of console users, by address and user */
+	struct admission_table *wrong_proofs; /* wrong passwords, and logins of console users, by address and user */
 	/* connections that are not authenticated, the oldest first */
 	struct admission_places queues[ADMISSION_QUEUES];
 	struct admission_holds holds; /* delayed answers to wrong proofs */
@@ -45,8 +45,8 @@ void admission_queue_join(struct admission *a, struct admission_place *t, enum a
 void admission_queue_make_room(struct admission *a);
 
 /* --- admission_failures.c --- */
-/* Returns the entry in `guesses` for this user at t->address, which must not be NULL. Makes the entry if there is none.
- * Returns NULL if there is no memory. */
+/* Returns the entry in `wrong_proofs` for this user at t->address, which must not be NULL. Makes the entry if there is
+ * none. Returns NULL if there is no memory. */
 struct admission_entry *admission_find_or_add_guess(struct admission *a, const struct admission_place *t,
 						    const char *user);
 

@@ -406,8 +406,8 @@ take_lines(struct reader *r, struct users *users, struct fail *why)
 }
 
 struct users *
-users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell, void *arg,
-	    struct fail *why)
+users_load_text(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell, void *arg,
+		struct fail *why)
 {
 	/* the two quotes around each word make room for its terminator */
 	struct users *users = users_new(text_len + 1);
@@ -446,7 +446,7 @@ users_load(const char *path, bool is_lenient, users_report *tell, void *arg, str
 		return NULL;
 	if (tell != NULL && file_is_open_to_others(&file.st, path, warning, sizeof(warning)))
 		tell(false, warning, arg);
-	users = users_parse(file.text, file.len, path, is_lenient, tell, arg, why);
+	users = users_load_text(file.text, file.len, path, is_lenient, tell, arg, why);
 	file_free(&file);
 	return users;
 }

@@ -34,8 +34,8 @@ typedef void users_report(bool is_error, const char *text, void *arg);
  */
 struct users *users_load(const char *path, bool is_lenient, users_report *tell, void *arg, struct fail *why);
 /* Does what users_load() does, for the contents of a file; `path` is the file's name in messages. */
-struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell,
-			  void *arg, struct fail *why);
+struct users *users_load_text(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell,
+			      void *arg, struct fail *why);
 struct users *users_new_single(const char *name, const char *password); /* returns NULL if there is no memory */
 struct users *users_ref(struct users *users); /* may be called on any thread; users may be NULL */
 /* Drops a reference; the last one wipes all secrets. May be called on any thread; users may be NULL. */

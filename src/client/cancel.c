@@ -197,7 +197,7 @@ await_our_reply(struct client_cancel *cancel)
 	} else if (srv == NULL || srv->loan.is_ours_cancelled) {
 		cancel->phase = CANCEL_WAITING;
 		try_cancel(cancel); /* cancels the client's own request */
-	} else if (!ledger_owes_us(&srv->ledger, &since_us) || call_again(cancel, RETRY_US) < 0) {
+	} else if (!ledger_owes_own_request(&srv->ledger, &since_us) || call_again(cancel, RETRY_US) < 0) {
 		end_turn(cancel, CR_SENT);
 	}
 }
@@ -298,7 +298,7 @@ try_cancel(struct client_cancel *cancel)
 	else if (srv == NULL || !client_is_served(target, &since_us) ||
 		 srv->ledger.count == 0) /* pgweir may still hold the request */
 		look_again(cancel);
-	else if (ledger_owes_us(&srv->ledger, &since_us))
+	else if (ledger_owes_own_request(&srv->ledger, &since_us))
 		cancel_ours(cancel, ledger_head(&srv->ledger));
 	else
 		send_cancel(cancel, ledger_head(&srv->ledger));

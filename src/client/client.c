@@ -274,7 +274,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	leave_list(c);
 	stream_close(&c->x.stream);
 	c->deferred.free_it = NULL; /* this field overlays the client's address */
-	deferred_free(env->x.deferred_frees, &c->deferred, free_deferred_client);
+	deferred_frees_add(env->x.deferred_frees, &c->deferred, free_deferred_client);
 	if (env == main_env_of(env))
 		give_back_admission(env, c);
 }
@@ -345,7 +345,7 @@ on_readable(struct stream *s)
 		} else
 			handle_otherwise(c, env->read_buffer, got);
 		if (env->is_memory_short)
-			client_pause_if_large(c);
+			client_stop_if_large(c);
 		return;
 	case STREAM_AGAIN:
 		return;

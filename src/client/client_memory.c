@@ -7,7 +7,7 @@
 #define RELIEF_MIN ((size_t)32 << 10)
 
 void
-client_pause_if_large(struct client *c)
+client_stop_if_large(struct client *c)
 {
 	if (c->x.is_closing || c->x.pending_len <= LARGE_INPUT)
 		return;

@@ -84,7 +84,8 @@ may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
 	if (c->x.stream.is_reading || srv->ledger.body_left > 0 || stream_queued_len(&c->x.stream) > 0 ||
 	    !exchange_has_pending_terminate(&c->x) || !client_is_served(c, &since_us))
 		return false;
-	return is_late(now_us, since_us > srv->loan.told_us ? since_us : srv->loan.told_us, HALF_CLOSED_NOTICE_US);
+	return is_late(now_us, since_us > srv->loan.told_still_running_us ? since_us : srv->loan.told_still_running_us,
+		       HALF_CLOSED_NOTICE_US);
 }
 
 static void
@@ -114,7 +115,7 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 {
 	uint64_t ours_us;
 
-	if (srv->ledger.count == 0 || !ledger_owes_us(&srv->ledger, &ours_us) ||
+	if (srv->ledger.count == 0 || !ledger_owes_own_request(&srv->ledger, &ours_us) ||
 	    ledger_head(&srv->ledger)->to == OWED_TO_NOBODY)
 		return LATE_NOT;
 	if (ours_us < srv->loan.last_done_us)
@@ -211,7 +212,7 @@ act_on_late(struct client *c, enum late late)
 	if (late == LATE_CLIENT_GONE) {
 		/* If the client has gone, its kernel answers the notice with a reset; the client is then closed like
 		 * any other, and its query cancelled. */
-		c->x.srv->loan.told_us = *c->env->x.now_us;
+		c->x.srv->loan.told_still_running_us = *c->env->x.now_us;
 		fail_set(&why, "00000", "the request that was sent before the end of the connection is still running");
 		send_notice(c, &why);
 		return;
@@ -226,7 +227,7 @@ act_on_late(struct client *c, enum late late)
 	if (late == LATE_QUERY && !compat_does(c->env->x.config, COMPAT_ENDS_LATE_QUERIES) &&
 	    cancel_query(c, lasted_us))
 		return;
-	late_fail(&c->x, late, lasted_us, &why);
+	late_write_error(&c->x, late, lasted_us, &why);
 	/* once the server is lost, pgweir asks PostgreSQL for the outcome of the COMMIT */
 	if (c->x.srv != NULL && commit_check_is_in_doubt(&c->x, c->x.srv)) {
 		server_fail(c->x.srv, &why);

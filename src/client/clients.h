@@ -58,6 +58,6 @@ void clients_renew_query_budget(struct client_env *env);
 
 /* Called while memory is short, after bytes of c were handled. Stops reading from c if its unfinished message is
  * large. */
-void client_pause_if_large(struct client *c);
-/* Called once memory is no longer short. Reads again from the clients that client_pause_if_large() has stopped. */
+void client_stop_if_large(struct client *c);
+/* Called once memory is no longer short. Reads again from the clients that client_stop_if_large() has stopped. */
 void clients_read_again(struct client_env *env);

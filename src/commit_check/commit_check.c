@@ -60,7 +60,7 @@ put_named_question(struct exchange *x, struct buf *b, enum question which)
 	message_close_statement(b, name);
 	message_sync(b);
 	for (size_t i = 0; i < sizeof(kinds); i++)
-		ledger_enter_next(l, (struct owed){ .kind = kinds[i], .to = OWED_TO_COMMIT, .statements = which });
+		ledger_enter_fast(l, (struct owed){ .kind = kinds[i], .to = OWED_TO_COMMIT, .statements = which });
 	ledger_push_request(l, OWED_SYNC, OWED_TO_COMMIT, &request);
 }
 
@@ -113,7 +113,7 @@ commit_check_ask(struct exchange *x)
 	put_named_question(x, &b, ASK_MARK);
 	set_question(c, MARK_ASKED);
 	if (server_send(x->srv, &b) < 0)
-		exchange_spoil(x);
+		exchange_break_later(x);
 }
 
 void

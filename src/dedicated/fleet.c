@@ -163,7 +163,7 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 }
 
 void
-fleet_run_orders(struct fleet *f, uint64_t now_us)
+fleet_handle_pool_requests(struct fleet *f, uint64_t now_us)
 {
 	policy_worker_run_orders(f->worker, now_us);
 	fleet_tick(f);

@@ -37,12 +37,13 @@
 
 struct fleet; /* opaque: fleet.c */
 
-/* wake(owner) is called on any thread when fleet_run_orders() is due on worker 0. Returns NULL if memory is short. */
+/* wake(owner) is called on any thread when fleet_handle_pool_requests() is due on worker 0. Returns NULL if memory is
+ * short. */
 struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner);
 void fleet_free(struct fleet *f); /* call before the pools are freed; f may be NULL */
 /* Called at the start and at each reload, before pools are configured; else connections would escape the budget. */
 void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls);
-void fleet_run_orders(struct fleet *f, uint64_t now_us); /* handles pools' requests for places; ticks */
+void fleet_handle_pool_requests(struct fleet *f, uint64_t now_us); /* handles pools' requests for places; ticks */
 void fleet_tick(struct fleet *f); /* called about every 100 ms */
 
 /* --- For SHOW BUDGET, SHOW FLEET and metrics. --- */

@@ -87,8 +87,7 @@ struct fleet_conn {
 	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if there is none */
 	uint32_t configured_limit; /* the limit in the present configuration */
 	struct policy_budget *budget; /* the budget of its pools */
-	/* the circuit of its hosts, which tells pools, even those that open no connections, that PostgreSQL is away */
-	struct policy_circuit *host_circuit;
+	struct policy_circuit *host_circuit; /* of its hosts; tells even pools without connections of an outage */
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;

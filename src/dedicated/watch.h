@@ -41,7 +41,7 @@ void watch_tick(struct watch *w); /* called about every 100 ms, and after wake()
 	X(WATCH_OTHER, "other") /* reports no position */
 /* clang-format on */
 #define WATCH_USE(value, name) value,
-enum watch_use { WATCH_USES(WATCH_USE) WATCH_USE_COUNT };
+enum watch_host_status { WATCH_USES(WATCH_USE) WATCH_USE_COUNT };
 extern const char *const watch_use_names[WATCH_USE_COUNT];
 
 struct watch_row {
@@ -49,7 +49,7 @@ struct watch_row {
 	const char *database;
 	const char *host; /* "db1:5432" */
 	const char *zone; /* empty if not known */
-	enum watch_use use;
+	enum watch_host_status use;
 	uint64_t started_us; /* when PostgreSQL was started, by the host's clock, since 1970; 0 if the host is away */
 	bool is_standby, is_lag_known;
 	uint32_t timeline; /* the timeline of the log that a standby receives; 0 if not known */

@@ -50,7 +50,7 @@ set_timer(struct watch_list *d, uint64_t in_us)
 
 /* Sets the use of a host. Logs when a standby begins or ceases to be used, or can't be used; `reason` says why. */
 static void
-set_use(struct watch_host *h, enum watch_use use, const char *reason)
+set_use(struct watch_host *h, enum watch_host_status use, const char *reason)
 {
 	struct log *log = h->list->watch->env.log;
 	bool is_used = use == WATCH_USED, was_used = h->use == WATCH_USED;

@@ -87,7 +87,7 @@ struct watch_host {
 	bool has_other_timeline; /* true for a standby that receives another timeline than the primary's */
 	/* Set by set_use(): never to WATCH_SILENT (see is_silent), and for a standby never to WATCH_NO_PRIMARY.
 	 * WATCH_LAG is as of the last reading. */
-	enum watch_use use;
+	enum watch_host_status use;
 	struct watch_answer answer; /* the answer to the question under way */
 	struct watch_answer met; /* the answer to the last WATCH_MEET */
 	struct reading reading; /* the reading that is under way */

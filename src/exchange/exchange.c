@@ -77,7 +77,7 @@ exchange_send(struct exchange *x, const struct buf *b)
 		outbox_copy(&x->env->to_client, b->bytes, b->len);
 	else if (!buf_ok(b) || stream_write(&x->stream, &piece, 1) < 0) {
 		log_warning(x->env->log, "client %llu: out of memory", (unsigned long long)x->waiter.id);
-		exchange_spoil(x);
+		exchange_break_later(x);
 	}
 }
 

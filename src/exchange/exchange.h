@@ -292,7 +292,7 @@ exchange_is_begun_ahead(const struct exchange *x, const struct server *srv)
 
 /* Returns true if srv, the client's server, has no transaction, or only what may be run again on another server. */
 static inline bool
-exchange_is_at_rest(const struct exchange *x, const struct server *srv)
+exchange_is_replayable(const struct exchange *x, const struct server *srv)
 {
 	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv);
 }
@@ -300,7 +300,7 @@ exchange_is_at_rest(const struct exchange *x, const struct server *srv)
 /* Returns true if srv, the client's server, belongs to a standby, and the request may go to the primary instead,
  * because nothing that the client was shown binds its block to the standby. */
 static inline bool
-exchange_may_leave(const struct exchange *x, const struct server *srv)
+exchange_can_leave_standby(const struct exchange *x, const struct server *srv)
 {
 	return srv->loan.standby != 0 && x->block != EXCHANGE_SHOWN;
 }
@@ -383,7 +383,7 @@ void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 /* Call if there is no memory for a reply, or for a fact about the session. Nothing more is sent to the client, and the
  * loop closes the client and its server later, so callbacks of the ledger may call this, too. */
 static inline void
-exchange_spoil(struct exchange *x)
+exchange_break_later(struct exchange *x)
 {
 	if (x->srv != NULL)
 		server_condemn(x->srv, SERVER_IN_DOUBT);
@@ -401,7 +401,7 @@ exchange_answer_buf(struct exchange *x, struct buf *b)
 	if (buf_ok(b))
 		exchange_answer(x, b->bytes, b->len);
 	else
-		exchange_spoil(x);
+		exchange_break_later(x);
 	buf_fini(b);
 }
 

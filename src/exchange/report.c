@@ -448,7 +448,8 @@ report_answered(struct exchange *x, struct server *srv, const struct done_reques
 
 /*
  * Returns a request's name in the slow-query log, or NULL if the request is not for that log. If PostgreSQL worked on
- * the request for long, adds WASH_LATE to the loan's risk, because a statement_timeout may fire just after the request.
+ * the request for long, adds WASH_LATE_TIMEOUT to the loan's risk, because a statement_timeout may fire just after the
+ * request.
  */
 __attribute__((noinline)) static const char *
 decide_event(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
@@ -456,7 +457,7 @@ decide_event(struct exchange *x, struct server *srv, const struct done_request *
 	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
 	if (srv->loan.clock.us[PHASE_SERVER] + srv->loan.clock.us[PHASE_STREAM] >= GUC_SHORT_LIMIT_US)
-		srv->loan.risk |= WASH_LATE;
+		srv->loan.risk |= WASH_LATE_TIMEOUT;
 	if (threshold_us != CONFIG_TIME_OFF && cancel_events[done->canceled_by] != NULL)
 		return cancel_events[done->canceled_by];
 	if (duration_us >= threshold_us)

@@ -111,7 +111,7 @@ take_effect(struct exchange *x, enum known_kind kind)
 }
 
 bool
-listen_complete(struct exchange *x, struct tag tag)
+listen_take_complete(struct exchange *x, struct tag tag)
 {
 	struct client_listen *l = x->listen;
 
@@ -144,7 +144,7 @@ listen_complete(struct exchange *x, struct tag tag)
 }
 
 bool
-listen_error(struct exchange *x, const struct error_fields *e)
+listen_take_error(struct exchange *x, const struct error_fields *e)
 {
 	struct client_listen *l = x->listen;
 	const struct listen_effect *effect;

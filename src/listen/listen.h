@@ -59,9 +59,9 @@ void listen_cancel(struct exchange *x); /* called when a message that waits for 
 
 /* --- listen.c and queue.c: replies --- */
 /* Called for a CommandComplete. Returns true if the client has got another message instead. */
-bool listen_complete(struct exchange *x, struct tag tag);
+bool listen_take_complete(struct exchange *x, struct tag tag);
 /* Called for an ErrorResponse. Returns true if the client has got another message instead. */
-bool listen_error(struct exchange *x, const struct error_fields *e);
+bool listen_take_error(struct exchange *x, const struct error_fields *e);
 /* Called when a request has ended. Returns true if its ReadyForQuery is withheld, and will be sent later. */
 bool listen_request_done(struct exchange *x);
 /* Called before an error is sent. Sends the ReadyForQuery that was withheld, if there is one. */

@@ -82,7 +82,7 @@ struct client_listen {
 	 * end_request(). */
 	bool has_caught_up;
 	enum listen_sending sending;
-	bool has_error; /* the present request had an error; set by listen_error(), cleared by end_request() */
+	bool has_error; /* the present request had an error; set by listen_take_error(), cleared by end_request() */
 	/* --- notifications for the client --- */
 	struct buf queue; /* whole messages that may be sent */
 	size_t queue_at; /* the position in `queue` up to which messages were sent */

@@ -1,6 +1,6 @@
 /*
- * src/listen/queries.c - finds messages that are a LISTEN or UNLISTEN, and makes the messages that are sent in their
- * place; see listen.h.
+ * src/listen/queries.c - finds messages that are a LISTEN or UNLISTEN, and makes the messages sent in their place; see
+ * listen.h.
  *
  * A LISTEN is sent as an UNLISTEN, so the tag of the server's reply does not show which of the two it answers; nor does
  * the tag ROLLBACK show a ROLLBACK TO. So for each statement that matters to x->listen, a struct listen_effect records

@@ -3,12 +3,10 @@
  *
  * Notifications wait as whole messages until the client is between transactions and its socket takes them. Like
  * PostgreSQL, pgweir sends notifications that were committed before the end of a transaction ahead of the ReadyForQuery
- * that ends it. So pgweir withholds this ReadyForQuery until the listener has caught up, and gives the server back
- * meanwhile.
+ * that ends it. So pgweir withholds this ReadyForQuery until the listener has caught up, and returns the server.
  *
  * If more bytes than LISTEN_QUEUE_MAX wait for a client, they are discarded, and the client is sent an error and
- * closed. If possible (send_error_and_close_later()), its socket stays open for a moment, so that it can read the
- * error.
+ * closed. If possible (send_error_and_close_later()), its socket stays open for a moment after the error.
  */
 #include "listen/listen_state.h"
 #include "exchange/report.h"

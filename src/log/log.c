@@ -114,7 +114,7 @@ change_destination(struct log *log, const char *destination, struct fail *why)
 	copy = xstrdup(destination);
 	log->old_dropped += dropped_now(log);
 	log->old_failed += log->writer == NULL ? 0 : log_writer_errors(log->writer);
-	log_writer_retire(log->writer);
+	log_writer_close_later(log->writer);
 	log->writer = writer;
 	log->reported_dropped = log->failed_reports = 0;
 	free(log->destination);

@@ -19,7 +19,7 @@ struct log_writer; /* opaque: log_writer.c */
 struct log_writer *log_writer_new(const char *destination, size_t ring_len, struct fail *why);
 void log_writer_free(struct log_writer *w); /* lets the thread write queued lines for 1.2 s at most; frees w */
 /* Returns at once; the thread writes queued lines for at most 1 s, and then frees w. */
-void log_writer_retire(struct log_writer *w);
+void log_writer_close_later(struct log_writer *w);
 /* Queues a line, which includes its newline. Returns 0, or -1 if the line was dropped because the ring has no room. */
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
 /* If is_prompt, a new line wakes the thread at once, by a system call. Otherwise a line may wait for 5 ms. */

@@ -197,7 +197,7 @@ find_worker(struct client *c, struct fail *why)
 }
 
 void
-login_go_to_worker(struct client *c, void *unused)
+login_enter_pool_or_send(struct client *c, void *unused)
 {
 	struct pool *pool;
 	struct fail why;
@@ -239,7 +239,7 @@ login_on_authenticated(struct client *c)
 		if (find_worker(c, &why) == POOL_NO_WORKER)
 			refuse_pool(c, &why);
 		else if (admission_admit(c->env->admission, &c->admission, c->login->user, login_database_name(c)))
-			login_go_to_worker(c, NULL);
+			login_enter_pool_or_send(c, NULL);
 	}
 }
 

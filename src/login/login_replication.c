@@ -63,7 +63,7 @@ may_wait_on(const struct client *c, uint64_t now_us, struct fail *why)
 	if (strcmp(why->sqlstate, "53300") != 0)
 		return false;
 	fail_detail(why, "The client has waited for %s (pool_timeout).", duration_format(limit_us).text);
-	return limit_us == 0 || now_us - c->login->place_since_us < limit_us;
+	return limit_us == 0 || now_us - c->login->opening_wait_since_us < limit_us;
 }
 
 /* Returns true if the pool's limits, which apply only with COMPAT_COUNTS_REPLICATION, allow one more connection. Else
@@ -101,7 +101,7 @@ open_server(struct client *c, uint64_t now_us)
 					    l->raw, &own_ops, c, now_us, &why);
 	if (l->opening == NULL && may_wait_on(c, now_us, &why))
 		return;
-	l->place_since_us = 0;
+	l->opening_wait_since_us = 0;
 	if (l->opening == NULL)
 		login_refuse(c, &why, LR_ERROR);
 }
@@ -111,13 +111,13 @@ replication_welcome(struct client *c)
 {
 	c->x.is_session = true;
 	c->x.replication = c->login->replication & 3u;
-	c->login->place_since_us = *c->env->x.now_us;
+	c->login->opening_wait_since_us = *c->env->x.now_us;
 	open_server(c, *c->env->x.now_us);
 }
 
 void
 replication_tick(struct client *c, uint64_t now_us)
 {
-	if (c->login->place_since_us != 0)
+	if (c->login->opening_wait_since_us != 0)
 		open_server(c, now_us);
 }

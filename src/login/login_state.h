@@ -61,7 +61,7 @@ struct client_login {
 	enum startup_replication replication;
 	struct server *opening; /* a dedicated server that is being opened (login_replication.c); else NULL */
 	/* when the login began to wait for permission to open a dedicated server; 0 if it does not wait */
-	uint64_t place_since_us;
+	uint64_t opening_wait_since_us;
 	struct scram_server *scram; /* the SCRAM exchange; NULL before it begins */
 	struct verifier_waiter verifier; /* the wait for the user's verifier, which a thread derives */
 	struct scram_keys keys; /* the keys that a SCRAM proof has revealed */
@@ -122,7 +122,7 @@ void login_conclude(struct client *c, void (*verdict)(struct client *c, void *ar
 void login_transfer(struct client *c, struct client_env *to);
 /* login_proof.c */
 /* Called on the main worker after the client was admitted. The client enters its pool here or on the pool's worker. */
-void login_go_to_worker(struct client *c, void *unused);
+void login_enter_pool_or_send(struct client *c, void *unused);
 void login_enter_pool(struct client *c, void *unused); /* called on the pool's worker: the client enters its pool */
 /* login_recount.c */
 /* Called before a client is refused at a limit on clients, for `reason`. If clients of other workers may have left

@@ -62,7 +62,7 @@ depart(struct deferred_entry *g)
 				      transfer->to->number)) {
 		pool_workers_client_ended(c->env->pool_workers, transfer->to->number);
 		free(transfer);
-		login_conclude(c, login_go_to_worker, NULL);
+		login_conclude(c, login_enter_pool_or_send, NULL);
 		return;
 	}
 	c->env->x.counters->transfers[TRANSFER_CLIENT]++;
@@ -126,7 +126,7 @@ login_transfer(struct client *c, struct client_env *to)
 	/* counted now, so that the next choice of a worker in this turn of the loop includes the client */
 	pool_workers_client_moved(c->env->pool_workers, to->number);
 	login_wait(c, on_abandon, transfer);
-	deferred_free(c->env->x.deferred_frees, &transfer->deferred, depart);
+	deferred_frees_add(c->env->x.deferred_frees, &transfer->deferred, depart);
 }
 
 /* --- the way back --- */
@@ -170,6 +170,6 @@ login_take_back(struct client_env *main_env, struct client_env *sent_to, bool al
 		if (c->login->worker_until_us <= now_us)
 			login_conclude(c, refuse_unanswered, sent_to);
 		else
-			login_conclude(c, login_go_to_worker, NULL);
+			login_conclude(c, login_enter_pool_or_send, NULL);
 	}
 }

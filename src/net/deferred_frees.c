@@ -59,7 +59,7 @@ deferred_frees_free(struct deferred_frees *y)
 }
 
 void
-deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g))
+deferred_frees_add(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g))
 {
 	assert(g->free_it == NULL); /* no object is freed twice */
 	g->free_it = free_it;

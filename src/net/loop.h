@@ -100,7 +100,7 @@ struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox 
 bool deferred_frees_run(struct deferred_frees *y); /* frees the objects that wait; returns false if there were none */
 void deferred_frees_free(struct deferred_frees *y); /* frees the objects that wait, and y, which may be NULL */
 /* Calls free_it(g) later; g must not be waiting already. */
-void deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g));
+void deferred_frees_add(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g));
 
 /* --- Work between two events of one turn of the loop, if there are several workers. A turn may have dozens of events,
  * so objects that move from worker to worker should not wait for the turn's end. */

@@ -166,9 +166,9 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	/* Without a limit, a peer that asks for new keys again and again (TLS 1.3's KeyUpdate) and never reads would
 	 * fill the queue. */
 	if (s->queue_len == 0)
-		t->answers_len = 0;
-	t->answers_len += t->scratch->sink.len;
-	if (t->answers_len > ANSWERS_MAX)
+		t->unasked_output_len = 0;
+	t->unasked_output_len += t->scratch->sink.len;
+	if (t->unasked_output_len > ANSWERS_MAX)
 		t->is_broken = true;
 	if ((takes_new_input && stash_rest(t) < 0) || send_sink(s) < 0) {
 		errno = ENOMEM;

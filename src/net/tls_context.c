@@ -11,7 +11,7 @@
 #define TICKETS 1 /* how many tickets for resumption a TLS 1.3 handshake sends; more would take more time */
 
 void
-tls_take_reason(char *out, size_t out_cap)
+tls_take_error_text(char *out, size_t out_cap)
 {
 	unsigned long e = ERR_peek_error();
 	const char *text = e == 0		 ? NULL
@@ -27,7 +27,7 @@ file_fail(struct fail *why, const char *what, const char *path)
 {
 	char reason[128];
 
-	tls_take_reason(reason, sizeof(reason));
+	tls_take_error_text(reason, sizeof(reason));
 	return fail_set(why, "F0000", "could not use %s \"%s\": %s", what, path, reason);
 }
 

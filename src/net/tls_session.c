@@ -126,7 +126,7 @@ set_why(const struct tls_session *s, struct fail *why)
 			 s->ctx->is_accepting ? "client" : "server", reason);
 		return;
 	}
-	tls_take_reason(reason, sizeof(reason));
+	tls_take_error_text(reason, sizeof(reason));
 	fail_set(why, "08006", "TLS handshake failed: %s", reason);
 }
 

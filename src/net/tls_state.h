@@ -47,7 +47,7 @@ struct tls_session {
 	struct tls_scratch *scratch; /* buffers that all TLS streams of the loop share */
 	/* bytes that OpenSSL has sent of its own accord since the stream's queue was last empty, such as new keys that
 	 * the peer asked for */
-	size_t answers_len;
+	size_t unasked_output_len;
 	uint8_t end_point[TLS_END_POINT_MAX]; /* see tls_get_end_point() */
 	size_t end_point_len;
 	bool has_plain; /* true if OpenSSL holds decrypted bytes that were not read yet */
@@ -61,7 +61,7 @@ enum tls_step { TLS_GOES_ON, TLS_ESTABLISHED, TLS_FAILED };
  * TLS_ESTABLISHED if the session is established, or TLS_FAILED with *why set. Unused input stays in s->in. */
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
 /* Writes OpenSSL's first reason for this thread's last failure as text, and clears all reasons. */
-void tls_take_reason(char *out, size_t out_cap);
+void tls_take_error_text(char *out, size_t out_cap);
 
 /* --- Declarations that only stream.c, stream_tls.c and handshake.c share. --- */
 

@@ -24,7 +24,7 @@ int os_act_as_user(const struct config *config, struct fail *why);
 /* Takes root's rights again. Returns true; or false if os_act_as_user() had changed nothing, or on failure. */
 bool os_act_as_root(const struct config *config);
 /* If the process runs as root, creates missing log files, and gives log files of root's to the run_as user. */
-void os_give_logs(const struct config *config);
+void os_chown_logs(const struct config *config);
 /* Becomes the run_as user, who then owns the pid file and sockets. Returns 1; 0 if the user stays the same; or -1. */
 int os_become_user(const struct config *config, struct log *log, struct fail *why);
 

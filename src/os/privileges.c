@@ -78,7 +78,7 @@ give_file(const char *path, int flags, uid_t uid, gid_t gid)
 }
 
 void
-os_give_logs(const struct config *config)
+os_chown_logs(const struct config *config)
 {
 	const struct passwd *to = user_to_be(config);
 	const struct config_key *key;

@@ -123,7 +123,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
-	shard_outage_ends(&p->shard, &p->outage, false, 0); /* another shard reports the end of the outage */
+	shard_end_outage(&p->shard, &p->outage, false, 0); /* another shard reports the end of the outage */
 	shard_leave(&p->shard, 0, 0, 0, 0);
 	policy_worker_forget(&p->orders);
 	free(p);
@@ -855,7 +855,7 @@ policy_note_washing(struct policy *p, struct policy_conn *conn)
 }
 
 void
-policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
+policy_note_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
 	struct policy_waiter *t;
 

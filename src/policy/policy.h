@@ -233,7 +233,7 @@ void policy_return_after_query(struct policy *p, struct policy_conn *conn, uint6
 void policy_note_washing(struct policy *p, struct policy_conn *conn);
 /* Call when conn is not returned as soon as expected: another connection may then be opened. asked_us: as in
  * policy_return_after_query. */
-void policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
+void policy_note_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* Takes t out of the queue: t gets no callback. Does nothing if t does not wait. */
 void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 

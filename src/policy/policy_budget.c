@@ -151,7 +151,7 @@ change_own_used(struct budget_member *m, uint32_t by)
 	bool had_place = m->used > 0;
 
 	budget_add_to(&m->used, by);
-	budget_add_to(&b->unlent, m->orders == NULL ? by : 0);
+	budget_add_to(&b->used_without_policy, m->orders == NULL ? by : 0);
 	if (!had_place && m->used > 0)
 		TAILQ_INSERT_TAIL(&b->holding, m, holding_link);
 	if (had_place && m->used == 0)
@@ -401,9 +401,9 @@ common_count(const struct policy_budget *b)
 {
 	uint64_t most = reservable_count(b);
 	uint64_t left = b->limit - (b->in_use_reserved < most ? b->in_use_reserved : most);
-	uint64_t unlent = b->kept.is_binding ? b->unlent : 0;
+	uint64_t used_without_policy = b->kept.is_binding ? b->used_without_policy : 0;
 
-	return left > unlent ? left - unlent : 0;
+	return left > used_without_policy ? left - used_without_policy : 0;
 }
 
 /* Returns how many places g can claim as its own: its share_min, or less if more are reserved than there are. */
@@ -849,7 +849,7 @@ end_group(struct budget_group *g)
 }
 
 void
-budget_transfer_lost(struct budget_group *g)
+budget_note_transfer_lost(struct budget_group *g)
 {
 	struct policy_budget *b = g->budget;
 

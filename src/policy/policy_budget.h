@@ -147,7 +147,7 @@ void budget_note_moved(struct budget_member *m, enum policy_conn_state from, enu
  * NULL. */
 void budget_note_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
 /* Call when a connection of g that was in transfer is lost. policy_worker_unlock_and_act() must follow. */
-void budget_transfer_lost(struct budget_group *g);
+void budget_note_transfer_lost(struct budget_group *g);
 /* Call this at the end of each change; ends with a budget_review(). short_count: how many connections m would open if
  * the cap allowed that. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);

@@ -32,7 +32,7 @@ struct policy_budget {
 	uint32_t limit; /* 0 for no limit; but if kept.is_binding, 0 allows no connection */
 	uint32_t used, leaving;
 	uint32_t opening, short_count; /* sums over all members */
-	uint32_t unlent; /* how many of used are connections that no policy lends */
+	uint32_t used_without_policy; /* how many of used are connections that no policy lends */
 	uint32_t in_use_count; /* groups in use: with demand, or in their idle grace */
 	uint32_t in_use_plain; /* how many groups in use have no share_min */
 	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of groups in use */

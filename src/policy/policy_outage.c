@@ -108,7 +108,7 @@ policy_update_outage(struct policy *p, uint64_t now_us)
 	TAILQ_FOREACH(t, &p->queue, link)
 		p->outage.held += policy_is_patient(p, t);
 	p->counters->held += p->outage.held;
-	if (!shard_outage_begins(&p->shard, now_us))
+	if (!shard_begin_outage(&p->shard, now_us))
 		return;
 	p->counters->outages++;
 	if (p->ops.outage != NULL)
@@ -129,7 +129,7 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 			p->limits_from_us = now_us;
 		p->ramp = 1;
 	}
-	if (!shard_outage_ends(&p->shard, &ended, true, now_us))
+	if (!shard_end_outage(&p->shard, &ended, true, now_us))
 		return;
 	ended.since_us = clock_lesser_us(ended.since_us, now_us); /* another worker's clock may be ahead */
 	p->counters->outage_us += now_us - ended.since_us;

@@ -11,14 +11,14 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 
 	if (p->shard.shared == w)
 		return;
-	shard_outage_ends(&p->shard, &p->outage, false, now_us);
+	shard_end_outage(&p->shard, &p->outage, false, now_us);
 	shard_leave(&p->shard, p->total, policy_count_own_live(p), policy_count_own_verified(p), now_us);
 	if (w != NULL)
 		shard_join(&p->shard, w, p->total, policy_count_own_live(p), policy_count_own_verified(p));
 	caps_set_groups(&p->caps, w == NULL ? NULL : w->cap_groups, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
-		shard_outage_begins(&p->shard,
-				    p->outage.since_us); /* the beginning of the outage was reported already */
+		shard_begin_outage(&p->shard,
+				   p->outage.since_us); /* the beginning of the outage was reported already */
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->round = ROUND_NONE; /* the other shards may have closed their connections since conn was opened */
 	policy_update_observed(p);

@@ -59,7 +59,7 @@ struct policy_shared {
 	_Atomic uint64_t round;
 	_Atomic uint32_t in_use_bits; /* a bit for each shard whose policy_shard.is_in_use is true */
 	uint32_t outage_bits; /* a bit for each shard in an outage */
-	_Atomic uint64_t out_since_us; /* when the outage of the whole pool began; 0 if there is none */
+	_Atomic uint64_t pool_outage_since_us; /* when the outage of the whole pool began; 0 if there is none */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
 	uint32_t held, refused; /* the counts of struct policy_outage, summed over shards that have left the outage */
 	struct budget_group cap_groups[POLICY_CAPS]; /* the pool's places under each cap */
@@ -135,7 +135,7 @@ shard_pool_is_exhausted(const struct policy_shard *m)
 static inline bool
 shard_pool_is_out(const struct policy_shard *m)
 {
-	return m->shared != NULL && atomic_load_explicit(&m->shared->out_since_us, memory_order_relaxed) != 0;
+	return m->shared != NULL && atomic_load_explicit(&m->shared->pool_outage_since_us, memory_order_relaxed) != 0;
 }
 
 /* Returns how many connections this shard may open at once if all shards together may open `total` at once. */
@@ -286,11 +286,11 @@ uint32_t shard_count_expected(const struct policy_shard *m);
 void shard_answer_none_idle(struct policy_shard *m, uint64_t now_us);
 /* Call when an outage has begun in this shard. Returns true if no other shard was in an outage, so the outage of the
  * whole pool begins; always true without a shared policy. */
-bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
+bool shard_begin_outage(struct policy_shard *m, uint64_t since_us);
 /* Call when the outage *o of this shard is over (is_over), or when the shard leaves the pool in an outage. Returns true
  * if is_over and no other shard is in an outage; then *o is the outage of the whole pool. Otherwise returns false; with
  * is_over, shards in an outage then get ORDER_WAKE. Without a shared policy, returns true. */
-bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
+bool shard_end_outage(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* Call when a lent connection is lost, before shard_note_state(). */
 void shard_note_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if since_us, when a client began to wait, is before the last shard_note_lost() of any shard. */

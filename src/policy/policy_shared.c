@@ -261,23 +261,23 @@ shard_is_first(const struct policy_shard *m)
 /* --- Outages. --- */
 
 bool
-shard_outage_begins(struct policy_shard *m, uint64_t since_us)
+shard_begin_outage(struct policy_shard *m, uint64_t since_us)
 {
 	struct policy_shared *w = lock_shared(m);
 	bool is_first;
 
 	if (w == NULL)
 		return true;
-	is_first = get_us(&w->out_since_us) == 0;
+	is_first = get_us(&w->pool_outage_since_us) == 0;
 	if (is_first)
-		set_us(&w->out_since_us, since_us);
+		set_us(&w->pool_outage_since_us, since_us);
 	w->outage_bits |= 1u << m->number;
 	unlock_shared(w);
 	return is_first;
 }
 
 bool
-shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us)
+shard_end_outage(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us)
 {
 	struct policy_shared *w = lock_shared(m);
 	uint64_t since_us;
@@ -288,10 +288,10 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 	w->outage_bits &= ~(1u << m->number);
 	w->held += o->held;
 	w->refused += o->refused;
-	since_us = is_over && w->outage_bits == 0 ? get_us(&w->out_since_us) : 0;
+	since_us = is_over && w->outage_bits == 0 ? get_us(&w->pool_outage_since_us) : 0;
 	if (since_us != 0) {
 		*o = (struct policy_outage){ since_us, w->held, w->refused };
-		set_us(&w->out_since_us, 0);
+		set_us(&w->pool_outage_since_us, 0);
 		w->held = w->refused = 0;
 	}
 	if (!is_over) {
@@ -508,7 +508,7 @@ policy_shared_lost(struct policy_conn *conn, struct policy_worker *worker, uint6
 	add(&w->live, -1u);
 	add(&w->verified, -1u);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		budget_transfer_lost(&w->cap_groups[i]);
+		budget_note_transfer_lost(&w->cap_groups[i]);
 	order_shards(w, (uint32_t)get_us(&w->presence_bits), ORDER_WAKE_IF_WAITING);
 	is_unused = is_freeable(w);
 	policy_worker_unlock_and_act(worker, now_us);

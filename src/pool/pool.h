@@ -127,12 +127,12 @@ struct pool {
 	bool is_watched; /* true if timeouts are to be logged; the pool then stays active without servers: pool_use.c */
 	/* The next three fields are for state/pins.c, which logs each reason to pin at most once in a period. */
 	uint64_t pins_logged_us; /* when the present period began */
-	uint32_t pinned_since; /* clients whose pins were not logged in this period: their reasons had been logged */
+	uint32_t unlogged_pins; /* clients whose pins were not logged in this period: their reasons had been logged */
 	uint16_t pins_logged; /* the reasons that were logged in this period: bits 1 << enum pin_reason */
 	/* The next four fields are for state/linger.c. */
 	uint64_t sequences_asked_us; /* when a client last asked for currval() or lastval(); 0 if never */
 	uint64_t sequences_asked_by; /* a hash of the application_name of that client */
-	uint64_t linger_paid_us; /* when linger_credit_us was last raised */
+	uint64_t linger_credited_us; /* when linger_credit_us was last raised */
 	int64_t linger_credit_us; /* how long clients may keep servers for currval() while others wait */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* where its servers connect to, according to the present configuration */

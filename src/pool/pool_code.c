@@ -54,7 +54,7 @@ pool_code_hold_if_due(struct server *srv, const char **question)
 		*question = pool_code_begin_question(srv);
 	if (decision != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.held_since_us != 0 && !database_code_has_answer(p->code, p->last_keeping_ddl))
+	else if (srv->reset.held_since_us != 0 && !database_code_has_answer_after(p->code, p->last_keeping_ddl))
 		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of the SQL are unknown */
 	return decision != CODE_GO;
 }
@@ -77,7 +77,7 @@ is_asked_about_code(const struct server *srv)
 }
 
 void
-pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+pool_code_take_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
 	if (is_asked_about_code(srv))
 		database_code_take_row(pooled_of(srv->conn)->code, body, len, is_whole);
@@ -92,7 +92,7 @@ wake_held(struct pool *pool)
 }
 
 void
-pool_code_note_gone(struct server *srv)
+pool_code_note_server_gone(struct server *srv)
 {
 	if (!is_asked_about_code(srv))
 		return;
@@ -242,7 +242,7 @@ pool_code_answered(struct server *srv, bool ok)
 		    "each server connection that comes back",
 		    pool->database->name);
 	if (!is_asked_about_code(srv) || code != p->code) {
-		pool_code_note_gone(srv);
+		pool_code_note_server_gone(srv);
 		return NULL;
 	}
 	p->code_question_number = 0;
@@ -252,7 +252,7 @@ pool_code_answered(struct server *srv, bool ok)
 	if (!is_read) {
 		if (ok && code->refused_until_us == 0 && !code->is_outdated)
 			pool_defaults_on_answer(srv, false);
-		if (!ok || p->is_code_late || srv->fitness != SERVER_FIT || !database_code_is_unread(code))
+		if (!ok || p->is_code_late || srv->fitness != SERVER_FIT || !database_code_needs_full_read(code))
 			return NULL;
 		srv->conn->ping_more_us += CODE_ANSWER_US;
 		srv->reset.deadline_us += CODE_ANSWER_US;

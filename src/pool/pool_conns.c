@@ -328,7 +328,7 @@ on_closed(struct server *srv)
 	struct pooled *p = pooled_of(srv->conn);
 
 	end_health_check(p);
-	pool_code_note_gone(srv);
+	pool_code_note_server_gone(srv);
 	note_unseen_code_change(srv);
 	if (!p->is_logged)
 		log_close(srv, compat_recycle_word(RR_DIRTY));
@@ -344,10 +344,18 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 }
 
-const struct server_owner_ops pool_set_owner_ops = {
-	on_ready, on_host_failed, on_failed,	 on_pinged,	     pool_code_hold_if_due, note_unseen_code_change,
-	on_clean, on_gone,	  pool_code_row, pool_code_answered, on_peer_closed,	    on_closed
-};
+const struct server_owner_ops pool_set_owner_ops = { on_ready,
+						     on_host_failed,
+						     on_failed,
+						     on_pinged,
+						     pool_code_hold_if_due,
+						     note_unseen_code_change,
+						     on_clean,
+						     on_gone,
+						     pool_code_take_row,
+						     pool_code_answered,
+						     on_peer_closed,
+						     on_closed };
 
 /* --- borrowing --- */
 
@@ -390,7 +398,7 @@ wash_and_return(struct server *srv, unsigned parts, enum code_decision decision,
 	struct pooled *p = pooled_of(srv->conn);
 	/* true if a wash that finds no dblink proves that the database has none (a standby may lack it) */
 	bool is_proof = pool->main == NULL && code == p->code && srv->role != SERVER_CONSOLE;
-	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS |
+	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE_TIMEOUT | WASH_TIMERS |
 						       WASH_POINT_SEED | STATE_BACKEND) };
 
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
@@ -405,7 +413,7 @@ wash_and_return(struct server *srv, unsigned parts, enum code_decision decision,
 	if ((order.parts & STATE_SEED) != 0)
 		order.seed = pool_set_random(pool->set);
 	assert(srv->state == SV_LENT && srv->conn->state == PC_LENT);
-	pool_main(pool)->counters.seals += (order.parts & ~(unsigned)(WASH_LATE | STATE_BACKEND)) != 0;
+	pool_main(pool)->counters.seals += (order.parts & ~(unsigned)(WASH_LATE_TIMEOUT | STATE_BACKEND)) != 0;
 	policy_note_washing(pool->policy, srv->conn);
 	server_reset(srv, &order, now_us);
 }
@@ -429,7 +437,7 @@ may_keep_unread_code_state(const struct server *srv)
 	const struct database_code *code = pool->code;
 	bool is_refused = code->refused_until_us != 0;
 
-	return !database_code_has_answer(code, code->last_keeping_ddl) && !(is_refused && code->answer == NULL) &&
+	return !database_code_has_answer_after(code, code->last_keeping_ddl) && !(is_refused && code->answer == NULL) &&
 	       (pool->main != NULL || (is_refused && srv->loan.has_run));
 }
 

@@ -274,7 +274,7 @@ tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 
 	TAILQ_FOREACH(srv, &pool->servers, all) /* servers that this opens are appended */
 		if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
-			policy_conn_washing_delayed(pool->policy, srv->conn, srv->reset.held_since_us, now_us);
+			policy_note_washing_delayed(pool->policy, srv->conn, srv->reset.held_since_us, now_us);
 }
 
 /* Returns true if a client may have made up the name of the pool's database: [database *] allows any name, and no

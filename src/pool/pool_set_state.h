@@ -176,7 +176,7 @@ bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to);
 /* pool_code.c */
 const char *pool_code_begin_question(struct server *srv); /* returns the query about code to send to srv now */
 /* Three callbacks of server_owner_ops: answer_row, answered and hold_if_due. */
-void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+void pool_code_take_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
 /* Returns what to do with srv before the session state `parts` (a set of STATE_...) is washed off it: see
@@ -184,7 +184,8 @@ bool pool_code_hold_if_due(struct server *srv, const char **question);
 enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t last_keeping_ddl);
 /* Returns true if srv, which is held until an answer about code comes, need not be held any longer. */
 bool pool_code_may_end_hold(const struct server *srv);
-void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */
+void
+pool_code_note_server_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */
 /* As far as this worker knows the database's code, returns the state that the code may leave and that no reset removes:
  * a set of STATE_BACKEND and RISK_CONTEXT. */
 unsigned pool_code_known_leftovers(const struct pool *pool);

@@ -165,6 +165,6 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 	p->pool = NULL;
 	set->s.env->counters
 	    ->transfers[conn->idle_since_us == pool_set_now(set) ? TRANSFER_RETURNED_SERVER : TRANSFER_IDLE_SERVER]++;
-	deferred_free(set->s.env->deferred_frees, &p->srv->deferred, depart);
+	deferred_frees_add(set->s.env->deferred_frees, &p->srv->deferred, depart);
 	return true;
 }

@@ -17,7 +17,7 @@ struct weir; /* opaque: process/process_state.h */
 struct process_start {
 	const char *program; /* the file that a restart runs, from os_find_program(); borrowed; may be NULL */
 	char *const *argv; /* the arguments, which a restart passes to the next process, too; borrowed */
-	int predecessor_fd; /* from restart_find_predecessor(); process_new() takes it; -1 if there is none */
+	int predecessor_fd; /* from restart_predecessor_fd(); process_new() takes it; -1 if there is none */
 	unsigned workers; /* 1 to WORKERS_MAX; 0 stands for the number in the configuration */
 	unsigned shard_min; /* as in struct pool_split; 0 stands for POOL_SHARD_MIN */
 };

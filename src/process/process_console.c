@@ -23,7 +23,7 @@ process_console_closed(void *owner, struct client *c)
 static int
 host_check_no_takeover(struct weir *w, struct fail *why)
 {
-	return restart_check_no_other_process(w->restart, why);
+	return restart_check_owns_all_clients(w->restart, why);
 }
 
 static const char *

@@ -68,7 +68,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		process_stop(w, SHUTDOWN_NOW);
 		break;
 	case SIGUSR1:
-		if (restart_check_no_other_process(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
+		if (restart_check_owns_all_clients(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
 			log_info(w->log, "paused");
 		else
 			log_warning(w->log, "not paused: %s", why.text);

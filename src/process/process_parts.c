@@ -331,7 +331,7 @@ on_fleet(void *worker)
 	struct worker *main_worker = worker;
 
 	main_worker->now_us = clock_now_us();
-	fleet_run_orders(main_worker->weir->shared.fleet, main_worker->now_us);
+	fleet_handle_pool_requests(main_worker->weir->shared.fleet, main_worker->now_us);
 }
 
 static void

@@ -83,7 +83,7 @@ struct process_shared {
 	struct policy_commons *commons; /* policy/policy_commons.h: caps and circuits */
 	struct auth_queries *auth_queries;
 	struct fleet *fleet; /* dedicated/fleet.h; on worker 0 */
-	struct wake fleet_wake; /* posted when fleet_run_orders() is due */
+	struct wake fleet_wake; /* posted when fleet_handle_pool_requests() is due */
 	struct watch *watch; /* dedicated/watch.h; on worker 0 */
 	struct wake watch_wake; /* posted when watch_tick() is due */
 	struct code_registry *code_registry; /* seal/database_code.h */

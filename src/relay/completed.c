@@ -128,7 +128,7 @@ complete_with_effects(struct exchange *x, struct server *srv)
 	if ((tag.flags & TAG_IS_OF_DATABASE) != 0 &&
 	    ((tag.flags & TAG_IS_CREATE) != 0 || (srv->loan.risk & RISK_KEEPS) != 0 || !exchange_is_followed(x)))
 		pool_set_databases_changed(x->pool->set);
-	return listen_complete(x, tag);
+	return listen_take_complete(x, tag);
 }
 
 /* Keeps the tag's text and its zero byte. Most tags are copied as two parts of 8 bytes, which may overlap. */
@@ -160,7 +160,7 @@ complete_slow_path(struct server *srv, const char *text, size_t len)
 	if ((loan->tag.flags & TAG_IS_QUIET) == 0 ||
 	    (loan->tag.id == TAG_SELECT && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) != 0))
 		return complete_with_effects(x, srv);
-	return x->listen != NULL && listen_complete(x, loan->tag);
+	return x->listen != NULL && listen_take_complete(x, loan->tag);
 }
 
 /* Compares the same letters as tag_read() does. */

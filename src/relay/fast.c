@@ -54,8 +54,8 @@ note_risky_run(const struct request_walk *w, unsigned risk)
 	size_t total = 1 + (size_t)wire_u32(walk_message(w) + 1), have = w->len - w->at;
 
 	if ((risk & RISK_DYNAMIC) == RISK_DYNAMIC)
-		risk |= risk_names_of_text(answer == NULL ? NULL : answer->risks, (const char *)walk_message(w),
-					   have < total ? have : total);
+		risk |= risk_of_runnable_text(answer == NULL ? NULL : answer->risks, (const char *)walk_message(w),
+					      have < total ? have : total);
 	state_note_run(w->x, risk);
 }
 
@@ -155,7 +155,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	     commit_check_may_concern_query(x, &w->scan, (const char *)sql, f->body_len - 1)))
 		return WALK_SLOWLY;
 	if (x->settings->forbidden != 0 &&
-	    forbid_find(x, true, (const char *)sql, f->body_len - 1) != FORBIDDEN_NOTHING)
+	    forbid_find_rule(x, true, (const char *)sql, f->body_len - 1) != FORBIDDEN_NOTHING)
 		return WALK_SLOWLY;
 	if (may_wait_for_statement(w))
 		return WALK_SLOWLY;
@@ -178,7 +178,7 @@ keep_parse(struct request_walk *w, const struct frame *f, struct statement *st, 
 {
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
-	switch (statements_keep(w->x, st, risk)) {
+	switch (statements_handle_kept_parse(w->x, st, risk)) {
 	case STEP_FORWARD:
 		return WALK_ON;
 	case STEP_REPLACED:
@@ -205,7 +205,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	v = statement_traits(st);
 	if (((v->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) ||
 	    (x->settings->forbidden != 0 &&
-	     forbid_find(x, false, (const char *)st->bytes, st->query_len) != FORBIDDEN_NOTHING))
+	     forbid_find_rule(x, false, (const char *)st->bytes, st->query_len) != FORBIDDEN_NOTHING))
 		r = WALK_SLOWLY;
 	else if ((r = enter(w)) == WALK_ON) {
 		risk = state_risk_of(x, st);

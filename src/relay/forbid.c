@@ -25,7 +25,7 @@ static const struct {
 };
 
 enum forbidden
-forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len)
+forbid_find_rule(const struct exchange *x, bool is_query, const char *sql, size_t len)
 {
 	uint32_t refuse = x->settings->forbidden & ~(is_query ? 0 : FORBIDDEN_BIT(FORBIDDEN_MULTI));
 	unsigned options = gucs_scan_options(x->gucs);

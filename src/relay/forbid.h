@@ -13,7 +13,7 @@
 
 /* Returns the rule that forbids this SQL, or FORBIDDEN_NOTHING. Call only for a client for which `refuse` is set.
  * is_query: true for the SQL of a Query, false for the SQL of a Parse. */
-enum forbidden forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len);
+enum forbidden forbid_find_rule(const struct exchange *x, bool is_query, const char *sql, size_t len);
 /* m is a Query or Parse that is refused. Builds in m->instead the message to send in its place, and makes m describe
  * that message. Returns false if there is no memory. */
 bool forbid_replace(struct request *m);

@@ -111,7 +111,7 @@ has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING_LISTENER) &&
-	       !x->is_session && !features_tie(x, TIE_SERVER) && exchange_is_at_rest(x, srv) &&
+	       !x->is_session && !features_tie(x, TIE_SERVER) && exchange_is_replayable(x, srv) &&
 	       (srv->is_synced || resend_has_only_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 
@@ -271,7 +271,7 @@ relay_lost(struct server *srv, const struct fail *why)
 		return;
 	assert(x->srv == srv);
 	state_assume_unseen_code(x);
-	loss = loss_of(srv, NULL, srv->was_owing, exchange_may_leave(x, srv));
+	loss = loss_of(srv, NULL, srv->was_owing, exchange_can_leave_standby(x, srv));
 	o = &outcome[loss];
 	if (x->env->to_client.to == &x->stream)
 		end_replies(x, srv, o);
@@ -361,7 +361,7 @@ is_refused_by_standby(const struct exchange *x, const struct server *srv, const 
 	static const char *const own[] = { "0A000", "25006", "3F000", "40",   "42501", "42703", "42704", "42883",
 					   "42P01", "53",    "55000", "57P0", "58",    "XX",	NULL };
 
-	if (!exchange_may_leave(x, srv) || x->block == EXCHANGE_ORDINARY || e->sqlstate == NULL)
+	if (!exchange_can_leave_standby(x, srv) || x->block == EXCHANGE_ORDINARY || e->sqlstate == NULL)
 		return false;
 	return cause <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
 }
@@ -397,7 +397,7 @@ proves_unbegun(const struct exchange *x, const struct server *srv, const struct 
 	if (!fields_error_is_fatal(e))
 		return is_refused_for_temp_tables(e) && is_first_set(&srv->loan);
 	return !(cause == ERROR_OF_SETTINGS && is_refused_again(x)) &&
-	       (ledger_owes_us(&srv->ledger, &since_us) || is_from_idle_session(e));
+	       (ledger_owes_own_request(&srv->ledger, &since_us) || is_from_idle_session(e));
 }
 
 /* Returns true if the error ends the server, and is not passed on to the client. */
@@ -505,7 +505,7 @@ relay_ending(struct server *srv, const struct error_fields *e)
 	uint64_t since_us;
 	enum loss loss;
 
-	if (!exchange_may_leave(x, srv))
+	if (!exchange_can_leave_standby(x, srv))
 		return false;
 	loss = loss_of(srv, e, ledger_owes_client(&srv->ledger, &since_us), true);
 	if (loss == LOSS_NOT_EXECUTED)

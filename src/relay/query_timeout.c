@@ -37,7 +37,7 @@ query_timeout_delays_message(const struct exchange *x, uint8_t type)
 }
 
 void
-late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why)
+late_write_error(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why)
 {
 	const struct scope_settings *s = x->settings;
 	uint64_t limit_us = late == LATE_QUERY	? s->query_timeout_us
@@ -104,7 +104,7 @@ query_timeout_answer(struct exchange *x)
 
 	if (loan->canceled_by != CANCELED_BY_QUERY_TIMEOUT)
 		return false;
-	late_fail(x, LATE_QUERY, *x->env->now_us - loan->late_since_us, &why);
+	late_write_error(x, LATE_QUERY, *x->env->now_us - loan->late_since_us, &why);
 	message_error(&b, "ERROR", &why);
 	exchange_answer_buf(x, &b);
 	return true;

@@ -40,7 +40,7 @@ query_timeout_may_hold(const struct exchange *x)
 /* Returns true if a message of this type must wait until the previous request is answered. x may have no server. */
 bool query_timeout_delays_message(const struct exchange *x, uint8_t type);
 /* Writes to *why the error for the limit `late`. lasted_us: for how long the query or other state has lasted. */
-void late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
+void late_write_error(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
 /* Returns true, with *why set, if the client has waited for a server longer than query_timeout, and the configuration
  * is PgBouncer's (COMPAT_ENDS_LATE_QUERIES). Otherwise query_timeout ends no wait for a server. */
 bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);

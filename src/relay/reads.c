@@ -445,7 +445,7 @@ reads_borrow_slowly(struct request_walk *w, bool is_fast)
 }
 
 void
-reads_note_loan(struct exchange *x)
+reads_count_loan(struct exchange *x)
 {
 	struct client_reads *r = reads_of(x);
 	bool is_standby = x->srv->loan.standby != 0;

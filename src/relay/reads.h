@@ -151,13 +151,13 @@ reads_borrow(struct request_walk *w, bool is_fast)
 	return WALK_ON;
 }
 
-void reads_note_loan(struct exchange *x); /* for reads_linked() */
+void reads_count_loan(struct exchange *x); /* for reads_note_server() */
 /* Call when the client has got a server. Counts the loan. */
 static inline void
-reads_linked(struct exchange *x)
+reads_note_server(struct exchange *x)
 {
 	if (reads_concern(x) && x->srv->loan.route == ROUTE_OFF) /* else reads_borrow() has counted it */
-		reads_note_loan(x);
+		reads_count_loan(x);
 }
 
 /* --- reads_wait.c: clients in CL_CATCHING_UP. --- */

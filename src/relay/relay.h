@@ -25,18 +25,18 @@ void relay_apply_changes(struct exchange *x, struct server *srv);
 /* requests.c */
 /* Handles messages of the client up to the first request that is refused, and keeps all bytes after that request. */
 void relay_batch(struct exchange *x, const uint8_t *bytes, size_t len);
-void relay_rest(struct exchange *x); /* handles the bytes that were kept */
+void relay_kept_bytes(struct exchange *x); /* handles the bytes that were kept */
 
 /*
  * Handles or keeps all of these bytes of the client. Thousands of requests may be refused one after another, so
- * relay_rest() handles them in a loop, not by recursion.
+ * relay_kept_bytes() handles them in a loop, not by recursion.
  */
 static inline void
 relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	relay_batch(x, bytes, len);
 	if (x->state == CL_REJECTING)
-		relay_rest(x);
+		relay_kept_bytes(x);
 }
 
 /* Call for a CancelRequest. If x's request waits for a server or a host, rejects the request. */

@@ -232,7 +232,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	if (srv->loan.commit.is_on)
 		commit_check_keep_settings(x);
 	if (gucs_update(&x->gucs, name, value, GUC_REPORTED) < 0)
-		exchange_spoil(x);
+		exchange_break_later(x);
 	return false;
 }
 

@@ -117,7 +117,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x, w == NULL ? x->waiter.waited_us : 0);
-	if (srv->gucs != x->gucs && state_replay(x) < 0) {
+	if (srv->gucs != x->gucs && state_send_client_gucs(x) < 0) {
 		walk_out_of_memory(x);
 		return -1;
 	}
@@ -145,7 +145,7 @@ send_ahead_of_first(struct exchange *x)
 		relay_ask_standby(x);
 	if (x->block == EXCHANGE_BEGIN_DUE)
 		relay_send_deferred_begin(x);
-	reads_linked(x);
+	reads_note_server(x);
 }
 
 static void
@@ -620,7 +620,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 }
 
 void
-relay_rest(struct exchange *x)
+relay_kept_bytes(struct exchange *x)
 {
 	while (x->state == CL_REJECTING && !x->is_closing && x->pending_len >= FRAME_HEAD_LEN)
 		exchange_handle_pending(x, relay_batch);

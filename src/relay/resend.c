@@ -49,7 +49,7 @@ resend_begin(struct exchange *x)
 	struct sent_copy *sent = &srv->loan.sent;
 
 	if (srv->ledger.count > 0 || !(srv->is_synced || resend_has_only_statements(srv)) ||
-	    !exchange_is_at_rest(x, srv) || x->body_left > 0)
+	    !exchange_is_replayable(x, srv) || x->body_left > 0)
 		return;
 	sent->named_before = statements_last_name_number(x);
 	sent->local_count = 0;
@@ -66,7 +66,7 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
 	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (len > 0 && (sent->state != SENT_WHOLE || exchange_keeps_server(x) || !exchange_is_at_rest(x, x->srv) ||
+	if (len > 0 && (sent->state != SENT_WHOLE || exchange_keeps_server(x) || !exchange_is_replayable(x, x->srv) ||
 			!resend_add(&sent->copy, from, len, RESEND_MAX)))
 		sent->state = SENT_CUT;
 }
@@ -98,7 +98,7 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 
 	/* The client has nothing on this server but the request in the copy, and was shown nothing of the answer. */
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
-	       exchange_is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
+	       exchange_is_replayable(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
 	       sent->state != SENT_CUT && x->body_left == 0 &&
 	       (!sent->has_earlier_requests || !state_is_dirty(x, srv)) && resend_is_harmless(x, &sent->copy);
 }
@@ -134,7 +134,7 @@ forget_statements(struct exchange *x, const struct sent_copy *sent)
 	struct parse_fields parse;
 	struct frame f;
 
-	for (size_t at = 0; resend_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len)
+	for (size_t at = 0; resend_read_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len)
 		if (f.type == 'P' && fields_read_parse(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    parse.name[0] != '\0')
 			statements_forget_since(x, parse.name, sent->named_before);
@@ -149,7 +149,7 @@ drop_answered(struct sent_copy *sent)
 	size_t at = 0;
 	struct frame f;
 
-	for (; sent->local_count > 0 && resend_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len)
+	for (; sent->local_count > 0 && resend_read_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len)
 		if (f.type == 'P' || f.type == 'C')
 			sent->local_count--;
 	memmove(copy->bytes, copy->bytes + at, copy->len - at);

@@ -33,7 +33,7 @@ void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
 #define RESEND_MAX 65536u /* bytes of a request; larger requests are not relayed again */
 /* Reads the frame of the message at offset `at` into *f. Returns false at the end of the copy, which may be empty. */
 static inline bool
-resend_frame_at(const struct request_copy *copy, size_t at, struct frame *f)
+resend_read_frame_at(const struct request_copy *copy, size_t at, struct frame *f)
 {
 	return at < copy->len && frame_parse_whole(copy->bytes + at, copy->len - at, f);
 }

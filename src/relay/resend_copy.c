@@ -17,7 +17,7 @@ resend_has_only_statements(const struct server *srv)
 	struct frame f;
 	size_t at = 0;
 
-	while (resend_frame_at(copy, at, &f) && strchr("PDCHS", f.type) != NULL)
+	while (resend_read_frame_at(copy, at, &f) && strchr("PDCHS", f.type) != NULL)
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 	return at == copy->len && srv->loan.sent.state != SENT_CUT;
 }
@@ -30,7 +30,7 @@ runs_what_it_parses(const struct request_copy *copy, const char *name)
 	size_t at = 0, names_len, parses = 0, binds = 0;
 	struct frame f;
 
-	for (; resend_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+	for (; resend_read_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
 		parses += f.type == 'P';
 		if (f.type != 'B')
 			continue;
@@ -70,7 +70,7 @@ resend_sql(const struct server *srv, size_t *len)
 static bool
 word_may_run_twice(const struct exchange *x, uint32_t first)
 {
-	if (x->srv == NULL || x->srv->loan.end == LOAN_UNBEGUN || exchange_may_leave(x, x->srv))
+	if (x->srv == NULL || x->srv->loan.end == LOAN_UNBEGUN || exchange_can_leave_standby(x, x->srv))
 		return first != WORD_DEALLOCATE;
 	return traits_are_plannable(first) || first == WORD_BEGIN || first == WORD_START_TRANSACTION;
 }
@@ -145,7 +145,7 @@ resend_is_harmless(struct exchange *x, const struct request_copy *copy)
 	bool has_bound = false, has_closed = false;
 	struct frame f;
 
-	for (; resend_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
+	for (; resend_read_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len) {
 		const uint8_t *body = copy->bytes + at + FRAME_HEAD_LEN;
 
 		has_bound |= f.type == 'B';

@@ -79,7 +79,7 @@ read_query(struct request_walk *w, const struct frame *f)
 	m->scan = &w->scan;
 	traits_set_from_scan(&w->traits, &w->scan, m->sql, m->sql_len);
 	if (w->x->settings->forbidden != 0)
-		m->forbidden = forbid_find(w->x, true, m->sql, m->sql_len);
+		m->forbidden = forbid_find_rule(w->x, true, m->sql, m->sql_len);
 }
 
 /* Reads the SQL of a Parse. The SQL of a stored statement was read when it was first seen. */
@@ -94,7 +94,7 @@ read_parse(struct exchange *x, struct request *m)
 	m->sql_len = m->parse.query_len;
 	m->traits = &m->parse_traits;
 	if (x->settings->forbidden != 0)
-		m->forbidden = forbid_find(x, false, m->sql, m->sql_len);
+		m->forbidden = forbid_find_rule(x, false, m->sql, m->sql_len);
 	st = statement_peek(x->pool->home, m->parse.rest, m->parse.rest_len);
 	if (st != NULL) {
 		m->parse_traits = *(m->parse.name[0] == '\0' ? statement_traits(st) : statement_parse_traits(st));
@@ -469,7 +469,7 @@ set_gucs(struct exchange *x)
 	if (srv->gucs == x->gucs || x->replication != 0 || x->has_sent_gucs || !srv->is_synced || srv->tx == 'E')
 		return WALK_ON;
 	x->has_sent_gucs = true;
-	return state_replay(x) < 0 ? walk_out_of_memory(x) : WALK_ON;
+	return state_send_client_gucs(x) < 0 ? walk_out_of_memory(x) : WALK_ON;
 }
 
 static enum walk_result

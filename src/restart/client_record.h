@@ -36,7 +36,7 @@ struct client_record_writer *client_record_writer_new(void (*send)(void *arg, bo
 /* Must be called before the stores of statements are freed. o may be NULL. */
 void client_record_writer_free(struct client_record_writer *o);
 /* Appends to *out the record of a client that has no obstacle. First sends the client's pool and texts, unless they
- * were sent already. `number` stands for the client in messages between the processes. Returns 0, or -1 if there is no
+ * were sent already. `number` stands for the client in messages between the processes. Returns 0, or -1 without
  * memory. */
 int client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out);
 

@@ -2,8 +2,7 @@
  * src/restart/link.h - messages between two processes of pgweir over a socket pair. A message may carry a file
  * descriptor (SCM_RIGHTS, unix(7)).
  *
- * Messages are not trusted: lengths are bounded, and the link ends if too many descriptors come before the messages to
- * which they belong.
+ * Messages are not trusted: lengths are bounded, and the link ends if too many descriptors come before their messages.
  *
  * Owns:   its socket, messages that were not sent yet, and descriptors that were received but not passed to a callback
  *         yet.
@@ -35,8 +34,7 @@ struct link_ops {
 struct link *link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg);
 void link_free(struct link *l); /* may be called from a callback; l may be NULL */
 /* Sends a message, or queues it until the socket has room. If fd is not -1, a copy of that descriptor is sent, too; the
- * caller keeps fd. If no copy can be made, the message is sent without fd. If there is no memory, the link is
- * closed. */
+ * caller keeps fd. If no copy can be made, the message is sent without fd. Without memory, the link is closed. */
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
 /* Sends the contents of b as link_send() does, and frees them. If b is broken, the link is closed. */
 void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);

@@ -63,7 +63,7 @@ struct predecessor {
 /* --- before there is a struct restart --- */
 
 int
-restart_find_predecessor(void)
+restart_predecessor_fd(void)
 {
 	const char *text = getenv(HANDOVER_VARIABLE);
 	struct ucred peer;
@@ -507,7 +507,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 
 	r->predecessor = p;
 	p->r = r;
-	/* The peer made the socket pair; restart_find_predecessor() has checked that getsockopt() works. */
+	/* The peer made the socket pair; restart_predecessor_fd() has checked that getsockopt() works. */
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);

@@ -49,7 +49,7 @@ void restart_worker_tick(struct restart *r, struct client_env *env); /* called a
 
 /* Called on worker 0. Checks that no other process of this restart has clients, because a PAUSE in this process would
  * not pause them. Returns 0, or -1 with *why set. */
-int restart_check_no_other_process(const struct restart *r, struct fail *why);
+int restart_check_owns_all_clients(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
 
@@ -65,7 +65,7 @@ void restart_forget_successor(struct restart *r); /* frees the successor's state
 
 /* Called once, before the other functions. Returns the descriptor on which the old process passes its sockets and
  * clients, or -1 if no old process has started this one. */
-int restart_find_predecessor(void);
+int restart_predecessor_fd(void);
 /* Tells the old process that this process can't start, for the reason `text`. fd may be -1. */
 void restart_send_failed(int fd, const char *text);
 /* Writes the old process's PID, how many clients it has, and why these clients stay. Returns false if there is no old

@@ -355,7 +355,7 @@ check_restart(const struct restart *r, struct fail *why)
 }
 
 int
-restart_check_no_other_process(const struct restart *r, struct fail *why)
+restart_check_owns_all_clients(const struct restart *r, struct fail *why)
 {
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",

@@ -83,7 +83,7 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 enum code_decision
 database_code_decide(const struct database_code *code, uint64_t last_keeping_ddl, bool needs_no_hold, uint64_t now_us)
 {
-	if (code->refused_until_us == 0 && !database_code_has_answer(code, last_keeping_ddl)) {
+	if (code->refused_until_us == 0 && !database_code_has_answer_after(code, last_keeping_ddl)) {
 		if (code->incoming == NULL && now_us - code->full_asked_us >= pause_us(code, !needs_no_hold))
 			return CODE_ASK;
 		return needs_no_hold ? CODE_GO : CODE_WAIT;
@@ -129,7 +129,7 @@ database_code_compute_risk(const struct database_code *code, uint64_t now_us, st
 	unsigned parts, effects;
 
 	if (risks == NULL)
-		return assumed | RISK_OWN_WORDS | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
+		return assumed | RISK_OWN_WORDS | (sql == NULL ? 0 : risk_of_runnable_text(NULL, sql, len));
 	if (sql == NULL)
 		return assumed | risk_of_opaque_sql(risks) | RISK_BY_CALLS(risk_of_opaque_sql(risks)) | RISK_KEEPS |
 		       RISK_OWN_WORDS;
@@ -137,10 +137,10 @@ database_code_compute_risk(const struct database_code *code, uint64_t now_us, st
 		return assumed | kept->parts;
 	parts = risk_of_sql(risks, sql, len);
 	if (types != NULL)
-		parts |= risk_names_of_types(risks, types, types_len);
+		parts |= risk_of_parameter_types(risks, types, types_len);
 	/* Examines a Parse's strings as possible SQL. A Query's strings, and values, are examined when sent. */
 	if (types != NULL && ((assumed | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
-		parts |= risk_names_of_text(risks, sql, len);
+		parts |= risk_of_runnable_text(risks, sql, len);
 	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_OWN_WORDS : 0u;
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
@@ -312,7 +312,7 @@ check_version(struct database_code *code)
 	struct role_settings roles = code->answer == NULL ? (struct role_settings){ 0 } : code->answer->roles;
 
 	code->is_outdated =
-	    database_code_is_unread(code) || strcmp(code->incoming->version, code->answer->version) != 0;
+	    database_code_needs_full_read(code) || strcmp(code->incoming->version, code->answer->version) != 0;
 	if (!code->is_outdated) {
 		code->answer->roles = code->incoming->roles;
 		code->incoming->roles = roles;
@@ -349,7 +349,7 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 		code->refused_until_us = now_us + code->refused_pause_us;
 		return false;
 	}
-	if (code->asked == CODE_VERSION || database_code_is_unread(code)) {
+	if (code->asked == CODE_VERSION || database_code_needs_full_read(code)) {
 		/* If the question took longer than before, or than reading all code, PostgreSQL was busy. */
 		code->cheap_cost_us =
 		    clock_lesser_us(cost_us, code->cheap_cost_us == 0 ? code->full_cost_us : code->cheap_cost_us);

@@ -153,7 +153,7 @@ unsigned database_code_assumed_risk(const struct database_code *code);
 unsigned database_code_assumed_risk_after_wash(const struct database_code *code, uint64_t now_us);
 /* Returns the risk of this SQL, or of unknown SQL if sql is NULL. If kept is not NULL, sets *kept to the risk of the
  * SQL's names and types, unless there is no answer or the SQL is opaque (RISK_OPAQUE). types: see
- * risk_names_of_types(); NULL if the SQL is a Query. */
+ * risk_of_parameter_types(); NULL if the SQL is a Query. */
 unsigned database_code_compute_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				    const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Sets *risk to the risk in *kept, and returns true. Returns false if kept is NULL or outdated, or without a valid
@@ -204,7 +204,7 @@ database_code_context_risk(const struct database_code *code)
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
 /* Returns true if there is an answer whose question was asked after DDL number last_keeping_ddl. */
 static inline bool
-database_code_has_answer(const struct database_code *code, uint64_t last_keeping_ddl)
+database_code_has_answer_after(const struct database_code *code, uint64_t last_keeping_ddl)
 {
 	return code->answer != NULL && code->ddl_at_full_question >= last_keeping_ddl;
 }
@@ -238,7 +238,7 @@ void database_code_take_row(struct database_code *code, const uint8_t *body, siz
 bool database_code_end_answer(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
 /* Returns true if the last question, CODE_ANY, has found code, so CODE_ALL must be asked next. */
 static inline bool
-database_code_is_unread(const struct database_code *code)
+database_code_needs_full_read(const struct database_code *code)
 {
 	return code->asked == CODE_ANY && code->has_code;
 }

@@ -129,7 +129,7 @@ add_to_sums(struct risk_names *names, struct risk *risk, uint64_t hash)
 		names->backend_hash += hash;
 }
 
-/* Returns true if risk_names_of_text() can find this name: one word without dollars, or RISK_BEYOND_ASCII. */
+/* Returns true if risk_of_runnable_text() can find this name: one word without dollars, or RISK_BEYOND_ASCII. */
 static bool
 shows_in_text(const char *name, size_t len)
 {
@@ -1046,7 +1046,7 @@ risk_names_blame(const struct risk_names *names, unsigned part, const char *sql,
 /* Looks for risky names, and for adjacent words of commands such as CREATE EXTENSION, also in strings within strings.
  * Reads the text twice, with comments and without, because the beginning of a comment may be in a string. */
 unsigned
-risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
+risk_of_runnable_text(const struct risk_names *names, const char *text, size_t len)
 {
 	unsigned parts = risk_of_text(names, text, len, true);
 
@@ -1075,7 +1075,7 @@ risk_of_opaque(const struct reader *r)
 	if ((r->found & FOUND_OPAQUE) == 0 && (names->by_objects & RISK_DYNAMIC) != RISK_DYNAMIC)
 		parts = (parts & ~(unsigned)STATE_BACKEND) | (names->by_objects & STATE_BACKEND);
 	return with_calls(parts) | RISK_OPAQUE | risk_of_keeping(r->lexer.sql, r->lexer.len) |
-	       risk_names_of_text(names, r->lexer.sql, r->lexer.len);
+	       risk_of_runnable_text(names, r->lexer.sql, r->lexer.len);
 }
 
 /* Adds the SQL's risk to *risk, and the risk of its new names to *new_risk. Returns false if the SQL does not end
@@ -1100,7 +1100,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 	if ((*risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		*risk |= names->all;
 	*risk |= (r.found & (FOUND_OPAQUE | FOUND_OPAQUE_OBJECTS)) != 0 ? risk_of_opaque(&r)
-		 : (r.found & FOUND_BODY) != 0				? risk_names_of_text(names, sql, len)
+		 : (r.found & FOUND_BODY) != 0				? risk_of_runnable_text(names, sql, len)
 									: 0;
 	*risk |= is_one_query(&r) ? 0 : (unsigned)RISK_EFFECTS;
 	return true;
@@ -1126,17 +1126,17 @@ risk_of_sql(const struct risk_names *names, const char *sql, size_t len)
 	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
-		return opaque | risk_names_of_text(names, sql, len);
+		return opaque | risk_of_runnable_text(names, sql, len);
 	ends_properly = read_sql(names, sql, len, false, &risk, &new_risk);
 	if (has_backslash)
 		ends_properly = read_sql(names, sql, len, true, &risk, &new_risk) || ends_properly;
 	if (((risk | new_risk) & ~(unsigned)RISK_CONTEXT) != 0) /* SQL that touches the session does more than read */
 		risk |= RISK_EFFECTS;
-	return ends_properly ? risk | new_risk : opaque | risk_names_of_text(names, sql, len);
+	return ends_properly ? risk | new_risk : opaque | risk_of_runnable_text(names, sql, len);
 }
 
 unsigned
-risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len)
+risk_of_parameter_types(const struct risk_names *names, const uint8_t *types, size_t len)
 {
 	struct risk risk = { 0 };
 	unsigned own = 0;

@@ -90,10 +90,10 @@ unsigned risk_of_sql(const struct risk_names *names, const char *sql, size_t len
  * language, create a function in C, or load a library. State that a new object leaves in the backend outlives the
  * object; once an error or a DROP has removed the object, no command tag or catalog shows that the object existed.
  */
-unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
+unsigned risk_of_runnable_text(const struct risk_names *names, const char *text, size_t len);
 /* Returns the risk of SQL with these parameter types. types: an int16 count and that many OIDs, as in a Parse. If the
  * types are malformed or too many, returns the risk of the whole database. */
-unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
+unsigned risk_of_parameter_types(const struct risk_names *names, const uint8_t *types, size_t len);
 /* Returns the reason (risk_names_add()) of a name that has the risk `part`, such as STATE_BACKEND: a name in this SQL
  * if possible, else any name. Returns NULL if no name has that risk. */
 const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);

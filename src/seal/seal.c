@@ -23,7 +23,7 @@ static const struct {
 	unsigned part;
 	const char *sql;
 } washes[] = {
-	{ WASH_LATE, "" },
+	{ WASH_LATE_TIMEOUT, "" },
 	{ WASH_QUERIES, "SET " MESSAGE_OURS "TRANSACTION ISOLATION LEVEL READ COMMITTED" },
 	{ STATE_SETTINGS, "SET " MESSAGE_OURS "SESSION AUTHORIZATION DEFAULT" },
 	{ STATE_SETTINGS, "RESET " MESSAGE_OURS "ROLE" },
@@ -90,7 +90,7 @@ seal_parts_of(uint32_t flags, unsigned risk)
 		{ SCAN_SEED, STATE_SEED },
 		{ SCAN_LOAD | SCAN_REPLICATION, STATE_BACKEND },
 	};
-	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE | WASH_POINT_SEED);
+	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE_TIMEOUT | WASH_POINT_SEED);
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)
@@ -107,7 +107,7 @@ seal_parts_left_by(unsigned leaves)
 	return ((leaves & GUCS_LEAVES_TEMP) != 0 ? STATE_TEMP : 0u) |
 	       ((leaves & GUCS_LEAVES_ANYTHING) != 0 ? STATE_WASHABLE : 0u) |
 	       ((leaves & GUCS_LEAVES_OPTIONS) != 0 ? STATE_BACKEND : 0u) |
-	       ((leaves & GUCS_LEAVES_LATE) != 0 ? WASH_LATE : 0u);
+	       ((leaves & GUCS_LEAVES_LATE) != 0 ? WASH_LATE_TIMEOUT : 0u);
 }
 
 void

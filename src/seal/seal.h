@@ -27,8 +27,8 @@
 
 /* The parts of session state. The bits of this enum, enum code_risk, enum wash and RISK_BY_CALLS() are all different.
  * The *risk* of SQL is the set of things that the SQL may do: bits of enum state_part, enum code_risk and
- * RISK_BY_CALLS(), WASH_LATE and WASH_POINT_SEED. A set of parts to wash has bits of enum state_part and enum wash.
- * database_code*.sql and extensions.awk have many of these bits as numbers. */
+ * RISK_BY_CALLS(), WASH_LATE_TIMEOUT and WASH_POINT_SEED. A set of parts to wash has bits of enum state_part and enum
+ * wash. database_code*.sql and extensions.awk have many of these bits as numbers. */
 enum state_part {
 	STATE_SETTINGS = 1u << 0, /* settings, with role and session authorization */
 	STATE_TEMP = 1u << 1, /* temporary objects */
@@ -75,7 +75,7 @@ enum wash {
 	/* Washes nothing, but sends a Query. If PostgreSQL notices late that a time limit of the client's has expired,
 	 * the Query fails instead of the next client's request. Used after requests that took GUC_SHORT_LIMIT_US or
 	 * longer, and in sessions with a shorter limit. */
-	WASH_LATE = 1u << 19,
+	WASH_LATE_TIMEOUT = 1u << 19,
 	/* seeds ST_GeneratePoints() of PostGIS anew; as the risk of a name, counts only for SQL that has the name */
 	WASH_POINT_SEED = 1u << 26
 };
@@ -86,8 +86,8 @@ enum wash {
 /* Writes the names of the parts to out, such as "settings, cursors"; writes "none" if parts is 0. Returns out. */
 const char *seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX]);
 /* Returns the parts that must be washed after SQL with these flags (enum scan_flag) and this risk: bits of
- * STATE_WASHABLE, STATE_BACKEND, WASH_LATE and WASH_POINT_SEED. Never returns STATE_SEQUENCES, because sequence values
- * are washed only before SQL of another client that may read these values. */
+ * STATE_WASHABLE, STATE_BACKEND, WASH_LATE_TIMEOUT and WASH_POINT_SEED. Never returns STATE_SEQUENCES, because sequence
+ * values are washed only before SQL of another client that may read these values. */
 unsigned seal_parts_of(uint32_t scan_flags, unsigned risk);
 /* Does what seal_parts_of() does, but nearly always without a function call. */
 static inline unsigned
@@ -95,8 +95,8 @@ seal_parts(uint32_t scan_flags, unsigned risk)
 {
 	return (scan_flags | risk) == 0 ? 0 : seal_parts_of(scan_flags, risk); /* nearly always */
 }
-/* Returns the parts (and WASH_LATE) that any SQL may change because of the session's settings. leaves: the result of
- * gucs_side_effects() for these settings. */
+/* Returns the parts (and WASH_LATE_TIMEOUT) that any SQL may change because of the session's settings. leaves: the
+ * result of gucs_side_effects() for these settings. */
 unsigned seal_parts_left_by(unsigned leaves);
 /* Does what seal_parts_left_by() does, for these settings. */
 static inline unsigned

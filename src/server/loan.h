@@ -253,7 +253,7 @@ struct loan {
 	/* The next two fields are for relay/query_timeout.h. */
 	uint64_t late_since_us; /* when the query that has passed query_timeout began; 0 if there is none */
 	uint64_t cancelled_us; /* when a cancel, for whatever reason, last began in this loan; 0 if none did */
-	uint64_t told_us; /* when client_timeouts.c last told the borrower that its request still runs */
+	uint64_t told_still_running_us; /* when client_timeouts.c last told the borrower that its request still runs */
 	/* when dedicated/blocking.c last asked PostgreSQL which servers wait for a lock, and got an answer that lists
 	 * this server; 0 if never */
 	uint64_t blocked_us;

@@ -79,7 +79,7 @@ server_free_later(struct server *srv)
 {
 	server_login_free(srv->login);
 	srv->login = NULL;
-	deferred_free(srv->env->deferred_frees, &srv->deferred, free_server);
+	deferred_frees_add(srv->env->deferred_frees, &srv->deferred, free_server);
 }
 
 void

@@ -84,7 +84,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 	*c->to_here = c->next_of_all;
 	if (c->next_of_all != NULL)
 		c->next_of_all->to_here = c->to_here;
-	deferred_free(c->env->deferred_frees, &c->deferred, free_cancelling);
+	deferred_frees_add(c->env->deferred_frees, &c->deferred, free_cancelling);
 	if (c->done != NULL)
 		c->done(is_confirmed, c->why, c->arg);
 	if (srv == NULL)

@@ -209,7 +209,7 @@ server_on_login_timer(evutil_socket_t fd, short what, void *arg)
 	struct fail why;
 
 	*srv->env->now_us = clock_now_us();
-	kind = server_login_late(srv, &why);
+	kind = server_login_timed_out(srv, &why);
 	server_host_failed(srv, kind, false, &why);
 }
 

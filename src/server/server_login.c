@@ -326,7 +326,7 @@ begin_tokens(struct server *srv, uint32_t code, struct fail *why)
 }
 
 enum connect_failure
-server_login_late(const struct server *srv, struct fail *why)
+server_login_timed_out(const struct server *srv, struct fail *why)
 {
 	const struct server_login *l = srv->login;
 

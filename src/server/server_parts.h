@@ -63,7 +63,7 @@ enum login_step server_login_message(struct server *srv, uint8_t type, const uin
 				     enum connect_failure *kind, bool *is_fatal, struct fail *why);
 void server_login_free(struct server_login *login);
 /* Call when the time for the login is over. Returns the kind of the failure, with *why set. */
-enum connect_failure server_login_late(const struct server *srv, struct fail *why);
+enum connect_failure server_login_timed_out(const struct server *srv, struct fail *why);
 
 /* server_role.c */
 /* Checks, at the end of the login, whether the server is what target_session_attrs wants. welcome: the settings that

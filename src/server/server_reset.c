@@ -237,7 +237,7 @@ void
 server_reset_next(struct server *srv)
 {
 	uint64_t since_us;
-	bool is_ours = ledger_owes_us(&srv->ledger, &since_us);
+	bool is_ours = ledger_owes_own_request(&srv->ledger, &since_us);
 	struct fail why;
 
 	assert(srv->state == SV_RESET && srv->borrower == NULL);

@@ -21,7 +21,7 @@ setup_open_logs(const struct config *config, struct log **log, void **states, st
 
 	if (os_check_user(config, why) < 0)
 		return -1;
-	os_give_logs(config);
+	os_chown_logs(config);
 	if (os_act_as_user(config, why) < 0)
 		return -1;
 	is_open = (*log = log_new(&settings, why)) != NULL;

@@ -15,7 +15,7 @@
 #include <strings.h>
 
 __attribute__((noinline)) int
-state_replay(struct exchange *x)
+state_send_client_gucs(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	/* PostgreSQL has refused these settings before. So they are sent alone if possible: the client's messages wait
@@ -74,18 +74,18 @@ state_parts_to_wash(struct exchange *x)
 	unsigned parts;
 
 	if (!exchange_is_followed(x) || x->gucs == NULL) /* gucs is NULL before the client's login */
-		return l->risk & WASH_LATE;
+		return l->risk & WASH_LATE_TIMEOUT;
 	note_temp_buffers(x);
 	parts = seal_parts(l->settled_flags | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
 	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unscannable))
 		parts |= STATE_WASHABLE;
 	if ((l->risk & RISK_CONTEXT) != 0)
 		parts |= state_plans_to_wash(l);
-	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
+	if ((parts & ~(unsigned)WASH_LATE_TIMEOUT) != STATE_SEED)
 		return parts;
 	x->srv->random_known_to =
 	    x->waiter.id; /* the same client needs no wash of its own seed if it borrows the server again */
-	return parts & WASH_LATE;
+	return parts & WASH_LATE_TIMEOUT;
 }
 
 void
@@ -96,7 +96,7 @@ state_note_encoding(struct exchange *x, const char *encoding)
 	if (guc_encoding_is_scannable(encoding))
 		return;
 	if ((s = client_session_get_or_create(x)) == NULL)
-		exchange_spoil(x);
+		exchange_break_later(x);
 	else
 		s->is_unscannable = true;
 }

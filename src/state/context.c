@@ -57,7 +57,7 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 	enum loan_local local = name[0] == '\0' || guc_affects_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING;
 
 	if (strcasecmp(name, GUC_STATEMENT_TIMEOUT) == 0 && guc_is_short_limit(value))
-		l->risk |= WASH_LATE;
+		l->risk |= WASH_LATE_TIMEOUT;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_note_encoding(x, value);
 	if (name[0] == '\0' || guc_affects_parsing_or_user(name)) {

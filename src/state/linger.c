@@ -92,10 +92,10 @@ spend_credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
 	struct policy_counts counts;
 
 	policy_get_counts(pool->policy, &counts);
-	pool->linger_credit_us += (int64_t)((now_us - pool->linger_paid_us) * counts.lent / 10);
+	pool->linger_credit_us += (int64_t)((now_us - pool->linger_credited_us) * counts.lent / 10);
 	if (pool->linger_credit_us > (int64_t)CREDIT_US)
 		pool->linger_credit_us = (int64_t)CREDIT_US;
-	pool->linger_paid_us = now_us;
+	pool->linger_credited_us = now_us;
 	return pool->linger_credit_us -= (int64_t)spent_us;
 }
 

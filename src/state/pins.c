@@ -131,15 +131,15 @@ log_pins(struct exchange *x, unsigned added)
 	char reasons[160], others[128] = "";
 
 	if (pool->pins_logged == 0 || now_us - pool->pins_logged_us >= LOG_EVERY_US) {
-		if (pool->pinned_since > 0)
+		if (pool->unlogged_pins > 0)
 			snprintf(others, sizeof(others), "; so did %s since the last such line",
-				 base_format_count(pool->pinned_since, "other", "others").text);
+				 base_format_count(pool->unlogged_pins, "other", "others").text);
 		pool->pins_logged = 0;
-		pool->pinned_since = 0;
+		pool->unlogged_pins = 0;
 		pool->pins_logged_us = now_us;
 	}
 	if ((added & ~(unsigned)pool->pins_logged) == 0) {
-		pool->pinned_since++;
+		pool->unlogged_pins++;
 		level = LOG_LEVEL_DEBUG;
 	}
 	pool->pins_logged |= (uint16_t)added;

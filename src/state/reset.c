@@ -206,7 +206,7 @@ state_undo_reports(struct exchange *x, const struct gucs *before)
 			r = gucs_update(&x->gucs, s->name, s->value, GUC_REPORTED);
 	}
 	if (r < 0)
-		exchange_spoil(x);
+		exchange_break_later(x);
 	else if (b.len > 0 || !buf_ok(&b))
 		exchange_send(x, &b);
 	buf_fini(&b);
@@ -227,7 +227,7 @@ state_note_discard_all(struct exchange *x)
 	struct client_session *s = client_session_get_or_create(x);
 
 	if (s == NULL || server_forget_unreported(srv) < 0) {
-		exchange_spoil(x);
+		exchange_break_later(x);
 		return;
 	}
 	srv->loan.announces_ready = true;
@@ -256,6 +256,6 @@ state_request_done(struct exchange *x)
 	/* After a DISCARD ALL, tells the client its settings: reports were hidden until now, and reports after a Sync
 	 * of pgweir's own were not passed on. */
 	if (x->session->discard >= DISCARD_DONE && state_set_client_gucs(x, startup_gucs(x, x->srv->gucs)) < 0)
-		exchange_spoil(x);
+		exchange_break_later(x);
 	x->session->discard = DISCARD_NOT;
 }

@@ -29,7 +29,7 @@ bool state_is_tainted(const struct exchange *x); /* returns true after LOAD: the
 /* Returns the parts (enum state_part) that must be washed off the client's server before another client gets it. */
 unsigned state_parts_to_wash(struct exchange *x);
 /* Sends SQL that gives the server the client's GUC set. Returns 0, or -1 if there is no memory. */
-int state_replay(struct exchange *x);
+int state_send_client_gucs(struct exchange *x);
 /* call when the server has reported this client_encoding */
 void state_note_encoding_change(struct exchange *x, const char *encoding);
 /* call when the client's SQL may be in this encoding: sets is_unscannable if pgweir can't read such SQL */

@@ -226,7 +226,7 @@ set_kept(struct exchange *x, struct statement *named)
 }
 
 enum feature_step
-statements_keep(struct exchange *x, struct statement *st, unsigned risk)
+statements_handle_kept_parse(struct exchange *x, struct statement *st, unsigned risk)
 {
 	const struct policy_conn *conn = x->srv->conn;
 	uint32_t use = next_use(x, st);

@@ -20,12 +20,12 @@
  * must not be sent; then the caller's reference to st was taken over. Returns STEP_FORWARD if the Parse must be sent as
  * it is; then only statistics and caches in st have changed. Returns STEP_FAILED if there is no memory.
  */
-enum feature_step statements_keep(struct exchange *x, struct statement *st, unsigned risk);
+enum feature_step statements_handle_kept_parse(struct exchange *x, struct statement *st, unsigned risk);
 /*
  * Call for a client without a server, if its unnamed Parse of st may be sent ahead to srv together with a Bind. Returns
  * the statement, borrowed, whose name the Bind must use, because srv has it under that name; or NULL if the Parse must
- * be sent as it is. Sets *will_be_prepared to true if nothing should be sent ahead, because statements_keep() will
- * prepare the statement on srv when it is the client's turn.
+ * be sent as it is. Sets *will_be_prepared to true if nothing should be sent ahead, because
+ * statements_handle_kept_parse() will prepare the statement on srv when it is the client's turn.
  */
 struct statement *statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statement *st,
 					     bool *will_be_prepared);

@@ -65,7 +65,7 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 	if (other != NULL)
 		client_statement_leave(s, other);
 	if (client_statement_enter(s, n) < 0)
-		exchange_spoil(srv->borrower); /* the client would lack a name */
+		exchange_break_later(srv->borrower); /* the client would lack a name */
 }
 
 static void

@@ -244,7 +244,7 @@ void
 unnamed_note_answered_parse(struct exchange *x, struct statement *st)
 {
 	begin_change(x);
-	ledger_enter_next(&x->srv->ledger, (struct owed){ .kind = OWED_LOCAL_PARSE,
+	ledger_enter_fast(&x->srv->ledger, (struct owed){ .kind = OWED_LOCAL_PARSE,
 							  .to = OWED_TO_CLIENT,
 							  .phase = 1,
 							  .ref = statements_ref_of(st, REF_UNNAMED) });

@@ -332,7 +332,7 @@ ledger_count_requests_sent(const struct ledger *l)
 }
 
 bool
-ledger_owes_us(const struct ledger *l, uint64_t *since_us)
+ledger_owes_own_request(const struct ledger *l, uint64_t *since_us)
 {
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct owed *o = ledger_at(l, i);

@@ -127,7 +127,7 @@ struct ledger {
 	struct owed *ring;
 	/* cap: the ring's size, 0 or a power of two; head: the head's index; count: the number of entries */
 	uint32_t cap, head, count;
-	/* cap, or 0 while a message is ahead, so ledger_enter_next() needs only one comparison */
+	/* cap, or 0 while a message is ahead, so ledger_enter_fast() needs only one comparison */
 	uint32_t room;
 	enum ledger_copy copy; /* the COPY that the head has begun; COPY_FAILED is about an earlier COPY */
 	enum ledger_intake intake;
@@ -238,7 +238,7 @@ owed_ends_client_request(const struct owed *o)
 
 /* Does what ledger_enter() does; fast if no error or COPY is under way and the server will answer the message. */
 __attribute__((always_inline)) static inline void
-ledger_enter_next(struct ledger *l, struct owed o)
+ledger_enter_fast(struct ledger *l, struct owed o)
 {
 	if (l->intake != INTAKE_ALL || l->count >= l->room || o.kind >= OWED_COPY_END)
 		ledger_enter(l, o);
@@ -266,14 +266,14 @@ ledger_push_both(struct ledger *l, enum owed_kind kind, enum owed_kind next)
 static inline void
 ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
 {
-	ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind, .to = (uint8_t)to, .ref = ref });
+	ledger_enter_fast(l, (struct owed){ .kind = (uint8_t)kind, .to = (uint8_t)to, .ref = ref });
 }
 
 /* Adds an entry for a QUERY, FUNCTION or SYNC. */
 static inline void
 ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request)
 {
-	ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind,
+	ledger_enter_fast(l, (struct owed){ .kind = (uint8_t)kind,
 					    .to = (uint8_t)to,
 					    .client_completes_left = request->client_completes,
 					    .statements = request->statements,
@@ -407,7 +407,7 @@ uint32_t ledger_count_requests_sent(const struct ledger *l);
 /* Returns true if the client has an unanswered message that may begin or end a transaction block. */
 bool ledger_may_change_block(const struct ledger *l);
 /* Returns true if the server will next answer a request of pgweir's own, and sets *since_us to its started_us. */
-bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
+bool ledger_owes_own_request(const struct ledger *l, uint64_t *since_us);
 
 /* Returns true if the ledger has entries, and all of them are OWED_TO_NOBODY. */
 bool ledger_owes_nobody(const struct ledger *l);

@@ -53,7 +53,7 @@ check_one(const struct users *users, const char *name)
 	buf_put_u8(&b, ' ');
 	put_quoted(&b, was.text);
 	must(buf_ok(&b));
-	alone = users_parse((const char *)b.bytes, b.len, "f", false, NULL, NULL, &why);
+	alone = users_load_text((const char *)b.bytes, b.len, "f", false, NULL, NULL, &why);
 	must(alone != NULL && users_count(alone) == 1 && users_find(alone, name, &is));
 	must(is.kind == was.kind && strcmp(is.text, was.text) == 0 && is.kind == secret_kind_of(was.text));
 	users_unref(alone);
@@ -73,7 +73,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	for (size_t i = 0; i < size; i++)
 		line_count += text[i] == '\n';
-	users = users_parse(text, size, "f", false, on_warning, &warning_count, &why);
+	users = users_load_text(text, size, "f", false, on_warning, &warning_count, &why);
 	must(users != NULL || (strcmp(why.sqlstate, "F0000") == 0 && strncmp(why.text, "f:", 2) == 0));
 	must(users == NULL || users_count(users) + warning_count <= line_count);
 	/* Each run between quotes is a likely name. */

@@ -227,7 +227,7 @@ log_writer_free(struct log_writer *w)
 }
 
 void
-log_writer_retire(struct log_writer *w)
+log_writer_close_later(struct log_writer *w)
 {
 	free(w);
 }

@@ -317,7 +317,8 @@ delay_own(struct sim *s)
 	TAILQ_FOREACH(c, &s->world.fake.conns, link) {
 		struct server *srv = sim_find_server(s, c->pid);
 
-		if (srv != NULL && ledger_owes_us(&srv->ledger, &since_us) && c->in.len == 0 && sim_chance(s, 200)) {
+		if (srv != NULL && ledger_owes_own_request(&srv->ledger, &since_us) && c->in.len == 0 &&
+		    sim_chance(s, 200)) {
 			sim_trace('s', c->pid, "owes pgweir an answer for long", 0, 0);
 			c->is_held = true;
 		}

@@ -59,7 +59,7 @@ on_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	if (p->seen[1] != '\0')
 		return;
 	if (p->buries)
-		deferred_free(c->env->x.deferred_frees, &p->deferred, leave);
+		deferred_frees_add(c->env->x.deferred_frees, &p->deferred, leave);
 	if (p->posts)
 		inbox_post(c->env->inbox, &p->note);
 	cr_expect_str_eq(p->seen, "c", "a function of the client's is running");

@@ -234,7 +234,7 @@ has_code(struct database_code *code)
 	database_code_begin_question(code, T0);
 	row(code, "c", "", "");
 	cr_expect_not(database_code_end_answer(code, true, ++numbers, T0 + 1000));
-	cr_expect(database_code_is_unread(code));
+	cr_expect(database_code_needs_full_read(code));
 }
 
 Test(database_code, is_asked_with_what_is_declared)
@@ -272,7 +272,7 @@ Test(database_code, is_read_only_where_there_is_any)
 	answer_plain(&db, "7 77", "q", T0);
 	cr_expect_eq(parts_at(&db, T0 + 1000), 0);
 	cr_expect_not(database_code_has_sequences(&db, T0 + 1000));
-	cr_expect_not(database_code_is_unread(&db));
+	cr_expect_not(database_code_needs_full_read(&db));
 
 	version = database_code_begin_question(&db, T0 + 1 * US_PER_S);
 	cr_expect_neq(version, any);
@@ -292,13 +292,13 @@ Test(database_code, is_read_only_where_there_is_any)
 	cr_expect_eq(parts_at(&db, T0 + 4 * US_PER_S + 1000), FEARED_AT_FIRST);
 	cr_expect_eq(database_code_begin_question(&db, T0 + 5 * US_PER_S), any);
 	answer_plain(&db, "9 99", "c", T0 + 5 * US_PER_S);
-	cr_expect(database_code_is_unread(&db), "it was a function");
+	cr_expect(database_code_needs_full_read(&db), "it was a function");
 	cr_expect_eq(parts_at(&db, T0 + 5 * US_PER_S + 1000), FEARED_AT_FIRST);
 	all = database_code_begin_question(&db, T0 + 5 * US_PER_S + 1000);
 	cr_expect(all != any && all != version);
 	row(&db, "a", "", "1 0");
 	answer_plain(&db, "9 99", "", T0 + 5 * US_PER_S + 1000);
-	cr_expect_not(database_code_is_unread(&db));
+	cr_expect_not(database_code_needs_full_read(&db));
 	cr_expect_eq(parts_at(&db, T0 + 6 * US_PER_S), STATE_SETTINGS);
 	cr_expect_eq(database_code_begin_question(&db, T0 + 6 * US_PER_S), version);
 }
@@ -330,11 +330,11 @@ Test(database_code, is_read_where_there_was_no_answer)
 	const char *any = database_code_begin_question(&db, T0);
 
 	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 1000));
-	cr_expect_not(database_code_is_unread(&db));
+	cr_expect_not(database_code_needs_full_read(&db));
 	cr_expect_eq(database_code_begin_question(&db, T0 + 61 * US_PER_S), any);
 	row(&db, "c", "", "");
 	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 61 * US_PER_S + 1000));
-	cr_expect(database_code_is_unread(&db));
+	cr_expect(database_code_needs_full_read(&db));
 }
 
 /* Asks at at_us, fails after cost_us, and expects that the next question is due pause_us later. Returns that time. */
@@ -793,7 +793,7 @@ Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
 	cr_expect_eq(h.turns[CODE_WAIT], 28);
 	database_code_end_answer(&db, false, ++numbers, T0 + 4000);
 	cr_expect_eq(count_turn(&db, &h, CODE_GO, T0 + 4000), 28, "nobody waits for ever");
-	cr_expect_not(database_code_has_answer(&db, h.made[0]), "... and is closed, not lent");
+	cr_expect_not(database_code_has_answer_after(&db, h.made[0]), "... and is closed, not lent");
 }
 
 Test(database_code, who_is_free_waits_for_nothing_and_asks_only_now_and_then)

@@ -920,7 +920,7 @@ Test(http, a_name_and_its_password_open_pages)
 {
 	static const char file[] = "\"plain\" \"sesame\"\n";
 	struct fail why;
-	struct users *users = users_parse(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
+	struct users *users = users_load_text(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
 
 	cr_expect(http_is_authorized(users, "Basic cGxhaW46c2VzYW1l"), "plain:sesame");
 	cr_expect(http_is_authorized(users, "basic cGxhaW46c2VzYW1l"), "the scheme's case is free");
@@ -951,7 +951,7 @@ guesser_init(struct guesser *t)
 
 	memset(t, 0, sizeof(*t));
 	t->now_us = 1000 * US_PER_S;
-	t->users = users_parse(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
+	t->users = users_load_text(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
 	cr_assert_eq(http_guesses_init(&t->g), 0);
 }
 
@@ -1025,7 +1025,7 @@ Test(http, wrong_passwords_take_a_tenth_of_the_thread_whoever_sends_them)
 
 	guesser_init(&t);
 	users_unref(t.users);
-	t.users = users_parse(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
+	t.users = users_load_text(file, sizeof(file) - 1, "x", false, NULL, NULL, &why);
 	cr_assert_not_null(t.users, "%s", why.text);
 	begin_us = clock_now_us();
 	for (int i = 0; i < 250; i++) {

@@ -157,7 +157,7 @@ answer(const char *tags, uint8_t tx)
 	snprintf(copy, sizeof(copy), "%s", tags);
 	for (tag = strtok_r(copy, ",", &rest); tag != NULL; tag = strtok_r(NULL, ",", &rest)) {
 		fake_reply("C");
-		listen_complete(&fake->x, tag_read(tag));
+		listen_take_complete(&fake->x, tag_read(tag));
 	}
 	fake_reply("Z");
 	fake->srv.tx = tx;
@@ -255,7 +255,7 @@ Test(listen, an_error_rolls_back)
 	listen_now("LISTEN a", "a", 'T');
 	query("SELEC");
 	fake_reply("E");
-	cr_expect_not(listen_error(&fake->x, &e));
+	cr_expect_not(listen_take_error(&fake->x, &e));
 	answer("", 'E');
 	query("COMMIT");
 	answer("ROLLBACK", 'I');
@@ -429,7 +429,7 @@ Test(listen, a_listen_that_the_listener_can_not_make_is_refused)
 	cr_expect_eq(query("LISTEN a"), LISTEN_GO);
 	cr_expect_str_eq(fake_sent(), "Q(EXECUTE pgweir_refused; )");
 	fake_reply("E");
-	cr_expect(listen_error(&fake->x, &e), "the client gets another one");
+	cr_expect(listen_take_error(&fake->x, &e), "the client gets another one");
 	cr_expect_str_eq(fake_told(), "E");
 	answer("", 'I');
 }

@@ -63,7 +63,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 
 NOTHING(reject_kept_request, "refuse", struct exchange *x, const struct fail *why, enum request_failure kind)
 NOTHING(relay_batch, "go_on", struct exchange *x, const uint8_t *bytes, size_t len)
-NOTHING(relay_rest, "go on behind", struct exchange *x)
+NOTHING(relay_kept_bytes, "go on behind", struct exchange *x)
 NOTHING(state_undo_reports, "undo", struct exchange *x, const struct gucs *before)
 NOTHING(reads_note_loss, "elsewhere", struct exchange *x, const struct server *srv)
 NOTHING(report_failure, "failed", struct exchange *x, const struct fail *why, enum request_failure kind,

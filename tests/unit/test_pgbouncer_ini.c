@@ -370,15 +370,17 @@ Test(bouncer, each_name_has_a_setting_that_exists_or_a_reason)
 		char text[512];
 
 		cr_expect((key->section == NULL) == (key->fate >= BOUNCER_IGNORED), "%s", key->name);
-		cr_expect(key->section != NULL ? bouncer_key_ours(key) != NULL : key->note != NULL, "%s", key->name);
+		cr_expect(key->section != NULL ? bouncer_key_in_pgweir(key) != NULL : key->note != NULL, "%s",
+			  key->name);
 		suggest_setting("http", 0, key->name, text, sizeof(text));
 		cr_expect(strncmp(text, "unknown", 7) != 0 && strstr(text, "no such") == NULL, "%s", text);
 	}
 	for (size_t i = 0; (word = bouncer_word_at(i)) != NULL; i++) {
 		const struct bouncer_key *in_main = word->key != NULL ? bouncer_key_find(word->key) : NULL;
 
-		cr_expect(word->part == WORD_SETTING ? in_main != NULL && bouncer_key_ours(in_main)->scope_name != NULL
-						     : word->note != NULL,
+		cr_expect(word->part == WORD_SETTING
+			      ? in_main != NULL && bouncer_key_in_pgweir(in_main)->scope_name != NULL
+			      : word->note != NULL,
 			  "%s", word->name);
 	}
 }

@@ -327,7 +327,7 @@ Test(policy_shared, who_gets_one_of_its_own_shard_wants_none_of_others)
 	cr_expect(policy_has_unserved_waiters(a->p), "the third waits still");
 	policy_note_washing(b->p, b->clients[0].conn);
 	cr_expect(!policy_has_unserved_waiters(a->p), "what is washed is for it");
-	policy_conn_washing_delayed(b->p, b->clients[0].conn, 0, b->now);
+	policy_note_washing_delayed(b->p, b->clients[0].conn, 0, b->now);
 	cr_expect(policy_has_unserved_waiters(a->p), "but not in a moment");
 	fake_return(a, 0);
 	policy_shared_lost(given(&t, 0, 1), t.workers[1], b->now);

@@ -120,7 +120,7 @@ on_clean(struct server *srv)
 
 static const struct server_owner_ops ops = { .hold_if_due = pool_code_hold_if_due,
 					     .clean = on_clean,
-					     .answer_row = pool_code_row,
+					     .answer_row = pool_code_take_row,
 					     .answered = pool_code_answered };
 static const struct server_env env = { .now_us = &now_us, .owner_ops = &ops };
 
@@ -255,7 +255,7 @@ Test(pool_code, the_next_one_asks_if_the_server_that_asks_ends, .init = begin)
 	come_back(0, true);
 	come_back(1, true);
 	servers[0].state = SV_DEAD;
-	pool_code_note_gone(&servers[0]); /* on_closed() */
+	pool_code_note_server_gone(&servers[0]); /* on_closed() */
 	cr_expect_eq(woken, 1);
 	look();
 	cr_expect(is_held(1));
@@ -270,7 +270,7 @@ Test(pool_code, if_a_server_that_waits_ends_the_others_are_told, .init = begin)
 	come_back(1, true);
 	come_back(2, true);
 	servers[1].state = SV_DEAD;
-	pool_code_note_gone(&servers[1]);
+	pool_code_note_server_gone(&servers[1]);
 	look();
 	cr_expect_eq(asked[0] + asked[2], 1, "the answer is still under way");
 	answer(0, true);

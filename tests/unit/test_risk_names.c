@@ -243,8 +243,8 @@ Test(risk_names, what_keeps_something_counts_by_its_name_alone)
 	risk_names_add(names, RISK_FUNCTION, "points", (struct risk){ WASH_POINT_SEED, 0 }, "");
 	risk_names_add_general(names, F | RISK_KEEPS, 0, DDL | RISK_KEEPS, 0);
 	cr_expect_eq(of_sql(names, "SELECT points(1)"), WASH_POINT_SEED);
-	cr_expect_eq(risk_names_of_text(names, "'SELECT Points(1)'", 18), WASH_POINT_SEED);
-	cr_expect_eq(risk_names_of_text(names, "'SELECT keeps()', pointless", 27), STATE_BACKEND);
+	cr_expect_eq(risk_of_runnable_text(names, "'SELECT Points(1)'", 18), WASH_POINT_SEED);
+	cr_expect_eq(risk_of_runnable_text(names, "'SELECT keeps()', pointless", 27), STATE_BACKEND);
 	cr_expect_eq(of_sql(names, "SELECT keeps()"), F | STATE_BACKEND);
 	cr_expect_eq(of_sql(names, "DO 'x''y'"), F | DDL | RISK_OPAQUE);
 	cr_expect_eq(of_sql(names, "CREATE TABLE x ()"), DDL | STATE_BACKEND);
@@ -371,9 +371,9 @@ Test(risk_names, of_text_that_may_be_run)
 	};
 
 	EACH(text, make)
-		cr_expect_eq(risk_names_of_text(NULL, *text, strlen(*text)), STATE_BACKEND, "%s", *text);
+		cr_expect_eq(risk_of_runnable_text(NULL, *text, strlen(*text)), STATE_BACKEND, "%s", *text);
 	EACH(text, make_none)
-		cr_expect_eq(risk_names_of_text(NULL, *text, strlen(*text)), 0, "%s", *text);
+		cr_expect_eq(risk_of_runnable_text(NULL, *text, strlen(*text)), 0, "%s", *text);
 }
 
 static const char *
@@ -406,11 +406,11 @@ Test(risk_names, of_types)
 	struct risk_names *names = names_new();
 
 	risk_names_add_type(names, 16386, (struct risk){ F, R });
-	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), 0);
+	cr_expect_eq(risk_of_parameter_types(names, types, sizeof(types)), 0);
 	risk_names_add_type(names, 16385, (struct risk){ F, W });
-	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), F | W);
-	cr_expect_eq(risk_names_of_types(names, types, 2 + 4), ALL | RISK_EFFECTS, "malformed");
-	cr_expect_eq(risk_names_of_types(names, types, 1), ALL | RISK_EFFECTS);
+	cr_expect_eq(risk_of_parameter_types(names, types, sizeof(types)), F | W);
+	cr_expect_eq(risk_of_parameter_types(names, types, 2 + 4), ALL | RISK_EFFECTS, "malformed");
+	cr_expect_eq(risk_of_parameter_types(names, types, 1), ALL | RISK_EFFECTS);
 	risk_names_free(names);
 }
 
@@ -423,7 +423,7 @@ Test(risk_names, a_parse_with_thousands_of_own_types_takes_no_time)
 	for (size_t i = 0; i < 65535; i++)
 		memcpy(types + 2 + i * sizeof(one), one, sizeof(one));
 	risk_names_add_type(names, 16385, (struct risk){ F, W });
-	cr_expect_eq(risk_names_of_types(names, types, sizeof(types)), ALL | RISK_EFFECTS);
+	cr_expect_eq(risk_of_parameter_types(names, types, sizeof(types)), ALL | RISK_EFFECTS);
 	risk_names_free(names);
 }
 

@@ -218,7 +218,7 @@ Test(state, the_next_server_gets_the_settings_ahead)
 	fake_change_server();
 	gucs_move(&fake->srv.gucs, gucs_empty(fake->guc_store));
 	fake_sent();
-	cr_expect_eq(state_replay(&fake->x), 0);
+	cr_expect_eq(state_send_client_gucs(&fake->x), 0);
 	cr_expect(strstr(fake_sent(), "set_config") != NULL);
 	fake_reply("12CZ");
 	cr_expect_eq(fake->srv.gucs, gucs);

@@ -36,7 +36,7 @@ parse(const char *text, size_t len, struct warnings *w, struct fail *why)
 	memset(w, 0, sizeof(*w));
 	memset(why, 0, sizeof(*why));
 	memcpy(exact + 1, text, len);
-	users = users_parse(exact + 1, len, "users.txt", false, note_warning, w, why);
+	users = users_load_text(exact + 1, len, "users.txt", false, note_warning, w, why);
 	free(exact);
 	return users;
 }
@@ -144,7 +144,7 @@ Test(users, broken_lines_are_left_out_with_a_warning_each)
 	struct users *users;
 	struct fail why;
 
-	users = users_parse(text, sizeof(text) - 1, "f", true, note_warning, &w, &why);
+	users = users_load_text(text, sizeof(text) - 1, "f", true, note_warning, &w, &why);
 	cr_assert_not_null(users);
 	cr_expect_eq(users_count(users), 2);
 	cr_assert(users_find(users, "b", &b) && users_find(users, "d", &d));
@@ -298,7 +298,7 @@ Test(users, a_hundred_thousand)
 
 	for (int i = 0; i < count; i++)
 		len += (size_t)snprintf(text + len, room - len, "\"user%d\" \"secret %d\"\n", i, i);
-	users = users_parse(text, len, "users.txt", false, NULL, NULL, &why);
+	users = users_load_text(text, len, "users.txt", false, NULL, NULL, &why);
 	free(text);
 	cr_assert_not_null(users);
 	cr_assert_eq(users_count(users), (size_t)count);

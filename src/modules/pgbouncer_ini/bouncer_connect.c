@@ -237,7 +237,7 @@ emit_settings(const struct connect_line *c, const char *section)
 				problem_warning(c->b->sink, c->entry->line, "%s=%s: %s. %s", word->name, written,
 						why.text, why.detail);
 			if (result >= 0)
-				emit(c, section, bouncer_key_ours(key)->scope_name, value_put_end(&value));
+				emit(c, section, bouncer_key_in_pgweir(key)->scope_name, value_put_end(&value));
 			buf_fini(&value);
 		}
 }

@@ -117,7 +117,7 @@ print_word(const struct bouncer_word *word, FILE *to)
 			is_next = true;
 		}
 	if (word->part == WORD_SETTING)
-		fprintf(to, " | `%s` |\n", bouncer_key_ours(bouncer_key_find(word->key))->scope_name);
+		fprintf(to, " | `%s` |\n", bouncer_key_in_pgweir(bouncer_key_find(word->key))->scope_name);
 	else
 		fprintf(to, " | %s |\n", word->note);
 }

@@ -238,7 +238,7 @@ bouncer_try_keys(struct nearest *nearest)
 }
 
 const struct config_key *
-bouncer_key_ours(const struct bouncer_key *key)
+bouncer_key_in_pgweir(const struct bouncer_key *key)
 {
 	return key->section != NULL ? config_key_find(key->section, key->key) : NULL;
 }
@@ -247,7 +247,7 @@ bouncer_key_ours(const struct bouncer_key *key)
 bool
 bouncer_key_is_changeable(const struct bouncer_key *key)
 {
-	const struct config_key *ours = bouncer_key_ours(key);
+	const struct config_key *ours = bouncer_key_in_pgweir(key);
 
 	return (ours == NULL || ours->is_reloadable) && strncmp(key->name, "listen_", 7) != 0 &&
 	       strncmp(key->name, "unix_socket_", 12) != 0;

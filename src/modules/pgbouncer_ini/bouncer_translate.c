@@ -222,7 +222,7 @@ convert_path(const char *value, struct buf *to)
 int
 bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to, struct fail *why)
 {
-	const struct config_key *ours = bouncer_key_ours(key);
+	const struct config_key *ours = bouncer_key_in_pgweir(key);
 	long long n, min, max;
 	char texts[3][24];
 
@@ -309,7 +309,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 		report_value(b, key, -1, &why);
 	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
 		problem_error(b->sink, line, "%s", key->note);
-	else if (bouncer_key_ours(key) == NULL && line != LINE_PGBOUNCER_DEFAULT)
+	else if (bouncer_key_in_pgweir(key) == NULL && line != LINE_PGBOUNCER_DEFAULT)
 		bouncer_note(b, line, "%s = %s: %s", key->name, value, key->note);
 }
 

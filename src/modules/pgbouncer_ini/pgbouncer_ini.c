@@ -14,7 +14,7 @@
 static int
 take_theirs(const struct bouncer_key *theirs, struct load_setting *out, struct fail *why)
 {
-	const struct config_key *ours = bouncer_key_ours(theirs);
+	const struct config_key *ours = bouncer_key_in_pgweir(theirs);
 
 	if (!bouncer_key_is_changeable(theirs))
 		return load_fail_fixed(theirs->name, why);
@@ -46,7 +46,7 @@ is_their_value(const struct bouncer_key *theirs, const char *value)
 static int
 take_foreign(const struct bouncer_key *theirs, struct load_setting *out, struct fail *why)
 {
-	const struct config_key *ours = bouncer_key_ours(theirs);
+	const struct config_key *ours = bouncer_key_in_pgweir(theirs);
 
 	if (theirs->fate <= BOUNCER_SPECIAL || !bouncer_key_is_changeable(theirs))
 		return take_theirs(theirs, out, why);
@@ -73,7 +73,7 @@ find_setting(bool is_format_in_use, bool is_ours, const char *name, const char *
 static void
 put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config *config)
 {
-	const struct config_key *key = bouncer_key_ours(theirs);
+	const struct config_key *key = bouncer_key_in_pgweir(theirs);
 	const void *field = (const char *)config + key->offset;
 	struct buf text = { 0 };
 
@@ -107,7 +107,7 @@ struct rows {
 static void
 add_row(const struct rows *rows, const struct bouncer_key *theirs, const char *value, const char *default_value)
 {
-	const struct config_key *ours = bouncer_key_ours(theirs);
+	const struct config_key *ours = bouncer_key_in_pgweir(theirs);
 	bool is_secret = ours != NULL && ours->type == KEY_SECRET && *value != '\0';
 
 	rows->row(rows->arg, theirs->name, is_secret ? "***" : value, default_value, bouncer_key_is_changeable(theirs));
@@ -143,7 +143,7 @@ each(const struct config *config,
 
 	for (size_t i = 0; (theirs = bouncer_key_at(i)) != NULL; i++) {
 		const char *written = config_foreign_value(config, bouncer_key_row(theirs));
-		const struct config_key *ours = bouncer_key_ours(theirs);
+		const struct config_key *ours = bouncer_key_in_pgweir(theirs);
 		bool is_read_back = theirs->fate <= BOUNCER_SPECIAL && (written == NULL || !ours->is_reloadable);
 		struct buf value = { 0 }, fallback = { 0 };
 
@@ -227,7 +227,7 @@ key_of(const char *name)
 {
 	const struct bouncer_key *key = bouncer_key_find(name);
 
-	return key != NULL ? bouncer_key_ours(key) : NULL;
+	return key != NULL ? bouncer_key_in_pgweir(key) : NULL;
 }
 
 static int

@@ -66,7 +66,7 @@ void bouncer_try_keys(struct nearest *nearest); /* calls nearest_try() for each 
 size_t bouncer_key_row(const struct bouncer_key *key);
 bool bouncer_key_is_changeable(const struct bouncer_key *key); /* false if only a restart changes the setting */
 /* Returns pgweir's setting into which the key is translated, alone or with others; NULL if there is none. */
-const struct config_key *bouncer_key_ours(const struct bouncer_key *key);
+const struct config_key *bouncer_key_in_pgweir(const struct bouncer_key *key);
 
 /* A word of a connection string. */
 struct bouncer_word {

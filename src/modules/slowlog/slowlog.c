@@ -113,7 +113,7 @@ configure(void *slowlog, const struct config *config, struct fail *why)
 		/* The old writer's thread ends by itself. Lines that this thread loses from now on are not counted. */
 		s->old_dropped += log_writer_dropped(s->writer);
 		s->old_errors += log_writer_errors(s->writer);
-		log_writer_retire(s->writer);
+		log_writer_close_later(s->writer);
 		s->writer = writer;
 	}
 	pthread_mutex_unlock(&s->lock);
