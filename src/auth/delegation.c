@@ -1,4 +1,5 @@
-/* src/auth/delegation.c - decides which clients may use a pool that has delegated credentials. See delegation.h. */
+/* src/auth/delegation.c - decides which clients may use a pool whose servers log in with delegated credentials. See
+ * delegation.h. */
 #include "auth/delegation.h"
 
 #include <stdlib.h>

@@ -9,8 +9,9 @@
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 /* the connection is closed if no answer has come after this time, because another host may be the primary by now */
 #define ANSWER_US (3 * US_PER_S)
-/* After this many questions about a transaction, every second one instead terminates the transaction's backend if the
- * backend still waits for its client, because the backend may not know that the connection is gone. */
+/* After this many questions about a transaction, every second question is replaced by a command that terminates the
+ * transaction's backend if it still waits for its client, because the backend may not know that the connection is
+ * gone. */
 #define ASKS_BEFORE_TERMINATING 3u
 
 struct fate_asker {

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* how long an answer that a process blocks others is used, if that process is no server of this worker's */
+/* how long PostgreSQL's answer that a process blocks others is used, if the process is no server of this worker's */
 #define OUTSIDE_ANSWER_US (10 * US_PER_S)
 
 const char *
@@ -138,7 +138,8 @@ holder_write_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL
 }
 
 /* Returns the greatest length of the queue since moved_us, when a connection was last lent or last came to rest within
- * its loan. Processes whose requests have timed out since then still need connections. waiting: the length now. */
+ * its loan. The greatest length counts, because clients whose requests have timed out since then still need
+ * connections. waiting: the length now. */
 static uint32_t
 note_longest_queue(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
 {

@@ -31,15 +31,15 @@ struct request {
 	size_t sql_len; /* bytes */
 	struct parse_fields parse; /* Parse: its fields */
 	struct bind_names names; /* Bind: its names */
-	const char *portal; /* Execute: the portal's name; "?" stands for any name */
+	const char *portal; /* Execute: "" for the unnamed portal, "?" for every other, whose name is not read */
 	uint8_t target; /* Describe, Close: 'S' for a statement or 'P' for a portal */
 	const char *name; /* Describe, Close: the name of the statement or portal */
 	/* Bind, Describe: the client's statement of the name in the message; NULL for the unnamed statement, or if the
 	 * client has no statement of that name */
 	struct client_statement *named;
 	struct statement *statement; /* the statement of `named`, or the unnamed one; NULL if pgweir does not know it */
-	/* The traits that the SQL may have, whatever the settings are. For a Query: the traits under the client's
-	 * settings, unless earlier SQL may have changed the settings. NULL if there is no complete SQL. */
+	/* The union of the traits that the SQL has under each combination of settings. For a Query: the traits under
+	 * the client's settings, unless earlier SQL may have changed the settings. NULL if there is no complete SQL. */
 	const struct sql_traits *traits;
 	const struct scan *scan; /* Query: the scan of its SQL under the client's settings; NULL if traits is NULL */
 	unsigned risk; /* Query, Bind: the risk of the SQL (seal/seal.h) */

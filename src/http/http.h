@@ -22,7 +22,8 @@ struct http; /* opaque; defined in http.c */
 struct tls_context; /* net/tls.h */
 struct wake; /* net/inbox.h */
 
-/* The limit on pages. A table's number is its page's index. A set of tables has the bits 1 << number. */
+/* The limit on pages. A table's number is its page's index. In a set of tables, the bit 1 << number stands for the
+ * table of that number. */
 #define HTTP_PAGES_MAX 32
 
 struct http_page;

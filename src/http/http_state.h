@@ -55,7 +55,8 @@ struct http_guesses {
 	uint8_t key[32]; /* a random key for the MACs */
 	/* MACs of Authorization headers with right passwords, not the headers; a new MAC replaces the oldest */
 	uint8_t proved[HTTP_PROVED_MAX][HTTP_MAC_LEN];
-	/* proved[proved_count % HTTP_PROVED_MAX] gets the next MAC; the count falls from 2 * HTTP_PROVED_MAX to half */
+	/* proved[proved_count % HTTP_PROVED_MAX] gets the next MAC; when the count has reached 2 * HTTP_PROVED_MAX, it
+	 * is halved */
 	unsigned proved_count;
 	struct admission_table *addresses;
 	uint64_t none_before_us; /* no password from any address is checked before this time */

@@ -111,7 +111,8 @@ struct auth_source *auth_source_get_or_create(struct auth_queries *all, const ch
 void auth_sources_review(struct auth_queries *all, uint64_t now_us);
 void auth_sources_collect(struct auth_queries *all); /* frees retired sources without connections and lookups */
 void auth_sources_free(struct auth_queries *all);
-/* Returns true if `database` is the console, and auth_query may look up its users, as with compat = pgbouncer. */
+/* Returns true if `database` is the console, and auth_query may look up its users, which COMPAT_ASKS_OWN_DATABASE
+ * allows. */
 bool auth_may_look_up_console_users(const struct config *config, const char *database);
 /* Returns 0; or, with COMPAT_ASKS_OWN_DATABASE, -1 with *why set if auth_query's database is unknown or disabled. */
 int auth_check_database(const struct auth_queries *all, const char *database, struct fail *why);

@@ -13,8 +13,9 @@
 
 #define INPUT_MAX ((size_t)128 << 10) /* the most bytes read in a handshake; certificate chains have some kB */
 #define READ_AT_ONCE ((size_t)16 << 10)
-/* The output of one step usually fits. The loop's thread allocates this buffer: if the helper thread did, the loop
- * would free the buffer into the helper's arena, and wait for the arena's lock while the helper is preempted. */
+/* The output of one step usually fits into these bytes. The loop's thread allocates this buffer: if the helper thread
+ * did, the loop would free the buffer into the helper's arena, and wait for the arena's lock while the helper is
+ * preempted. */
 #define OUT_RESERVED ((size_t)8 << 10)
 
 struct handshake {

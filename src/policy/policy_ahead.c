@@ -17,7 +17,7 @@ find_ahead(const struct policy *p, const struct policy_waiter *t, struct policy_
 	return NULL;
 }
 
-/* Returns when t's request, which was sent ahead, will have waited for its turn longer than it may. */
+/* Returns the time from which t's request, which was sent ahead, has waited too long for its turn. */
 static uint64_t
 stuck_at(const struct policy *p, const struct policy_waiter *t)
 {

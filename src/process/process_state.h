@@ -180,8 +180,8 @@ void process_watch_memory(struct weir *w); /* called about every 100 ms */
 
 /* process_stop.c: begins a stop; if one is in progress, changes it to `how`. */
 void process_stop(struct weir *w, enum shutdown_how how);
-/* Returns true if a stop waits until all transactions have ended, as PgBouncer does: if the configuration is a
- * pgbouncer.ini, and shutdown_timeout is at least 1d. */
+/* Returns true if a stop waits until all transactions have ended, as PgBouncer does: with COMPAT_STOPS_PATIENTLY, if
+ * shutdown_timeout is at least 1d. */
 bool process_is_patient(const struct weir *w);
 /* Suspends all workers, or resumes them if on is false. Returns 0, or -1 with *why set if a worker does not answer. */
 int process_suspend(struct weir *w, bool on, struct fail *why);

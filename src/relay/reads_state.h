@@ -35,12 +35,14 @@ bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 bool reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len);
 
 /* --- reads_wait.c --- */
-/* From now on, the loop is notified when a host of this cluster reports its WAL position. If there is no memory, the
- * loop is not notified, and its timers find the positions later. */
+/* From now on, the loop is notified if a host of this cluster falls silent, and, while cluster_set_waiting(true) holds,
+ * of positions. If there is no memory, the loop is not notified, and its timers find the positions later. */
 void reads_listen(struct exchange_env *env, struct cluster *c);
 /* Returns true while the wait that ends at *until_us goes on. If *until_us is 0, first begins a wait of wait_us. */
 bool reads_start_or_continue_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
-/* Makes the client CL_CATCHING_UP until a host of the kind `what` answers, or until until_us. Returns WALK_WAIT. */
+/* Makes the client CL_CATCHING_UP until the next notification, or 1 ms; it then tries again, until the caller finds
+ * that until_us is over. what: the hosts that matter, or CLUSTER_STANDBYS unless the primary may end the wait. Returns
+ * WALK_WAIT. */
 enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what);
 
 /* --- reads_replayed.c --- */

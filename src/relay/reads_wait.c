@@ -1,4 +1,4 @@
-/* src/relay/reads_wait.c - clients that wait until a host shows enough: CL_CATCHING_UP; see reads.h. */
+/* src/relay/reads_wait.c - clients that wait until a host shows what they must see: CL_CATCHING_UP; see reads.h. */
 #include "relay/reads_state.h"
 
 #include <stdlib.h>

@@ -54,7 +54,8 @@ void restart_predecessor_tick(struct restart *r); /* called about every 100 ms *
 bool restart_predecessor_may_live(const struct restart *r); /* true before GO, and then while the old process exists */
 /* Sends a message of handover.h. Returns false if there is no old process to which it could be sent. */
 bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len);
-/* Called when a pool's listener listens to all channels of a client that has come, or has caught up for it. */
+/* Called when a pool's listener listens to all channels of a client that has come, or the listener has caught up for
+ * that client. */
 void restart_advance_arrivals(struct restart *r);
 void restart_arrival_gone(struct restart *r, const struct client *c); /* called when worker 0 learns that c is closed */
 

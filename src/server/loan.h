@@ -59,8 +59,8 @@ struct sent_copy {
 	uint16_t local_count;
 };
 
-/* Measures for how long each party (enum phase) has made the request under way wait. At any time, the party that owes
- * the next byte is the debtor. See exchange/report.c. */
+/* Measures how long the present request has waited for each party (enum phase). At any time, the party that owes the
+ * next byte is the debtor. See exchange/report.c. */
 struct phase_clock {
 	uint64_t since_us; /* when us[] was last brought up to date; 0 if no request is under way */
 	uint64_t us[PHASE_COUNT]; /* how long each party has been the debtor in this request */
@@ -189,7 +189,7 @@ struct loan {
 	 * upstream. Set by standby_pools.c. */
 	uint8_t standby;
 	uint8_t replay; /* enum loan_replay */
-	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
+	bool has_run; /* the borrower has sent something that runs; set by state_note_run() and state_audit_parse(), cleared by loan_begin() */
 	/* The borrower's request_done() may swallow the ReadyForQuery, so all earlier replies are passed on before
 	 * request_done() is called. Set by listen_linked() and reset.c, cleared by loan_begin(). */
 	bool announces_ready;
@@ -198,7 +198,7 @@ struct loan {
 	 * they are side by side and aligned. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
-	uint8_t route; /* enum read_route; ROUTE_OFF if reads do not concern the loan */
+	uint8_t route; /* enum read_route; ROUTE_OFF if the loan has no part in the routing of reads */
 	/* Settings that affect parsing were set for this transaction alone. Set by notes.c and context.c, cleared by
 	 * end_transaction(). */
 	bool has_local_settings;
@@ -238,7 +238,7 @@ struct loan {
 	uint32_t suspected; /* the flags (enum scan_flag) of SQL that ran and is not settled yet */
 	uint32_t settled_flags; /* the flags (enum scan_flag) of SQL that was settled since the loan began */
 	uint32_t notify_as; /* the PID with which notify_listener passes on this server's notifications */
-	/* a pointer that is only compared; NULL if the PID in notifications is left as it is */
+	/* the listener that puts notify_as into notifications, only compared; NULL if they keep the server's PID */
 	const void *notify_listener;
 	uint64_t lent_us; /* when the loan began */
 	uint64_t ping_sent_us; /* when a ping was last sent, between two loans */

@@ -44,7 +44,7 @@ enum scan_flag {
 	SCAN_DEFAULTS = 1u << 19, /* INSERT, COPY, MERGE of any kind: a column's default may use a sequence */
 	SCAN_LASTING = 1u << 20, /* CREATE or SELECT INTO of an object that is not declared temporary */
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
-	SCAN_TABLE = 1u << 22, /* like SCAN_LASTING, except for indexes */
+	SCAN_TABLE = 1u << 22, /* like SCAN_LASTING, but an index does not set it */
 	/* more names of custom settings than scan.names holds, or a set_config() whose first argument is computed */
 	SCAN_NAMES_LOST = 1u << 14,
 	SCAN_NAME_BOUND = 1u << 23, /* set_config() whose first argument is a parameter $n */
@@ -100,7 +100,7 @@ struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
 	size_t count; /* the number of literals; only the first SCAN_LITERALS_MAX are in at[] */
 	struct {
-		/* offsets in the SQL of the literal's first byte, and of the byte after its last, without quotes */
+		/* offsets in the SQL: of the literal's first byte within the quotes, and of the byte after its last */
 		uint32_t begin, end;
 	} at[SCAN_LITERALS_MAX];
 };

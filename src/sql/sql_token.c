@@ -234,7 +234,7 @@ sql_next(struct sql_lexer *lx)
 	bool is_escape_continued = lx->is_after_escape_string;
 	struct sql_token t = { .kind = SQL_UNTERMINATED, .at = lx->sql + before };
 
-	/* Mostly nothing or one blank stands before a token. */
+	/* Usually a token follows the one before it directly, or after one blank. */
 	if (lx->pos < lx->len && lx->sql[lx->pos] == ' ')
 		lx->pos++;
 	if (lx->pos < lx->len && may_be_skipped(lx->sql[lx->pos]) && !skip_space(lx))

@@ -68,7 +68,7 @@ traits_are_plannable(uint32_t first)
 
 /* Sets the traits from s, the scan of this SQL, which must lie in one piece. */
 void traits_set_from_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len);
-/* Sets traits that this SQL has whatever the session's settings are (scan_text_all_options()). */
+/* Sets the union of the traits that this SQL has under all settings of the session (scan_text_all_options()). */
 void traits_set_for_all_options(struct sql_traits *v, const char *sql, size_t len);
 /* Adds the hints of enum traits_hint to v, unless v has them. */
 void traits_add_parse_hints(struct sql_traits *v, const char *sql, size_t len);

@@ -12,7 +12,7 @@ void state_linger_init(struct exchange_env *env); /* call after env->base is set
 void state_linger_fini(struct exchange_env *env);
 void state_linger_tick(struct exchange_env *env); /* takes the servers of clients that have lingered long enough */
 void state_stop_lingering(struct exchange *x); /* x no longer counts as lingering; x keeps its server */
-/* Returns true if SQL with these flags must wait for all replies that are owed, because of a DISCARD SEQUENCES. */
+/* Returns true if a DISCARD SEQUENCES makes SQL with these flags wait until all owed replies have come. */
 bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 /* Returns true if the transaction has failed, and SQL with these flags may end it and then read sequence values that
  * other clients have left. */

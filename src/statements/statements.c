@@ -2,8 +2,9 @@
  * src/statements/statements.c - prepared statements of the protocol, across servers.
  *
  * A client's named statement is a pointer into the shared store (statement_store.h); on servers the statement has the
- * store's name. If a server has a statement already, pgweir answers its Parse, in its turn; otherwise pgweir sends a
- * Parse ahead of Bind and Describe. pgweir answers Close: the statement stays on the server for other clients.
+ * store's name. If a server has a statement already, pgweir answers the client's Parse itself, in its turn; otherwise
+ * pgweir sends a Parse ahead of Bind and Describe. pgweir answers Close: the statement stays on the server for other
+ * clients.
  *
  * A message with a duplicate or unknown name is sent in a form that PostgreSQL itself refuses: only then does
  * PostgreSQL skip to Sync and abort the transaction. The error is rewritten to have the client's name. Refusals of
@@ -42,7 +43,8 @@ put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len
 	memcpy(out + FRAME_HEAD_LEN + 1, name, name_len);
 }
 
-/* Writes a Bind with its portal, or a Describe (portal is NULL), up to the statement's name: prefix + name. */
+/* Writes a Bind with its portal, or a Describe (portal is NULL), up to and including the statement's new name, which is
+ * prefix + name. */
 static void
 put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *prefix,
 	    size_t prefix_len, const char *name)

@@ -28,7 +28,7 @@ struct fingerprint {
  * keeps_literals, the text has the literals, but no comments. */
 void fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
 		     struct fingerprint *fp);
-/* Does what fingerprint_sql() does without keeps_literals, and returns only the hash. */
+/* Writes the text as fingerprint_sql() does without keeps_literals, and returns only the hash. */
 uint64_t fingerprint_normalize(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 
 /* The SQL of a report, for the slow-query log. */

@@ -10,7 +10,7 @@
 /* The state that is kept from one token to the next. */
 struct gss_context {
 	gss_ctx_id_t security;
-	/* pgweir's key as the service to which the client logs in; GSS_C_NO_CREDENTIAL if pgweir logs in */
+	/* the key of pgweir, as the service to which the client logs in; GSS_C_NO_CREDENTIAL if pgweir logs in */
 	gss_cred_id_t key;
 	/* the Kerberos name of the service to which pgweir logs in; GSS_C_NO_NAME if a client logs in */
 	gss_name_t service;
@@ -30,7 +30,7 @@ enum proof_verdict gss_take_name(gss_name_t client, char *name, struct fail *why
 bool gss_is_system_error(OM_uint32 minor);
 
 /* --- gss_delegate.c --- */
-/* Called after the client t->name has authenticated. Sets *t->delegated to a new object, and moves *credentials into
- * the object, unless the client has delegated no credentials. Returns PROOF_WRONG for credentials of another user. */
+/* Called after the client t->name has authenticated. Sets *t->delegated to a new object. If the client has delegated
+ * credentials, moves *credentials into the object. Returns PROOF_WRONG for credentials of another user. */
 enum proof_verdict gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fail *why);
 gss_cred_id_t gss_credentials(const struct delegated *d); /* returns pgweir's own credentials if d is NULL */
