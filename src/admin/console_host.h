@@ -49,7 +49,7 @@ struct console_host {
 	int (*check_no_takeover)(struct weir *w, struct fail *why);
 	/* Pauses one database, or all if database is NULL. Returns 0, or -1 with *why set. */
 	int (*pause)(struct weir *w, const char *database, struct fail *why);
-	/* Ends the pause of a database; if database is NULL, ends all pauses and suspend(). Returns 0, or -1 with *why
+	/* Ends a database's pause; if database is NULL, ends all pauses and suspend(). Returns 0, or -1 with *why
 	 * set. */
 	int (*resume)(struct weir *w, const char *database, struct fail *why);
 	int (*suspend)(struct weir *w, struct fail *why); /* returns 0, or -1 with *why set */

@@ -150,8 +150,7 @@ const char *show_write_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
  * blockers are not known. list is the result of show_holdings(). */
 #define SHOW_BLOCKED_MAX 400
 const char *show_write_blockers(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
-/* Writes the SQL that the server runs or ran last, without literals. Returns the SQL's fingerprint; 0 if there is no
- * SQL. */
+/* Writes the SQL that the server runs or ran last, without literals. Returns its fingerprint; 0 if there is none. */
 #define SHOW_QUERY_MAX 512
 uint64_t show_write_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: explains why a pool has no free connection --- */

@@ -67,12 +67,13 @@ delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why)
 }
 
 int
-delegator_admit_client(struct delegator *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
+delegator_admit_client(struct delegator *of, struct delegated *d, bool has_no_other_client, uint64_t now_us,
+		       struct fail *why)
 {
 	if (d == NULL)
 		return refuse(why, "the client has logged in without a ticket",
 			      "Let its rule in hba_file ask for gss, or set gss_accept_delegation = off.");
-	if (of->owner_credentials == NULL && !is_free)
+	if (of->owner_credentials == NULL && !has_no_other_client)
 		return refuse(why, "the pool still has clients from before gss_accept_delegation was switched on",
 			      "It takes delegated tickets once they have left, or after a restart of pgweir.");
 	if (of->owner_credentials != NULL && strcmp(of->owner_credentials->principal, d->principal) != 0) {

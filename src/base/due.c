@@ -23,7 +23,7 @@ due_reserve(struct due_heap *h, size_t count)
 }
 
 void
-due_free(struct due_heap *h)
+due_heap_fini(struct due_heap *h)
 {
 	free(h->items);
 	*h = (struct due_heap){ 0 };

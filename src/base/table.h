@@ -18,11 +18,11 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/* For TABLE_ADD_BY_HASH: returns true if the item was added. If there is no memory, uthash leaves of_item NULL. */
+/* For TABLE_ADD_BY_HASH: returns true if the item was added. If there is no memory, uthash leaves item_table NULL. */
 __attribute__((warn_unused_result)) static inline bool
-table_was_added(const UT_hash_table *of_item)
+table_was_added(const UT_hash_table *item_table)
 {
-	return of_item != NULL;
+	return item_table != NULL;
 }
 
 unsigned table_hash(uint64_t seed, const void *key, size_t len);
@@ -45,10 +45,10 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 /* Allocates a zeroed item, copies the key and a NUL to the item's last member, `member`, and adds the item. Yields it,
  * or NULL if there is no memory. */
 #define TABLE_ADD_NEW(seed, table, member, key, len)                                                                   \
-	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
+	TABLE_ADD_NEW_BY_HASH(table, member, key, len, table_hash(seed, key, len))
 
 /* Does what TABLE_ADD_NEW does, with a hash that the caller has computed. */
-#define TABLE_MAKE_BY_HASH(table, member, key, len, hash)                                                              \
+#define TABLE_ADD_NEW_BY_HASH(table, member, key, len, hash)                                                           \
 	({                                                                                                             \
 		__typeof__(table) made_ = calloc(1, sizeof(*made_) + (len) + 1);                                       \
 		if (made_ != NULL)                                                                                     \
@@ -95,7 +95,7 @@ struct due_heap {
 
 /* makes room for count items in all; returns false if there is no memory */
 bool due_reserve(struct due_heap *h, size_t count);
-void due_free(struct due_heap *h); /* frees the array, not the items */
+void due_heap_fini(struct due_heap *h); /* frees the array, not the items */
 /* Adds d to the heap with the time at_us; changes d's time if d is there already. due_reserve() must have made room. */
 void due_set(struct due_heap *h, struct due *d, uint64_t at_us);
 void due_remove(struct due_heap *h, struct due *d); /* does nothing if d is not in the heap */

@@ -70,8 +70,8 @@ is_action_due(const struct client *c, const struct server *srv, uint64_t now_us)
 {
 	const struct loan *loan = &srv->loan;
 
-	return loan->late_since_us == 0 ? !query_timeout_is_cancelling(srv)
-					: is_unanswered(c, now_us, loan->cancelled_us, OWN_REQUEST_TIMEOUT_US);
+	return loan->late_query_began_us == 0 ? !query_timeout_is_cancelling(srv)
+					      : is_unanswered(c, now_us, loan->cancelled_us, OWN_REQUEST_TIMEOUT_US);
 }
 
 /* Returns true if the client has sent a Terminate and then closed its connection or only its sending side (the two look
@@ -185,7 +185,7 @@ cancel_query(struct client *c, uint64_t lasted_us)
 {
 	struct server *srv = c->x.srv;
 
-	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
+	if (srv->key_len == 0 || srv->loan.late_query_began_us != 0 || stream_is_full(&c->x.stream) ||
 	    cancel_later(c, CANCELED_BY_QUERY_TIMEOUT) < 0)
 		return false;
 	query_timeout_note_cancel(&c->x, *c->env->x.now_us - lasted_us);
@@ -233,7 +233,7 @@ act_on_late(struct client *c, enum late late)
 		server_fail(c->x.srv, &why);
 		return;
 	}
-	if (late == LATE_QUERY && c->x.srv->loan.late_since_us != 0) {
+	if (late == LATE_QUERY && c->x.srv->loan.late_query_began_us != 0) {
 		server_condemn(c->x.srv, SERVER_IN_DOUBT);
 		fail_detail(&why, "PostgreSQL did not answer the cancel within %u s; its connection was closed.",
 			    (unsigned)(OWN_REQUEST_TIMEOUT_US / US_PER_S));

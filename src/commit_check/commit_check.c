@@ -367,7 +367,7 @@ commit_check_may_concern_query(const struct exchange *x, const struct scan *scan
 }
 
 bool
-commit_check_may_concern(struct exchange *x, struct request *m)
+commit_check_may_concern_bind(struct exchange *x, struct request *m)
 {
 	return statements_find_bound(x, m) == STEP_FORWARD && m->traits != NULL &&
 	       ((m->traits->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->traits) ||
@@ -381,7 +381,7 @@ commit_check_note_function_call(struct exchange *x)
 }
 
 bool
-commit_check_hold_message(struct exchange *x, uint8_t type)
+commit_check_must_hold(struct exchange *x, uint8_t type)
 {
 	if (commit_of(x)->phase < COMMIT_SENT || strchr("QPBEF", type) == NULL)
 		return false;

@@ -21,13 +21,13 @@
 /* Called when a client with commit_check on has got a server: asks which cluster the server is in, if not known. */
 void commit_check_got_server(struct exchange *x);
 /* Returns true if this Bind must take the slow lane: its statement is a BEGIN, or may do more than read. */
-bool commit_check_may_concern(struct exchange *x, struct request *m);
+bool commit_check_may_concern_bind(struct exchange *x, struct request *m);
 /* Does the same for a Query. scan: the scan of the Query's SQL under the client's settings. */
 bool commit_check_may_concern_query(const struct exchange *x, const struct scan *scan, const char *sql, size_t len);
 void commit_check_note_function_call(struct exchange *x); /* call when a FunctionCall is about to be sent */
 /* Returns true if a COMMIT is on its way, and a message of this type must wait until all replies have come. If all
  * replies have come, sets loan.commit.phase to COMMIT_NOT. */
-bool commit_check_hold_message(struct exchange *x, uint8_t type);
+bool commit_check_must_hold(struct exchange *x, uint8_t type);
 
 /* Rows of relay/features.c. commit_check_before_*() ask for the transaction's mark before a COMMIT is sent, and return
  * STEP_HOLD while an earlier question is not answered. commit_check_note_query(), _bind() and _execute() note that the

@@ -362,8 +362,7 @@ struct server_tls {
 	enum channel_binding channel_binding;
 };
 
-/* Fills *out. Returns 0, or -1 with *why set (F0000) if the settings contradict each other; *out is filled even
- * then. */
+/* Fills *out. Returns 0, or -1 with *why set (F0000) if settings contradict each other; *out is filled even then. */
 int server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
 		       struct fail *why);
 /* Returns all fields as one string, so that two server_tls can be compared; NULL if there is no memory. The caller

@@ -11,8 +11,7 @@ min2(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/* Uses the usual algorithm, but keeps only three rows of the table of distances between prefixes of a and prefixes of
- * b. */
+/* Uses the usual algorithm, but keeps only three rows of the table of distances between prefixes of a and b. */
 unsigned
 nearest_distance(const char *a, const char *b, unsigned limit)
 {

@@ -58,8 +58,7 @@ show_env_of(const struct console *k, const struct command *command)
 				  .wall_us = clock_wall_us() };
 }
 
-/* Asks PostgreSQL which sessions block which, if the command's rows show that. Returns true while answers are on their
- * way. */
+/* Asks PostgreSQL which sessions block which, if the command's rows show that. Returns true while answers are due. */
 static bool
 ask_locks(const struct console_host *host, const struct command *command)
 {
@@ -102,8 +101,7 @@ console_get_columns(const struct console *k, const struct command *command, stru
 	return show_column_count(show, k->host.client_envs);
 }
 
-/* Fills the rows. Halts the other workers meanwhile if the rows are about their objects. Returns 0, or -1 with *why
- * set. */
+/* Fills the rows. Halts the other workers meanwhile if the rows show their objects. Returns 0, or -1 with *why set. */
 static int
 fill_rows(const struct show *show, const struct show_env *env, struct rows *rows, struct fail *why)
 {
@@ -439,8 +437,7 @@ run_kill(struct run *r)
 
 	if (check_state(r->cc, r->command, r->why) < 0 || r->host->pause(r->host->w, database, r->why) < 0)
 		return RUN_FAILED;
-	/* Closing a client may close others, which stay allocated until the loop's next turn, but are in no list any
-	 * more. */
+	/* Closing a client may close others, which stay allocated until the loop's next turn, but are in no list. */
 	c = clients_walk(client_envs, NULL);
 	set_kill_reason(&why, "database removed");
 	while (c != NULL) {

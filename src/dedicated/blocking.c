@@ -304,7 +304,7 @@ note_roots(const struct question *q)
 			const struct blocked *next =
 			    is_busy(srv) && strcmp(srv->address, q->address) == 0 ? find_blocked(q, srv->pid) : NULL;
 
-			srv->loan.blocked_us = next != NULL ? q->asked_us : srv->loan.blocked_us;
+			srv->loan.seen_blocked_us = next != NULL ? q->asked_us : srv->loan.seen_blocked_us;
 			/* the steps are limited, because in a deadlock the chain has no end */
 			for (unsigned i = 0; i < BLOCKING_SERVERS_MAX && next != NULL; i++) {
 				srv->loan.root_pid = next->blockers[0];

@@ -70,8 +70,7 @@ compute_part(const struct fleet_conn *s, uint32_t pid)
 	return places / in_use + (before < places % in_use);
 }
 
-/* Returns how many connections the other processes wait for. With up_to_parts, ignores connections beyond a process's
- * part. */
+/* Returns how many connections the other processes wait for. With up_to_parts, at most a process's part counts. */
 static uint32_t
 count_lacking(const struct fleet_conn *s, bool up_to_parts)
 {

@@ -150,7 +150,8 @@ struct exchange_env {
 	struct timer linger_timer;
 	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: the clients in CL_CATCHING_UP */
 	struct timer catch_timer;
-	struct reads_subscriber *subscribers; /* relay/reads_wait.c: the clusters whose hosts' answers this loop gets */
+	struct reads_subscription
+	    *subscribers; /* relay/reads_wait.c: the clusters whose hosts' answers this loop gets */
 	size_t name_bytes; /* the total length of all clients' statement names */
 	uint64_t last_token; /* the last client_statements.token; its highest bits are the worker's number */
 	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */

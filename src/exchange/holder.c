@@ -95,7 +95,7 @@ is_blocked(const struct server *srv)
 {
 	uint64_t since_us;
 
-	return pool_use_of(srv, &since_us) == USE_RUNNING && srv->loan.blocked_us > since_us;
+	return pool_use_of(srv, &since_us) == USE_RUNNING && srv->loan.seen_blocked_us > since_us;
 }
 
 /* Returns this worker's server whose process has this PID on the host at this address; NULL if there is none. */
@@ -130,9 +130,9 @@ holder_write_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL
 		return out;
 	root = find_server(pool->set, blocked->loan.root_pid, blocked->address);
 	if (root != NULL && pool_server_is_lent(root) && !is_blocked(root) &&
-	    (pool_use_of(root, &since_us), since_us < blocked->loan.blocked_us))
+	    (pool_use_of(root, &since_us), since_us < blocked->loan.seen_blocked_us))
 		holder_write_remedy(root, now_us, out, FAIL_TEXT_MAX);
-	else if (root == NULL && now_us - blocked->loan.blocked_us < OUTSIDE_ANSWER_US)
+	else if (root == NULL && now_us - blocked->loan.seen_blocked_us < OUTSIDE_ANSWER_US)
 		holder_write_remedy_outside(blocked->loan.root_pid, out, FAIL_TEXT_MAX);
 	return out;
 }

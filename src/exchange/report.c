@@ -149,7 +149,7 @@ report_take_canceler(struct exchange *x, const struct error_fields *e)
 		return CANCELED_BY_LOCK_TIMEOUT;
 	if (e->sqlstate == NULL || strcmp(e->sqlstate, "57014") != 0)
 		return CANCELED_BY_NOBODY;
-	if (x->srv != NULL && x->srv->loan.late_since_us != 0)
+	if (x->srv != NULL && x->srv->loan.late_query_began_us != 0)
 		return CANCELED_BY_QUERY_TIMEOUT;
 	if (fields_error_is_of(e, "57014", "ProcessInterrupts") && e->message != NULL &&
 	    strcmp(e->message, "canceling statement due to statement timeout") == 0)
@@ -295,7 +295,7 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 								      .canceled_by = srv->loan.canceled_by,
 								      .has_text = !srv->loan.is_text_spent };
 	srv->loan.canceled_by = CANCELED_BY_NOBODY;
-	srv->loan.late_since_us = 0;
+	srv->loan.late_query_began_us = 0;
 	srv->loan.is_text_spent = true;
 	if ((srv->loan.risk & STATE_BACKEND) != 0 && srv->loan.blame == BLAME_NOBODY)
 		pool_code_blame(srv, x->pool->code);

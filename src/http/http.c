@@ -34,7 +34,7 @@ struct http {
 	int listening_fd;
 
 	pthread_mutex_t lock;
-	struct snapshot *mail; /* under the lock: the newest snapshot that the thread has not taken */
+	struct snapshot *incoming_table; /* under the lock: the newest snapshot that the thread has not taken */
 	unsigned wanted_tables; /* under the lock: the tables that the loop must send */
 	bool has_answered; /* under the lock: the loop has answered, perhaps without a snapshot */
 	struct tls_context *tls; /* under the lock: for new connections; a counted reference; NULL for no TLS */
@@ -197,10 +197,10 @@ on_answered(void *arg)
 	bool has_answered;
 
 	pthread_mutex_lock(&h->lock);
-	snapshot = h->mail;
+	snapshot = h->incoming_table;
 	has_answered = h->has_answered;
 	http_pages_take_tables(&h->pages, now_us);
-	h->mail = NULL;
+	h->incoming_table = NULL;
 	h->has_answered = false;
 	pthread_mutex_unlock(&h->lock);
 	if (has_answered)
@@ -232,11 +232,11 @@ http_page_of_table(const struct http *h, unsigned number)
 void
 http_deliver_table(struct http *h, unsigned number, struct buf *json)
 {
-	struct buf *mail = &h->pages.served[number].mail;
+	struct buf *incoming_table = &h->pages.served[number].incoming_table;
 
 	pthread_mutex_lock(&h->lock);
-	buf_fini(mail);
-	*mail = *json;
+	buf_fini(incoming_table);
+	*incoming_table = *json;
 	pthread_mutex_unlock(&h->lock);
 	*json = (struct buf){ 0 };
 }
@@ -248,8 +248,8 @@ http_deliver_snapshot(struct http *h, struct snapshot *snapshot)
 
 	pthread_mutex_lock(&h->lock);
 	if (snapshot != NULL) {
-		unread = h->mail;
-		h->mail = snapshot;
+		unread = h->incoming_table;
+		h->incoming_table = snapshot;
 	}
 	h->has_answered = true;
 	pthread_mutex_unlock(&h->lock);
@@ -434,7 +434,7 @@ http_free(struct http *h)
 		event_base_free(h->base);
 	if (h->path != NULL && h->owns_path)
 		unlink(h->path);
-	snapshot_free(h->mail);
+	snapshot_free(h->incoming_table);
 	http_pages_fini(&h->pages);
 	tls_context_unref(h->tls);
 	pthread_mutex_destroy(&h->lock);

@@ -27,7 +27,7 @@ http_pages_fini(struct http_pages *p)
 	snapshot_free(p->last);
 	for (unsigned i = 0; i < p->served_count; i++) {
 		buf_fini(&p->served[i].table);
-		buf_fini(&p->served[i].mail);
+		buf_fini(&p->served[i].incoming_table);
 		free(p->served[i].state);
 	}
 	users_unref(p->users);
@@ -67,10 +67,10 @@ void
 http_pages_take_tables(struct http_pages *p, uint64_t now_us)
 {
 	for (struct http_served *of = p->served; of < p->served + p->served_count; of++)
-		if (of->mail.len > 0) {
+		if (of->incoming_table.len > 0) {
 			buf_fini(&of->table);
-			of->table = of->mail;
-			of->mail = (struct buf){ 0 };
+			of->table = of->incoming_table;
+			of->incoming_table = (struct buf){ 0 };
 			of->table_us = now_us;
 		}
 }

@@ -83,7 +83,7 @@ struct http_served {
 	const struct http_page *page;
 	void *state; /* of page->state_len bytes */
 	unsigned table_bit; /* 1 << the page's index; 0 if the page is not a table */
-	struct buf mail; /* a table that the main loop has delivered, until http_pages_take_tables() */
+	struct buf incoming_table; /* a table that the main loop has delivered, until http_pages_take_tables() */
 	struct buf table; /* the table that is served */
 	uint64_t table_us; /* when `table` was taken from mail; 0 if never */
 };

@@ -30,7 +30,7 @@ listen_get_or_create(struct exchange *x)
 void
 listen_linked(struct exchange *x, struct server *srv)
 {
-	srv->loan.announces_ready = x->listen != NULL;
+	srv->loan.passes_replies_early = x->listen != NULL;
 	srv->loan.notify_listener = NULL;
 }
 

@@ -98,8 +98,7 @@ external_discard(struct job *job)
 
 /* --- Refusals. --- */
 
-/* Refuses a login that the module could not judge. `logged` says why; the client only learns that it can't log in
- * now. */
+/* Refuses a login that the module could not judge. `logged` says why; the client learns only that it can't log in. */
 static void
 refuse_unjudged(struct client *c, const struct fail *logged)
 {

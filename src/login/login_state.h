@@ -113,8 +113,8 @@ void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
 void login_set_null(void *client); /* for `abandon`; `client` points to a struct client *, which is set to NULL */
 bool login_is_waiting(const struct client *c);
 /* Ends the wait; does nothing if the client is CL_DELAYED by now, or waits for a verifier. Calls verdict(c, arg) unless
- * `verdict` is NULL, then handles the bytes that were read during the wait. May close c: the caller must not use c any
- * more. */
+ * `verdict` is NULL, then handles the bytes that were read during the wait. May close c, so the caller must not use
+ * it. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
 /* login_transfer.c */

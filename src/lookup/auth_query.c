@@ -440,7 +440,7 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 	}
 	TAILQ_FOREACH(source, &all->sources, list)
 		auth_conns_tick(source, now_us);
-	auth_sources_collect(all);
+	auth_sources_free_retired(all);
 	if (now_us - all->swept_us >= SWEEP_US) {
 		auth_cache_sweep(all->cache, now_us);
 		all->swept_us = now_us;

@@ -60,8 +60,7 @@ struct auth_cached {
 
 struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);
 void auth_cache_free(struct auth_cache *cache); /* cache may be NULL */
-/* Returns the last answer, fresh or expired, valid until the next call that changes the cache; NULL if there is
- * none. */
+/* Returns the last answer, fresh or expired, or NULL. It is valid until the next call that changes the cache. */
 const struct auth_cached *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
 /* Drops the old answer, and keeps a copy of the new one, fresh for ttl_us. If ttl_us is 0, keeps nothing. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,

@@ -28,8 +28,8 @@ struct auth_conn {
 	struct auth_source *source;
 	TAILQ_ENTRY(auth_conn) list;
 	struct auth_lookup *lookup; /* the lookup whose answer is due, or NULL */
-	/* CONN_UNAVAILABLE: not logged in, closing, or in callbacks of logins. CONN_UP: takes a question if `lookup` is
-	 * NULL. */
+	/* CONN_UNAVAILABLE: not logged in, closing, or in callbacks of logins. CONN_UP: takes a question unless
+	 * `lookup` is set. */
 	enum { CONN_UNAVAILABLE, CONN_UP, CONN_DONE /* ReadyForQuery has come */ } state;
 	bool has_answered; /* the connection has answered once, so a question that is lost with it may be asked again */
 	uint64_t idle_since_us;

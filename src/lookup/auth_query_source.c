@@ -176,7 +176,7 @@ make_room(struct auth_queries *all)
 {
 	struct auth_source *oldest = NULL, *source;
 
-	auth_sources_collect(all);
+	auth_sources_free_retired(all);
 	if (all->source_count < SOURCES_MAX)
 		return true;
 	TAILQ_FOREACH(source, &all->sources, list)
@@ -187,7 +187,7 @@ make_room(struct auth_queries *all)
 		return false;
 	forget_routes(all, oldest);
 	retire(oldest);
-	auth_sources_collect(all);
+	auth_sources_free_retired(all);
 	return all->source_count < SOURCES_MAX;
 }
 
@@ -278,11 +278,11 @@ auth_sources_review(struct auth_queries *all, uint64_t now_us)
 		if (source->used_us == 0 && !source->is_retired)
 			retire(source);
 	}
-	auth_sources_collect(all);
+	auth_sources_free_retired(all);
 }
 
 void
-auth_sources_collect(struct auth_queries *all)
+auth_sources_free_retired(struct auth_queries *all)
 {
 	for (struct auth_source *source = TAILQ_FIRST(&all->sources), *next; source != NULL; source = next) {
 		next = TAILQ_NEXT(source, list);

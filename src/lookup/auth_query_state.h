@@ -109,7 +109,7 @@ struct auth_source *auth_source_get_or_create(struct auth_queries *all, const ch
 					      struct fail *why);
 /* Called after a reload. Retires sources that no database uses any more; the others may connect at once. */
 void auth_sources_review(struct auth_queries *all, uint64_t now_us);
-void auth_sources_collect(struct auth_queries *all); /* frees retired sources without connections and lookups */
+void auth_sources_free_retired(struct auth_queries *all); /* frees retired sources without connections and lookups */
 void auth_sources_free(struct auth_queries *all);
 /* Returns true if `database` is the console, and auth_query may look up its users, which COMPAT_ASKS_OWN_DATABASE
  * allows. */

@@ -86,8 +86,8 @@ bool inbox_drain(struct inbox *in);
 void inbox_free(struct inbox *in);
 void inbox_post(struct inbox *to, struct note *n); /* may be called from any thread */
 /* Moves unread notes for which is_meant(n, arg) returns true to *out, in their order; the caller then owns these notes.
- * May be called from any thread; is_meant is called under the inbox's lock. Leaves notes that inbox_read() is about to
- * read. */
+ * May be called from any thread; is_meant is called under the inbox's lock. Leaves notes that inbox_read() has
+ * taken. */
 void inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 		     struct note_list *out);
 /* Returns how long the inbox has had unread notes without a break; 0 if it has none. If the oldest note was taken back,

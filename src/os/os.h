@@ -18,8 +18,7 @@
 void os_hide_memory(void);
 /* Returns 0 if the setting run_as is empty, or names a user that exists; otherwise -1. */
 int os_check_user(const struct config *config, struct fail *why);
-/* If the process runs as root and run_as is set, takes the run_as user's rights until os_act_as_root(). Returns 0, or
- * -1. */
+/* If the process runs as root and run_as is set, takes that user's rights until os_act_as_root(). Returns 0, or -1. */
 int os_act_as_user(const struct config *config, struct fail *why);
 /* Takes root's rights again. Returns true; or false if os_act_as_user() had changed nothing, or on failure. */
 bool os_act_as_root(const struct config *config);

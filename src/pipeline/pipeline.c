@@ -125,9 +125,9 @@ is_plain_loan(const struct loan *l)
 {
 	return l->end == LOAN_GOES_ON && l->standby == 0 && l->begun_for == 0 && l->risk == 0 && l->suspected == 0 &&
 	       l->settled_flags == 0 && l->followed.by == FOLLOWED_BY_NOTHING &&
-	       l->held_behind_ours == NOTHING_BEHIND && !l->has_foreign_plans && !l->announces_ready &&
+	       l->held_behind_ours == NOTHING_BEHIND && !l->has_foreign_plans && !l->passes_replies_early &&
 	       !l->commit.is_on && l->ddl == DDL_NONE && l->code == CODE_AS_BEFORE && l->sqlstate[0] == '\0' &&
-	       l->late_since_us == 0;
+	       l->late_query_began_us == 0;
 }
 
 /* Returns true if srv's session has x's settings and fit plans, no known seed of random(), and leaves no timers. */
@@ -233,8 +233,7 @@ put_request(struct exchange *x, struct server *srv, struct plain_request *b, str
 	return may;
 }
 
-/* If x's input is exactly one request that may go ahead to srv, appends that request to out, fills in *a, and returns
- * true. */
+/* If x's input is exactly one request that may go ahead to srv, appends it to out, fills in *a, and returns true. */
 static bool
 build_ahead(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
 {

@@ -29,7 +29,7 @@ stuck_at(const struct policy *p, const struct policy_waiter *t)
 }
 
 struct policy_waiter *
-policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us)
+policy_first_to_serve(const struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *t = TAILQ_FIRST(&p->queue);
 
@@ -43,7 +43,7 @@ policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us)
 struct policy_waiter *
 policy_next_waiter(const struct policy *p, uint64_t now_us)
 {
-	struct policy_waiter *t = policy_first_not_sent_ahead(p, now_us);
+	struct policy_waiter *t = policy_first_to_serve(p, now_us);
 
 	return t == NULL && p->shard.shared != NULL ? TAILQ_FIRST(&p->queue) : t;
 }

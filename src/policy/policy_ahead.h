@@ -38,7 +38,7 @@ void policy_forget_ahead(struct policy_conn *conn);
 
 /* --- For policy/ alone. --- */
 /* Does what policy_next_ahead() does, even if the waiter may get another connection. */
-struct policy_waiter *policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us);
+struct policy_waiter *policy_first_to_serve(const struct policy *p, uint64_t now_us);
 /* Returns the waiter that gets the next free connection; NULL if the connection becomes idle, because no client waits.
  * If the requests of all waiters were sent ahead and will be answered soon, returns the first waiter if the pool is
  * split into shards, else NULL. */

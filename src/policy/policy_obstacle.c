@@ -385,5 +385,5 @@ policy_next_ahead(const struct policy *p, uint64_t now_us)
 	if (!has_waiter_and_no_room(p, now_us) ||
 	    (p->shard.shared != NULL && shard_may_choose(&p->shard, first->since_us)))
 		return NULL;
-	return policy_first_not_sent_ahead(p, now_us);
+	return policy_first_to_serve(p, now_us);
 }

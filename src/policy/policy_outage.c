@@ -95,8 +95,7 @@ policy_update_outage(struct policy *p, uint64_t now_us)
 	const struct policy_waiter *t;
 
 	policy_forget_outdated_failure(p, now_us);
-	/* If another shard has a connection, but no client waits here, no attempt here would show that the outage is
-	 * over. */
+	/* If another shard has a connection, but no client waits here, no attempt here would show its end. */
 	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_verified(p)) {
 		policy_forget_failures(p);
 		policy_end_outage(p, now_us);

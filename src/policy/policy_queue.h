@@ -26,7 +26,8 @@ void policy_refuse_queue(struct policy *p, const struct fail *why, enum request_
 /* Refuses the waiters for which policy_is_patient() returns false. */
 void policy_refuse_impatient(struct policy *p, const struct fail *why);
 void policy_refuse_late(struct policy *p, uint64_t now_us); /* refuses the waiters that have timed out */
-void policy_refuse_hopeless(struct policy *p, uint64_t now_us); /* refuses the impatient waiters; their error is p->last_fail */
+void policy_refuse_by_last_fail(struct policy *p,
+				uint64_t now_us); /* refuses the impatient waiters; their error is p->last_fail */
 
 /* policy_obstacle.c */
 uint32_t policy_count_unserved(const struct policy *p); /* returns for how many waiters no connection is coming */

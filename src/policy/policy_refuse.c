@@ -101,7 +101,7 @@ policy_refuse_late(struct policy *p, uint64_t now_us)
 }
 
 void
-policy_refuse_hopeless(struct policy *p, uint64_t now_us)
+policy_refuse_by_last_fail(struct policy *p, uint64_t now_us)
 {
 	struct fail why = p->last_fail;
 

@@ -270,8 +270,7 @@ uint32_t shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint
 /* Returns true if the first waiter of shard `number` came so long before own_us that a connection must be closed here
  * to make a place for that waiter. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
-/* Prepares to transfer conn to shard `number`. Returns that shard's policy worker; NULL if conn can't or need not
- * go. */
+/* Prepares to transfer conn to shard `number`. Returns its policy worker; NULL if conn can't or need not go. */
 struct policy_worker *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
 void shard_cancel_transfer(struct policy_shard *m, struct policy_conn *conn); /* undoes shard_begin_transfer() */
 /* Ends the transfer of conn to this shard. Returns false if conn was sent to another shard. *is_of_round becomes false

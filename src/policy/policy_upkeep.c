@@ -144,7 +144,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 	caps_regroup(&p->caps, p->count, now_us);
 	policy_refuse_late(p, now_us);
 	if (policy_is_hopeless(p, now_us))
-		policy_refuse_hopeless(p, now_us);
+		policy_refuse_by_last_fail(p, now_us);
 	p->is_replenish_held = true;
 	while ((pinging = TAILQ_FIRST(&p->in[PC_PINGING])) != NULL && p->settings.ping_timeout_us > 0 &&
 	       now_us >= ping_deadline_us(p, pinging))

@@ -632,7 +632,7 @@ take_secret(struct pool *pool, const char *secret)
 	struct pool_target *target;
 	struct fail why;
 
-	if (pool->is_orphan || pool_target_knows(pool->target, secret) ||
+	if (pool->is_orphan || pool_target_need_not_learn(pool->target, secret) ||
 	    (target = make_target(pool, db->upstream, &why)) == NULL)
 		return;
 	if (pool_target_learn(target, secret) < 0 || pool_target_inherit(target, pool->target) < 0) {

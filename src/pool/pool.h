@@ -121,8 +121,7 @@ struct pool {
 	struct policy_use use; /* how many connections were in use lately */
 	uint64_t server_us, waited_us; /* sums: PostgreSQL's time for requests, and the time that requests waited */
 	struct pool_stall stall;
-	/* Clients' timeouts that are still to be logged (client/client_watch.c); freed with free(). NULL if there was
-	 * none. */
+	/* Clients' timeouts that are still to be logged (client/client_watch.c); freed with free(). NULL if none. */
 	struct timeouts *timeouts;
 	bool is_watched; /* true if timeouts are to be logged; the pool then stays active without servers: pool_use.c */
 	/* The next three fields are for state/pins.c, which logs each reason to pin at most once in a period. */

@@ -32,8 +32,7 @@ struct server;
 bool pool_defaults_check_old(const struct pool *pool, struct pooled *p);
 /* Call when srv has answered the query about its database's code. is_new: the answer differs from the previous one. */
 void pool_defaults_on_answer(const struct server *srv, bool is_new);
-/* Makes the primary's answer count for a standby that has replayed all that the primary had then. Call about every 100
- * ms. */
+/* Makes the primary's answer count for a standby that has replayed all that the primary had then. Call every 100 ms. */
 void pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us);
 /* Call when a server of the pool has run ALTER ROLE or ALTER DATABASE. */
 void pool_defaults_note_altered(struct pool *pool);

@@ -35,15 +35,15 @@ pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kin
 	const struct log_about about = server_about(srv, "server_login_failed", why);
 	uint64_t now_us = pool_set_now(pool->set);
 	struct policy_counts counts;
-	bool was_just_logged;
+	bool is_withheld;
 
 	policy_get_counts(pool->policy, &counts);
-	was_just_logged = counts.outage.since_us > 0 && now_us - pool->failure_logged_us < LOG_EVERY_US;
-	if (!was_just_logged)
+	is_withheld = counts.outage.since_us > 0 && now_us - pool->failure_logged_us < LOG_EVERY_US;
+	if (!is_withheld)
 		pool->failure_logged_us = now_us;
 	if (log_has_pgbouncer_format(pool->set->log))
 		compat_log_refusal(pool, srv, kind, why);
-	else if (was_just_logged)
+	else if (is_withheld)
 		log_debug(pool->set->log, "pool %s/%s: %s", pool->database->name, pool->user, why->text);
 	else
 		log_event(pool->set->log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s", pool->database->name, pool->user,

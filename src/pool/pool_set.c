@@ -76,7 +76,7 @@ pool_set_free(struct pool_set *set)
 	pool_backends_fini(&set->backends);
 	timer_stop(&set->waker);
 	policy_places_leave(&set->places);
-	due_free(&set->due);
+	due_heap_fini(&set->due);
 	config_unref(set->config);
 	users_unref(set->users);
 	tls_store_unref(set->tls);

@@ -172,7 +172,7 @@ pool_target_unref(struct pool_target *t)
 }
 
 bool
-pool_target_knows(const struct pool_target *t, const char *secret)
+pool_target_need_not_learn(const struct pool_target *t, const char *secret)
 {
 	return t->learnt != NULL ? strcmp(t->learnt, secret) == 0 : has_secret(t);
 }

@@ -55,7 +55,7 @@ struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
 /* Returns true if t need not learn this secret (plain text, or "md5..."), which a client has proved, because t has
  * learnt the same secret before, or has a secret from upstream, users or password_command. */
-bool pool_target_knows(const struct pool_target *t, const char *secret);
+bool pool_target_need_not_learn(const struct pool_target *t, const char *secret);
 /* Makes t, which no server uses yet, remember the secret, unless t has another secret. Returns 0, or -1 if out
  * of memory. */
 int pool_target_learn(struct pool_target *t, const char *secret);

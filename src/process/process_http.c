@@ -124,7 +124,7 @@ ask_worker(struct gathering *g, struct worker *k)
 }
 
 void
-process_answer_http(void *arg)
+process_gather_for_http(void *arg)
 {
 	struct weir *w = arg;
 	struct gathering *g = &w->metrics.gathering;

@@ -360,7 +360,7 @@ make_main_worker_parts(struct weir *w, const uint64_t seeds[static SEEDS], struc
 	wake_init(&w->shared.fleet_wake, main_worker->inbox, on_fleet, main_worker);
 	w->shared.fleet = fleet_new(main_worker->pools, wake_post, &w->shared.fleet_wake);
 	wake_init(&w->shared.watch_wake, main_worker->inbox, on_watch, main_worker);
-	wake_init(&w->metrics.http_wake, main_worker->inbox, process_answer_http, w);
+	wake_init(&w->metrics.http_wake, main_worker->inbox, process_gather_for_http, w);
 	w->shared.watch = watch_new(main_worker->pools, w->shared.commons, wake_post, &w->shared.watch_wake);
 	if (w->shared.fleet == NULL || w->shared.watch == NULL)
 		return fail_memory(why, "budgets and hosts");

@@ -68,7 +68,7 @@ struct memory_watch {
 /* The metrics thread (process_http.c). */
 struct metrics_thread {
 	struct http *http; /* NULL if there is no metrics thread */
-	struct wake http_wake; /* posted by the metrics thread when process_answer_http() is due */
+	struct wake http_wake; /* posted by the metrics thread when process_gather_for_http() is due */
 	struct gathering gathering;
 };
 
@@ -97,8 +97,7 @@ struct process_shared {
 };
 
 struct weir {
-	/* worker 0, which accepts and admits clients, and has the console, signals and other objects that exist only
-	 * once */
+	/* worker 0, which accepts and admits clients, and has the console, signals and whatever exists once */
 	struct worker *main_worker;
 	struct worker_threads *threads; /* the threads of the other workers; process/worker.h */
 	unsigned worker_count;

@@ -122,7 +122,7 @@ struct snapshot *process_snapshot_of(struct worker *k);
  * if one of parts is NULL. */
 struct snapshot *process_merge_snapshots(struct weir *w, struct snapshot **parts, size_t count);
 
-void process_answer_http(void *w); /* process_http.c: called on worker 0 when http_wake was posted */
+void process_gather_for_http(void *w); /* process_http.c: called on worker 0 when http_wake was posted */
 void process_free_gathered(struct weir *w); /* frees the snapshots; called when every gathered.is_out is false */
 
 /*

@@ -27,8 +27,9 @@ end_transaction(struct exchange *x, bool is_done)
 	loan->changes &= (uint16_t)~TAG_CHANGES_DEFAULTS;
 	loan->ddl = DDL_NONE;
 	loan->local_context = 0;
-	loan->has_local_settings = loan->has_local_settings &&
-				   x->srv->ledger.count > 0; /* requests that are still in progress may have set this */
+	loan->has_local_parse_settings =
+	    loan->has_local_parse_settings &&
+	    x->srv->ledger.count > 0; /* requests that are still in progress may have set this */
 }
 
 void

@@ -249,7 +249,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
-	if (x->settings->commit_check && commit_check_may_concern(x, m))
+	if (x->settings->commit_check && commit_check_may_concern_bind(x, m))
 		return WALK_SLOWLY;
 	switch (statements_bind_plain(x, m)) {
 	case STEP_FAILED:

@@ -144,7 +144,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	if (x->session != NULL) /* the request's effects are void, even if the client gets another error */
 		state_request_failed(x);
 	return listen_take_error(x, e) || /* a LISTEN that the listener refused has an error of its own */
-	       state_add_returning_hint(
+	       state_send_with_hint(
 		   x, e, message,
 		   len) || /* adds a hint to the error of a currval() or lastval() that this server can't answer */
 	       statements_rewrite_error(x, e->sqlstate, message, len) || /* changes only the words of the message */

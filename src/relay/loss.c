@@ -10,7 +10,8 @@
  * that it is no primary any more. If a primary's connection breaks without an error, a request may have been committed:
  * a crash may follow a commit, or answers may get lost on the way.
  *
- * All SQL but DEALLOCATE may be relayed again if no primary has begun it (LOAN_UNBEGUN), regardless of on_outage.
+ * All SQL but DEALLOCATE may be relayed again if no primary has begun it (LOAN_REST_UNEXECUTED), regardless of
+ * on_outage.
  *
  * A function may have had effects outside the database, or on sequences; these effects come twice. A request is relayed
  * again only once, because the request itself may be what ends the servers. It is relayed again some more times if
@@ -86,8 +87,8 @@ may_replay_again(const struct exchange *x, const struct server *srv)
 {
 	const struct server_losses *losses = srv->env->losses;
 	const struct exchange_rare *rare = x->rare;
-	bool is_servers_fault = srv->fitness == SERVER_MISPLACED ||
-				(srv->loan.end == LOAN_UNBEGUN && *x->env->now_us - srv->loan.lent_us < SOON_US);
+	bool is_servers_fault = srv->fitness == SERVER_MISPLACED || (srv->loan.end == LOAN_REST_UNEXECUTED &&
+								     *x->env->now_us - srv->loan.lent_us < SOON_US);
 
 	if (rare == NULL || rare->replayed_request != x->requests_done + 1)
 		return true;
@@ -139,10 +140,10 @@ loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is
 						   statements that the request has parsed are gone */
 		return LOSS_NOT_EXECUTED;
 	if (is_unbegun)
-		loan_set_end(&srv->loan, LOAN_UNBEGUN);
+		loan_set_end(&srv->loan, LOAN_REST_UNEXECUTED);
 	/* PostgreSQL has said that it has not executed the request, or cannot have executed it. */
 	if (is_owing &&
-	    (srv->loan.end == LOAN_UNBEGUN ||
+	    (srv->loan.end == LOAN_REST_UNEXECUTED ||
 	     (e != NULL && x->pool->settings.on_outage == OUTAGE_HOLD && proves_no_effect(x, srv, e))) &&
 	    may_replay_again(x, srv) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
 		loan_set_end(&srv->loan, LOAN_NOT_EXECUTED);

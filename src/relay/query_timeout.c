@@ -69,7 +69,7 @@ query_timeout_ends_wait(const struct exchange *x, struct fail *why)
 void
 query_timeout_note_cancel(struct exchange *x, uint64_t since_us)
 {
-	x->srv->loan.late_since_us = since_us;
+	x->srv->loan.late_query_began_us = since_us;
 	x->srv->loan.cancelled_us = *x->env->now_us;
 	if (x->srv->ledger.intake != INTAKE_COPY) /* in a COPY, PostgreSQL sees the cancel when it gets more data */
 		exchange_stall(x);
@@ -78,7 +78,7 @@ query_timeout_note_cancel(struct exchange *x, uint64_t since_us)
 void
 query_timeout_note_other_cancel(struct exchange *x)
 {
-	if (x->srv->loan.late_since_us == 0)
+	if (x->srv->loan.late_query_began_us == 0)
 		query_timeout_note_cancel(x, 0);
 }
 
@@ -104,7 +104,7 @@ query_timeout_answer(struct exchange *x)
 
 	if (loan->canceled_by != CANCELED_BY_QUERY_TIMEOUT)
 		return false;
-	late_write_error(x, LATE_QUERY, *x->env->now_us - loan->late_since_us, &why);
+	late_write_error(x, LATE_QUERY, *x->env->now_us - loan->late_query_began_us, &why);
 	message_error(&b, "ERROR", &why);
 	exchange_answer_buf(x, &b);
 	return true;

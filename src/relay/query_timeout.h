@@ -59,7 +59,7 @@ static inline bool
 query_timeout_is_cancelling(const struct server *srv)
 {
 	return srv != NULL && srv->loan.cancelled_us != 0 && srv->ledger.intake != INTAKE_COPY &&
-	       ((srv->loan.late_since_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
+	       ((srv->loan.late_query_began_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
 }
 /*
  * Call for an error e of PostgreSQL's for the client's request. Logs a bug if a cancel of pgweir's has hit the wrong

@@ -175,7 +175,7 @@ reads_check_next(struct request_walk *w)
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
 		return WALK_HOLD; /* the answers to earlier requests may decide where this one goes */
 	if (x->srv->is_synced && strchr("PBDCE", w->m.type) != NULL && can_go_on_elsewhere(x) &&
-	    reads_mentions_primary(w, true)) {
+	    reads_may_need_primary(w, true)) {
 		leave_standby(x);
 		return WALK_ON;
 	}

@@ -68,7 +68,7 @@ reads_is_for_primary(const char *sql, size_t len)
 bool
 reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len)
 {
-	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_REPLICATION)) != 0 ||
+	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_BACKEND | SCAN_REPLICATION)) != 0 ||
 	       text_contains(sql, len, OWN_PIN);
 }
 
@@ -103,7 +103,7 @@ reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint
 }
 
 bool
-reads_mentions_primary(const struct request_walk *w, bool is_one_request)
+reads_may_need_primary(const struct request_walk *w, bool is_one_request)
 {
 	const uint8_t *at = w->p + w->at, *end = w->p + w->len;
 	size_t looked = 0, len;
@@ -166,7 +166,7 @@ reads_route_marked(struct request_walk *w, struct client_reads *r)
 		return false;
 	if (exchange_keeps_server(x) || x->listen != NULL || state_asks_for_pin(x))
 		r->route = ROUTE_TIED;
-	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_keeps_server(v, sql, len))
+	else if (reads_may_need_primary(w, false) || reads_is_for_primary(sql, len) || reads_keeps_server(v, sql, len))
 		r->route = ROUTE_PRIMARY_ONLY;
 	return r->route == ROUTE_UNMARKED;
 }

@@ -27,9 +27,8 @@ const char *reads_sql_of_message(const struct exchange *x, const struct frame *f
  * permits it, and a standby would run it, but with another effect or none. */
 bool reads_is_for_primary(const char *sql, size_t len);
 /* Returns true if messages from w->at on may have or execute SQL for which reads_is_for_primary() or
- * reads_keeps_server() is true. Looks at most at PRIMARY_SEARCH_MAX bytes; if is_one_request, only up to the next
- * Sync. */
-bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
+ * reads_keeps_server() is true. Looks at most at PRIMARY_SEARCH_MAX bytes; if is_one_request, only up to a Sync. */
+bool reads_may_need_primary(const struct request_walk *w, bool is_one_request);
 /* Returns true if the client would keep its server after this SQL, because the SQL leaves state in the session or may
  * set pgweir.pin (OWN_PIN). That server should be the primary's, because the client may write later. */
 bool reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len);

@@ -7,8 +7,8 @@
 
 /* A subscription of this loop to one cluster. The loop is notified of readings while its clients wait for one, and
  * always of standbys that fall silent. */
-struct reads_subscriber {
-	struct reads_subscriber *next;
+struct reads_subscription {
+	struct reads_subscription *next;
 	struct cluster *cluster; /* a reference */
 	unsigned silences; /* how many of the cluster's silences (cluster_count_silences()) this loop has handled */
 	struct cluster_listener listener;
@@ -23,10 +23,10 @@ on_answer(void *owner)
 	env->on_cluster_reading(env->owner);
 }
 
-static struct reads_subscriber *
-find_subscriber(const struct exchange_env *env, const struct cluster *c)
+static struct reads_subscription *
+find_subscription(const struct exchange_env *env, const struct cluster *c)
 {
-	struct reads_subscriber *e = env->subscribers;
+	struct reads_subscription *e = env->subscribers;
 
 	while (e != NULL && e->cluster != c)
 		e = e->next;
@@ -36,7 +36,7 @@ find_subscriber(const struct exchange_env *env, const struct cluster *c)
 void
 reads_listen(struct exchange_env *env, struct cluster *c)
 {
-	struct reads_subscriber *e = find_subscriber(env, c);
+	struct reads_subscription *e = find_subscription(env, c);
 
 	if (e == NULL && (e = calloc(1, sizeof(*e))) != NULL) {
 		e->cluster = cluster_ref(c);
@@ -66,7 +66,7 @@ retry_waiting(void *arg)
 	struct client_reads *r;
 	size_t count = 0;
 
-	for (struct reads_subscriber *e = env->subscribers; e != NULL; e = e->next)
+	for (struct reads_subscription *e = env->subscribers; e != NULL; e = e->next)
 		cluster_set_waiting(&e->listener, false);
 	TAILQ_FOREACH(r, &env->catching, link)
 		count++;
@@ -86,16 +86,16 @@ retry_waiting(void *arg)
 bool
 reads_on_cluster_reading(struct exchange_env *env)
 {
-	bool is_silent = false;
+	bool has_fallen_silent = false;
 
 	retry_waiting(env);
-	for (struct reads_subscriber *e = env->subscribers; e != NULL; e = e->next) {
+	for (struct reads_subscription *e = env->subscribers; e != NULL; e = e->next) {
 		unsigned silences = cluster_count_silences(e->cluster);
 
-		is_silent |= silences != e->silences;
+		has_fallen_silent |= silences != e->silences;
 		e->silences = silences;
 	}
-	return is_silent;
+	return has_fallen_silent;
 }
 
 void
@@ -108,7 +108,7 @@ reads_init(struct exchange_env *env)
 void
 reads_fini(struct exchange_env *env)
 {
-	for (struct reads_subscriber *e = env->subscribers, *next; e != NULL; e = next) {
+	for (struct reads_subscription *e = env->subscribers, *next; e != NULL; e = next) {
 		next = e->next;
 		cluster_unlisten(e->cluster, &e->listener);
 		cluster_put(e->cluster);
@@ -139,7 +139,7 @@ reads_start_or_continue_wait(const struct client_reads *r, uint64_t *until_us, u
 
 /* Returns true if a reading of the primary may end the wait; false if a standby has to reach a position. */
 static bool
-needs_primary(const struct client_reads *r)
+primary_may_end_wait(const struct client_reads *r)
 {
 	return r->token.primary_due != 0 || r->token.host_due != 0 || r->min_due != 0 || r->settle_until_us != 0 ||
 	       r->primary_until_us != 0;
@@ -149,15 +149,15 @@ enum walk_result
 reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what)
 {
 	struct exchange_env *env = r->x->env;
-	struct reads_subscriber *e;
+	struct reads_subscription *e;
 
 	exchange_step(r->x, CE_CATCH_UP);
 	if (TAILQ_EMPTY(&env->catching))
 		timer_start(&env->catch_timer, CATCH_LOOK_US);
 	TAILQ_INSERT_TAIL(&env->catching, r, link);
 	r->wait_until_us = until_us;
-	if ((e = find_subscriber(env, r->cluster)) != NULL)
+	if ((e = find_subscription(env, r->cluster)) != NULL)
 		cluster_set_waiting(&e->listener, true);
-	cluster_want(r->cluster, needs_primary(r) ? what : CLUSTER_STANDBYS);
+	cluster_want(r->cluster, primary_may_end_wait(r) ? what : CLUSTER_STANDBYS);
 	return WALK_WAIT;
 }

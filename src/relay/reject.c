@@ -368,7 +368,7 @@ answer_named_in_aborted(struct request_walk *w, struct buf *b)
 	if (m->type == 'C') {
 		if (is_portal)
 			rare->exit_portal.kind = KNOWN_NOT;
-		statements_close_unlinked(w->x, m->message, m->total);
+		statements_close_without_server(w->x, m->message, m->total);
 		buf_put(b, MESSAGE_BARE("3"));
 		return WALK_ON;
 	}

@@ -17,8 +17,8 @@ MAY_CLOSE bool relay_resume_held(struct exchange *x);
 /* completed.c */
 /* server_ops.complete, for a CommandComplete with this text. Returns true if the client must not get the message. */
 bool relay_completed(struct server *srv, const char *text, size_t len);
-/* Call this at the end of each request while loan.ddl, loan.code or loan.has_local_settings is set. Does nothing while
- * the transaction goes on. When the transaction has ended, handles what it has changed: objects, code, roles and
+/* Call this at the end of each request while loan.ddl, loan.code or loan.has_local_parse_settings is set. Does nothing
+ * while the transaction goes on. When the transaction has ended, handles what it has changed: objects, code, roles and
  * settings. */
 void relay_apply_changes(struct exchange *x, struct server *srv);
 

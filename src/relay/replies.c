@@ -60,7 +60,7 @@ finish_special_request(struct server *srv, const struct owed *ended)
 	}
 	if (srv->loan.route != ROUTE_OFF)
 		reads_request_done(x, ended);
-	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
+	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_parse_settings)
 		relay_apply_changes(x, srv);
 	return true;
 }
@@ -73,7 +73,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 
 	x->requests_done++;
 	if ((srv->tx != 'I' || l->route != ROUTE_OFF || l->ddl != DDL_NONE || l->code != CODE_AS_BEFORE ||
-	     l->has_local_settings) &&
+	     l->has_local_parse_settings) &&
 	    !finish_special_request(srv, ended))
 		return false;
 	srv->loan.drops = srv->loan.skips = 0;
@@ -347,7 +347,7 @@ on_batch_end(struct server *srv)
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
-	/* During a cancel, the client must wait until the cancel has ended. The client of a server that ends never goes
+	/* During a cancel, the client must wait until the cancel has ended. A client whose server ends never goes
 	 * on. */
 	if (query_timeout_is_cancelling(srv))
 		exchange_stall(x); /* the replies may have ended a COPY */

@@ -306,7 +306,7 @@ handle_here(struct request_walk *w, uint8_t type, size_t total)
 	case 'Q':
 		return relay_answer_begin_or_end(x, &w->m) || statements_deallocate_here(x, &w->m) == STEP_REPLACED;
 	case 'C':
-		if (!statements_close_unlinked(x, walk_message(w), total))
+		if (!statements_close_without_server(x, walk_message(w), total))
 			return false; /* malformed: PostgreSQL knows the right error */
 		exchange_answer(x, "3\0\0\0\4", 5);
 		return true;
@@ -385,7 +385,7 @@ handle_one_message(struct request_walk *w)
 		return walk_protocol_error(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if (x->state == CL_RETRYING || (!commit_check_is_quiet(x) && commit_check_hold_message(x, f.type)) ||
+	if (x->state == CL_RETRYING || (!commit_check_is_quiet(x) && commit_check_must_hold(x, f.type)) ||
 	    query_timeout_delays_message(x, f.type))
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON)
@@ -478,7 +478,7 @@ note_unsent(struct exchange *x, size_t total, size_t walked)
 	if (exchange_is_begun_ahead(x, x->srv) && first_len + walked == total)
 		total = first_len; /* a BEGIN was put ahead of the walked bytes */
 	if (loan->sent.copy.len == walked && first_len == total && x->srv->stream.tls == NULL)
-		loan_set_end(loan, LOAN_UNBEGUN);
+		loan_set_end(loan, LOAN_REST_UNEXECUTED);
 }
 
 /* Sends the outbox to the server. Returns true if there was no memory for bytes, or for the ledger's entries for them;

@@ -70,7 +70,7 @@ resend_sql(const struct server *srv, size_t *len)
 static bool
 word_may_run_twice(const struct exchange *x, uint32_t first)
 {
-	if (x->srv == NULL || x->srv->loan.end == LOAN_UNBEGUN || exchange_can_leave_standby(x, x->srv))
+	if (x->srv == NULL || x->srv->loan.end == LOAN_REST_UNEXECUTED || exchange_can_leave_standby(x, x->srv))
 		return first != WORD_DEALLOCATE;
 	return traits_are_plannable(first) || first == WORD_BEGIN || first == WORD_START_TRANSACTION;
 }

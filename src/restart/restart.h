@@ -53,8 +53,7 @@ int restart_check_owns_all_clients(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
 
-/* Starts the successor. http_fd is the HTTP server's socket, which is borrowed, or -1. Returns 0, or -1 with *why
- * set. */
+/* Starts the successor. http_fd is the HTTP server's socket (borrowed), or -1. Returns 0, or -1 with *why set. */
 int restart_begin(struct restart *r, int http_fd, struct fail *why);
 bool restart_has_successor(const struct restart *r); /* returns true if a successor was started; r may be NULL */
 /* Tells the successor to stop. Returns false if there is no successor, or if it is not ready for clients yet. */

@@ -10,8 +10,9 @@ loan_begin(struct loan *l, uint64_t now_us)
 	/* The struct is cleared in parts of less than 96 bytes, each of which takes a few stores. */
 	static_assert(offsetof(struct loan, risk) < 96, "more is cleared by an instruction that is slow to begin");
 	memset(l, 0, offsetof(struct loan, risk));
-	memset(&l->risk, 0, offsetof(struct loan, late_since_us) - offsetof(struct loan, risk));
-	memset(&l->late_since_us, 0, offsetof(struct loan, bytes_to_client) - offsetof(struct loan, late_since_us));
+	memset(&l->risk, 0, offsetof(struct loan, late_query_began_us) - offsetof(struct loan, risk));
+	memset(&l->late_query_began_us, 0,
+	       offsetof(struct loan, bytes_to_client) - offsetof(struct loan, late_query_began_us));
 	loan_begin_request(l);
 	memset(&l->commit, 0, sizeof(l->commit));
 	if (l->clock.since_us != 0) /* the last borrower has left in the middle of a request */

@@ -100,7 +100,7 @@ enum commit_outlook { OUTLOOK_OPEN, OUTLOOK_READ_ONLY, OUTLOOK_FAILED };
 enum commit_form { COMMIT_IN_QUERY, COMMIT_OF_UNNAMED, COMMIT_OF_NAMED };
 
 /* The effect that the messages since the last Sync, answered or not, have on the transaction block. */
-enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
+enum block_change { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
 struct loan_commit {
 	struct commit_mark mark; /* the mark of the open transaction */
@@ -110,11 +110,11 @@ struct loan_commit {
 	uint8_t question; /* enum mark_question; written by set_question() */
 	uint8_t outlook; /* enum commit_outlook */
 	uint8_t form, kind; /* the COMMIT's enum commit_form and enum known_kind */
-	uint8_t block; /* enum commit_block */
+	uint8_t block; /* enum block_change */
 	/* enum loan_undone: the worst result since the last ReadyForQuery. (PostgreSQL reports changed settings before
 	 * each ReadyForQuery.) */
 	uint8_t undone;
-	uint8_t begun; /* enum commit_block: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
+	uint8_t begun; /* enum block_change: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
 	/* A question of pgweir's has failed, and so has the transaction. Set by commit_check.c, cleared by
 	 * loan_begin(). */
@@ -168,7 +168,7 @@ enum loan_blame { BLAME_NOBODY, BLAME_CODE, BLAME_OTHERS };
 /* Says whether PostgreSQL has announced that it ends the session, and what became of the borrower's messages. */
 enum loan_end {
 	LOAN_GOES_ON, /* PostgreSQL has announced nothing */
-	LOAN_UNBEGUN, /* PostgreSQL has executed no part of the messages that it has not answered */
+	LOAN_REST_UNEXECUTED, /* PostgreSQL has executed no part of the messages that it has not answered */
 	LOAN_NOT_EXECUTED, /* the messages in `sent` may be relayed again: see relay/loss.c */
 	LOAN_END_FATAL_SENT /* the borrower was sent PostgreSQL's own FATAL */
 };
@@ -189,19 +189,20 @@ struct loan {
 	 * upstream. Set by standby_pools.c. */
 	uint8_t standby;
 	uint8_t replay; /* enum loan_replay */
-	bool has_run; /* the borrower has sent something that runs; set by state_note_run() and state_audit_parse(), cleared by loan_begin() */
+	bool has_run; /* the borrower has sent something that runs; set by state_note_run() and state_audit_parse(),
+			 cleared by loan_begin() */
 	/* The borrower's request_done() may swallow the ReadyForQuery, so all earlier replies are passed on before
 	 * request_done() is called. Set by listen_linked() and reset.c, cleared by loan_begin(). */
-	bool announces_ready;
+	bool passes_replies_early;
 	uint8_t local; /* enum loan_local */
-	/* The fields from here to has_local_settings matter at the end of a transaction. Every request reads them, so
-	 * they are side by side and aligned. */
+	/* The fields from here to has_local_parse_settings matter at the end of a transaction. Every request reads
+	 * them, so they are side by side and aligned. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
 	uint8_t route; /* enum read_route; ROUTE_OFF if the loan has no part in the routing of reads */
 	/* Settings that affect parsing were set for this transaction alone. Set by notes.c and context.c, cleared by
 	 * end_transaction(). */
-	bool has_local_settings;
+	bool has_local_parse_settings;
 	/* TAG_CHANGES_ROLES and TAG_CHANGES_DEFAULTS, if tags of the transaction had them. The changes are handled
 	 * again at the transaction's end, because other sessions may see them only then. */
 	uint16_t changes;
@@ -251,12 +252,12 @@ struct loan {
 	uint64_t silent_bytes; /* server.bytes_in at silent_us */
 	uint64_t asked_us; /* when a Flush was last sent */
 	/* The next two fields are for relay/query_timeout.h. */
-	uint64_t late_since_us; /* when the query that has passed query_timeout began; 0 if there is none */
+	uint64_t late_query_began_us; /* when the query that has passed query_timeout began; 0 if there is none */
 	uint64_t cancelled_us; /* when a cancel, for whatever reason, last began in this loan; 0 if none did */
 	uint64_t told_still_running_us; /* when client_timeouts.c last told the borrower that its request still runs */
 	/* when dedicated/blocking.c last asked PostgreSQL which servers wait for a lock, and got an answer that lists
 	 * this server; 0 if never */
-	uint64_t blocked_us;
+	uint64_t seen_blocked_us;
 	/* the PID at the end of the chain of waiting processes that begins with this server's; 0 if a prepared
 	 * transaction is at the end */
 	uint32_t root_pid;

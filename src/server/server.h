@@ -75,8 +75,8 @@ struct server_ops {
 	 * batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
 	/* The ReadyForQuery of a borrower's request has come; srv->tx is set. Return true to swallow the ReadyForQuery,
-	 * because the client will be sent one later. Return true only if srv->loan.announces_ready is set: then all
-	 * earlier replies were passed already. */
+	 * because the client will be sent one later. Return true only if srv->loan.passes_replies_early is set: then
+	 * all earlier replies were passed already. */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*answer_local)(struct server *srv, const struct owed *o); /* see ledger.h */

@@ -345,8 +345,7 @@ fail_unexpected(const struct server *srv, const char *what, struct fail *why)
 	return fail_set(why, "08P01", "PostgreSQL at %s sent %s at the wrong moment of a login", srv->address, what);
 }
 
-/* With channel_binding = require, accepts only logins bound to the channel, as libpq does. Returns 0, or -1 with *why
- * set. */
+/* With channel_binding = require, accepts only channel-bound logins, as libpq does. Returns 0, or -1 with *why set. */
 static int
 check_bound(const struct server *srv, uint32_t code, struct fail *why)
 {

@@ -328,7 +328,7 @@ inspect(struct walk *w, struct reply *r, struct fail *why)
 			server_reset_next(w->srv);
 		return 0;
 	case 'Z':
-		if (w->srv->loan.announces_ready)
+		if (w->srv->loan.passes_replies_early)
 			pass_run(w);
 		return 0;
 	default:
@@ -462,7 +462,7 @@ take_ready(struct walk *w, uint32_t plain_kind, const uint8_t *body, size_t len)
 	if (len != 1 || (body[0] != 'I' && body[0] != 'T' && body[0] != 'E') ||
 	    !ledger_take_ready(&w->srv->ledger, plain_kind, &ended))
 		return false;
-	if (w->srv->loan.announces_ready)
+	if (w->srv->loan.passes_replies_early)
 		pass_run(w);
 	w->at += FRAME_HEAD_LEN + 1;
 	end_request(w, &ended, body[0]);

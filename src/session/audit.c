@@ -29,7 +29,7 @@ static const struct {
 	{ SCAN_PREPARE, "prepare", "pins" },
 	{ SCAN_LISTEN, "listen", "follows" },
 	{ SCAN_CODE | SCAN_FUNCTION, "function", "asks" },
-	{ SCAN_LOAD | SCAN_REPLICATION, "load", "pins" },
+	{ SCAN_BACKEND | SCAN_REPLICATION, "load", "pins" },
 	{ SCAN_CURRVAL, "currval", "follows" },
 };
 

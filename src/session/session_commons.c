@@ -62,7 +62,7 @@ context_add(struct session_commons *all, const void *settings, size_t len, unsig
 	struct commons_context *c = NULL;
 
 	if (HASH_COUNT(all->contexts) < COMMONS_CONTEXTS_MAX && all->last_context < UINT32_MAX - 2)
-		c = TABLE_MAKE_BY_HASH(all->contexts, settings, settings, len, hash);
+		c = TABLE_ADD_NEW_BY_HASH(all->contexts, settings, settings, len, hash);
 	if (c != NULL)
 		c->number = ++all->last_context;
 	return c;

@@ -174,7 +174,7 @@ load_users(const struct config *config, struct config_problems *problems)
 
 /* Returns the line of the setting in [tls_client] whose value this error quotes; 0 if it quotes none. */
 static unsigned
-line_of_value(const struct config *config, const char *text)
+line_of_quoted_value(const struct config *config, const char *text)
 {
 	const struct {
 		const char *key, *value;
@@ -208,7 +208,7 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));
 	setup_load_rules(config, &out->hba, &out->ident, problems);
 	if (setup_load_tls(config, &out->tls, &why) < 0)
-		problem_add_fail(&sink, uses_compat_words ? 0 : line_of_value(config, why.text),
+		problem_add_fail(&sink, uses_compat_words ? 0 : line_of_quoted_value(config, why.text),
 				 uses_compat_words ? "TLS setup failed" : "[tls_client]", &why);
 	if (setup_load_http_tls(config, &out->http_tls, &why) < 0)
 		problem_add_fail(&sink, config_line_of(config, "http", "tls_cert_file"), "[http]", &why);

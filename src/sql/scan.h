@@ -29,7 +29,7 @@ enum scan_flag {
 	SCAN_CODE = 1u << 6, /* DO, and functions that run SQL given as an argument */
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of a statement that SQL has prepared */
 	/* LOAD, CREATE FUNCTION ... LANGUAGE C, backups, dblink's connections: may last as long as the backend */
-	SCAN_LOAD = 1u << 8,
+	SCAN_BACKEND = 1u << 8,
 	SCAN_CURRVAL = 1u << 9, /* currval(), lastval() */
 	/* CREATE of any kind, SELECT INTO: the new object is temporary if search_path begins with pg_temp */
 	SCAN_CREATE = 1u << 10,

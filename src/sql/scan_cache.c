@@ -155,7 +155,7 @@ note_exact(struct scan_cache *m, struct exact_sql *to, uint64_t key, const char 
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-scan_by_beginning(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_by_skeleton(struct scan_cache *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	uint64_t hash = skeleton_hash(options, sql, len);
 	struct scan_cache_set *set = &m->sets[(hash >> 32) % SCAN_CACHE_SETS];
@@ -180,7 +180,7 @@ scan_by_text(struct scan_cache *m, struct scan *s, unsigned options, const char 
 	if (exact->key == key && exact->number != 0 && exact->number == k->number && k->options == options &&
 	    exact->len == len && memcmp(exact->sql, sql, len) == 0)
 		return recall(s, k);
-	k = scan_by_beginning(m, s, options, sql, len);
+	k = scan_by_skeleton(m, s, options, sql, len);
 	if (k != NULL)
 		note_exact(m, exact, key, sql, len, k);
 	return k;
@@ -191,7 +191,7 @@ scan_other_length(struct scan_cache *m, struct scan *s, unsigned options, const 
 {
 	if (len > SHORT_LEN)
 		return len <= SCAN_CACHE_SQL_MAX ? scan_by_text(m, s, options, sql, len)
-						 : scan_by_beginning(m, s, options, sql, len);
+						 : scan_by_skeleton(m, s, options, sql, len);
 	scan_text(s, options, sql, len);
 	return NULL;
 }

@@ -168,7 +168,7 @@ void
 scan_literal_escape(struct scan *s)
 {
 	if (s->capture != CAPTURE_NONE)
-		s->flags |= s->capture == CAPTURE_LANGUAGE ? SCAN_LOAD : SCAN_NAMES_LOST;
+		s->flags |= s->capture == CAPTURE_LANGUAGE ? SCAN_BACKEND : SCAN_NAMES_LOST;
 	if ((s->hints & SCAN_HINT_LOCAL_PATH) != 0) /* the local search_path may name pg_temp */
 		s->flags |= SCAN_TEMP;
 }

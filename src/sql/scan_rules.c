@@ -222,7 +222,7 @@ begin_statement(struct scan *s, enum sql_word word)
 		[WORD_EXECUTE] = { SCAN_EXECUTE, EXPECT_NOTHING, 0 },
 		[WORD_LISTEN] = { SCAN_LISTEN, EXPECT_NOTHING, 0 },
 		[WORD_UNLISTEN] = { SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING, 0 },
-		[WORD_LOAD] = { SCAN_LOAD, EXPECT_NOTHING, 0 },
+		[WORD_LOAD] = { SCAN_BACKEND, EXPECT_NOTHING, 0 },
 		[WORD_DO] = { SCAN_CODE, EXPECT_NOTHING, 0 },
 		[WORD_INSERT] = { SCAN_INSERT | SCAN_DEFAULTS, EXPECT_NOTHING, 0 },
 		[WORD_COPY] = { SCAN_DEFAULTS, EXPECT_NOTHING, 0 },
@@ -255,7 +255,7 @@ static void
 judge_language(struct scan *s, const char *text, size_t len)
 {
 	if (s->statement == WORD_CREATE && len == 1 && (*text | 0x20) == 'c')
-		s->flags |= SCAN_LOAD;
+		s->flags |= SCAN_BACKEND;
 }
 
 /* Handles a word within a statement. */
@@ -356,17 +356,17 @@ flags_of_name(const char *text, size_t len)
 		{ "connectby", SCAN_CODE },
 		{ "crosstab", SCAN_CODE },
 		{ "cursor_to_xml", SCAN_CODE },
-		{ "dblink_connect", SCAN_LOAD },
+		{ "dblink_connect", SCAN_BACKEND },
 		{ "dblink", SCAN_CODE },
-		{ "isn_weak", SCAN_LOAD },
-		{ "pg_backup_start", SCAN_LOAD },
+		{ "isn_weak", SCAN_BACKEND },
+		{ "pg_backup_start", SCAN_BACKEND },
 		{ "pg_copy_logical_replication_slot", SCAN_SLOT },
 		{ "pg_copy_physical_replication_slot", SCAN_SLOT },
 		{ "pg_create_logical_replication_slot", SCAN_SLOT },
 		{ "pg_create_physical_replication_slot", SCAN_SLOT },
 		{ "pg_drop_replication_slot", SCAN_SLOT },
 		{ "pg_replication_origin_session_", SCAN_ORIGIN },
-		{ "pg_start_backup", SCAN_LOAD },
+		{ "pg_start_backup", SCAN_BACKEND },
 		{ "query_to_xml", SCAN_CODE },
 		{ "random", SCAN_SEED },
 		{ "set_limit", SCAN_SETTING },

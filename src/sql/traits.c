@@ -193,10 +193,10 @@ may_fail_with_parameters(const char *sql, size_t len)
 void
 traits_add_parse_hints(struct sql_traits *v, const char *sql, size_t len)
 {
-	uint32_t hints = TRAITS_OF_PARSE;
+	uint32_t hints = TRAITS_PARSE_HINTS_ADDED;
 	bool may_name_moment;
 
-	if ((v->hints & TRAITS_OF_PARSE) != 0)
+	if ((v->hints & TRAITS_PARSE_HINTS_ADDED) != 0)
 		return;
 	if (may_have_literal(sql, len))
 		hints |= TRAITS_LITERALS;

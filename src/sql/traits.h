@@ -27,7 +27,8 @@ enum traits_hint {
 	TRAITS_LITERALS = 1u << 8, /* the SQL may have literals, or is not ASCII */
 	TRAITS_MOMENT = 1u << 9, /* the SQL may have literals like 'now', which stand for the time of the Parse */
 	TRAITS_NULL = 1u << 10, /* the SQL has "= NULL", whose meaning depends on the setting transform_null_equals */
-	TRAITS_OF_PARSE = 1u << 11, /* traits_add_parse_hints() has run, so the other hints of this enum are valid */
+	TRAITS_PARSE_HINTS_ADDED =
+	    1u << 11, /* traits_add_parse_hints() has run, so the other hints of this enum are valid */
 	TRAITS_MAY_FAIL = 1u << 12, /* the SQL has parameters, and an expression that may fail for some values */
 	TRAITS_NOTICED = 1u << 13, /* a Parse of the SQL was answered with a notice; set by statements/keep.c */
 	TRAITS_PARSE_ALL = 0x3fu << 8 /* TRAITS_LITERALS to TRAITS_NOTICED */

@@ -59,7 +59,7 @@ may_be_in_other_context(const struct exchange *x)
 	const struct client_session *s = x->session;
 	const struct loan *l = &x->srv->loan;
 
-	if (l->local == LOCAL_CONTEXT || l->has_local_settings || (l->suspected & SCAN_ANY_SETTING) != 0)
+	if (l->local == LOCAL_CONTEXT || l->has_local_parse_settings || (l->suspected & SCAN_ANY_SETTING) != 0)
 		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
 		if (s->effects[i].name == NULL || guc_affects_context(s->effects[i].name))

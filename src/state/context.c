@@ -23,7 +23,7 @@ state_has_uncommitted_effects(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
-	return x->srv != NULL && ((x->srv->loan.has_local_settings && x->srv->loan.local_context == 0) ||
+	return x->srv != NULL && ((x->srv->loan.has_local_parse_settings && x->srv->loan.local_context == 0) ||
 				  (x->srv->loan.suspected & SCAN_SETTING) != 0 ||
 				  (s != NULL && (s->effect_count > 0 || (s->parts & STATE_SETTINGS) != 0)));
 }
@@ -61,10 +61,10 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_note_encoding(x, value);
 	if (name[0] == '\0' || guc_affects_parsing_or_user(name)) {
-		l->has_local_settings = true;
+		l->has_local_parse_settings = true;
 		l->local_context = 0;
-	} else if (strcasecmp(name, "search_path") == 0 && (!l->has_local_settings || l->local_context != 0)) {
-		l->has_local_settings = true;
+	} else if (strcasecmp(name, "search_path") == 0 && (!l->has_local_parse_settings || l->local_context != 0)) {
+		l->has_local_parse_settings = true;
 		l->local_context = context_of_path(x, value);
 	}
 	if (l->local < local)

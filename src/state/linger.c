@@ -319,7 +319,7 @@ state_prepare_sequence_use(struct exchange *x, uint32_t flags)
 }
 
 bool
-state_add_returning_hint(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
+state_send_with_hint(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len)
 {
 	struct buf b = { 0 };
 

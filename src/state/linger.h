@@ -19,6 +19,6 @@ bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 bool state_must_not_read_sequences(const struct exchange *x, uint32_t flags);
 /* If currval() or lastval() has raised the error e because the server has no values of the client's, sends the client e
  * with a hint, and returns true. message: the whole message with its head, of len bytes. */
-bool state_add_returning_hint(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
+bool state_send_with_hint(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 /* call when pgweir's DISCARD SEQUENCES was answered, has failed or was skipped */
 void state_discard_settled(struct server *srv, enum owed_end how);

@@ -68,7 +68,7 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *scan)
 	x->srv->loan.has_run_code = x->srv->loan.has_run_code || (flags & SCAN_CODE) != 0;
 	if ((flags & (SCAN_SETTING | SCAN_CODE)) != 0 && state_has_any_startup(x))
 		s->may_be_reset = true;
-	if (flags & SCAN_LOAD)
+	if (flags & SCAN_BACKEND)
 		s->is_tainted = true;
 	for (uint32_t i = 0; scan != NULL && i < scan->name_count; i++)
 		state_note_setting_name(s, x->srv, scan->names[i]);
@@ -146,7 +146,7 @@ note_statement(struct exchange *x, const struct known_statement *k)
 	struct server *srv = x->srv;
 
 	if (changes_reading(k)) {
-		srv->loan.has_local_settings = true;
+		srv->loan.has_local_parse_settings = true;
 		srv->loan.local_context = 0;
 		state_begin_context_change(x);
 		keep_old_gucs(x); /* a RESET may follow, and be rolled back together with this setting */

@@ -230,7 +230,7 @@ state_note_discard_all(struct exchange *x)
 		exchange_break_later(x);
 		return;
 	}
-	srv->loan.announces_ready = true;
+	srv->loan.passes_replies_early = true;
 	srv->loan.settled_flags |= srv->loan.suspected & SCAN_REPLICATION;
 	srv->loan.suspected &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
 	srv->loan.suspected |= srv->loan.settled_flags & SCAN_REPLICATION; /* DISCARD ALL leaves slots and origins */

@@ -156,7 +156,7 @@ is_read_as_by_others(const struct exchange *x)
 	const struct server *srv = x->srv;
 
 	return x->pins == 0 && srv->loan.ddl == DDL_NONE && srv->loan.code == CODE_AS_BEFORE && srv->loan.risk == 0 &&
-	       srv->loan.standby == 0 && !srv->loan.has_local_settings && srv->tx != 'E' && may_rely_on_names(x);
+	       srv->loan.standby == 0 && !srv->loan.has_local_parse_settings && srv->tx != 'E' && may_rely_on_names(x);
 }
 
 /* Returns true if a and b, which have the same SQL, declare the same parameter types. (A renewed statement declares

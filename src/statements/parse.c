@@ -33,7 +33,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 	statement_special_name(x->env->statements, PLACEHOLDER, name);
 	state_note_run(x, state_risk_of_unknown_sql(x));
 	message_parse(&b, name, f->rest, f->rest_len);
-	statement_put_dummy(x, name, "\0\0", 3);
+	statement_put_close_and_parse(x, name, "\0\0", 3);
 	client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n); /* a Parse that can only fail */
 	outbox_put(&x->env->to_server, &b);
 	return STEP_REPLACED;

@@ -31,7 +31,8 @@ statements_pass_through(const struct exchange *x)
 /* Writes a Bind of the unnamed portal, or a Describe, with another name, up to the end of the names. names_len: the
  * bytes of the names in `message`; name_len: the bytes of the new name, with its terminator. */
 static inline void
-put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len, const char *name, size_t name_len)
+put_renamed_in_one_piece(struct exchange *x, const uint8_t *message, size_t names_len, const char *name,
+			 size_t name_len)
 {
 	uint8_t *out = outbox_room(&x->env->to_server, FRAME_HEAD_LEN + 1 + name_len);
 
@@ -57,7 +58,7 @@ put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const 
 	uint8_t head[FRAME_HEAD_LEN];
 
 	if (prefix_len == 0 && portal_len == 1 && name_len <= STATEMENT_NAME_MAX) {
-		put_renamed_at_once(x, message, names_len, name, name_len);
+		put_renamed_in_one_piece(x, message, names_len, name, name_len);
 		return;
 	}
 	head[0] = message[0];
@@ -126,7 +127,7 @@ statement_is_read_otherwise(const struct exchange *x, const struct client_statem
 
 	if (statement_is_pending(n) || !statement_is_shared(st))
 		return false;
-	if (x->srv->loan.has_local_settings)
+	if (x->srv->loan.has_local_parse_settings)
 		return true;
 	return st->context == 0 ? gucs_affect_plans(x->gucs) : gucs_context(x->gucs) != st->context;
 }
@@ -210,7 +211,7 @@ statements_need_server(const struct exchange *x)
 }
 
 static enum feature_step
-forward_if(enum feature_step step)
+forward_if_replaced(enum feature_step step)
 {
 	return step == STEP_REPLACED ? STEP_FORWARD : step;
 }
@@ -261,7 +262,7 @@ bind_there(struct exchange *x, struct request *m)
 	x->pool->database->counters.statement_hits++;
 	push_bind(x, m->named);
 	if (m->names.portal[0] == '\0')
-		put_renamed_at_once(x, m->message, m->names.len, st->name, (size_t)st->name_len + 1);
+		put_renamed_in_one_piece(x, m->message, m->names.len, st->name, (size_t)st->name_len + 1);
 	else
 		put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, st->name);
 	return STEP_REPLACED;
@@ -323,7 +324,7 @@ statements_bind(struct exchange *x, struct request *m)
 
 	m->skip_len = FRAME_HEAD_LEN + b->len;
 	if (n == NULL && b->statement[0] == '\0')
-		return forward_if(unnamed_bind(x));
+		return forward_if_replaced(unnamed_bind(x));
 	if (n == NULL || statement_is_closing(n)) /* PostgreSQL answers with the right error */
 		return statements_name_is_ours(x, b->statement)
 			   ? bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME, b->statement)
@@ -412,7 +413,7 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 }
 
 void
-statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len)
+statement_put_close_and_parse(struct exchange *x, const char *name, const void *sql, size_t len)
 {
 	struct buf b = { 0 };
 
@@ -429,7 +430,7 @@ statement_parse_anew(struct exchange *x, struct statement *st, char name[static 
 {
 	state_note_run(x, state_risk_of(x, st)); /* as in statements_put_parse() */
 	statement_special_name(x->env->statements, PLACEHOLDER, name);
-	statement_put_dummy(x, name, st->bytes, st->len);
+	statement_put_close_and_parse(x, name, st->bytes, st->len);
 	x->pool->database->counters.server_parses++;
 }
 
@@ -487,7 +488,7 @@ statements_describe(struct exchange *x, struct request *m)
 	if (m->target == 'P')
 		return describe_portal(x, m->message, m->total);
 	if (n == NULL && m->name[0] == '\0')
-		return forward_if(unnamed_ensure(x));
+		return forward_if_replaced(unnamed_ensure(x));
 	if (n != NULL && !statement_is_closing(n))
 		return statement_is_oversize(n) ? STEP_FORWARD : describe_named(x, n, m->message, m->total);
 	if (!statements_name_is_ours(x, m->name))
@@ -554,7 +555,7 @@ statements_request_done(struct exchange *x)
 }
 
 bool
-statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len)
+statements_close_without_server(struct exchange *x, const uint8_t *message, size_t len)
 {
 	const char *name;
 	uint8_t kind;

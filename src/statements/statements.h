@@ -38,7 +38,7 @@ enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
 /* Returns true if a Describe of a portal, as the next message, must not take the fast lane (relay/fast.c). */
 bool statements_describe_is_slow(const struct exchange *x);
 /* Handles a Close of a client without a server. The caller answers the Close. Returns false if it is malformed. */
-bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
+bool statements_close_without_server(struct exchange *x, const uint8_t *message, size_t len);
 void statements_request_done(struct exchange *x); /* call at each ReadyForQuery */
 /* Call when a Sync is sent, because after an error the server skips messages only up to the next Sync. */
 void statements_note_sync(struct exchange *x);

@@ -185,7 +185,8 @@ put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 			continue;
 		all[i]->refs++;
 		if (!statement_is_oversize(all[i])) /* the server has an oversize statement under that name */
-			statement_put_dummy(x, all[i]->name, "\0\0", 3); /* neither its Close nor its Parse can fail */
+			statement_put_close_and_parse(x, all[i]->name, "\0\0",
+						      3); /* neither its Close nor its Parse can fail */
 	}
 	return STEP_FORWARD;
 }

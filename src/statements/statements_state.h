@@ -218,7 +218,7 @@ bool statement_is_read_otherwise(const struct exchange *x, const struct client_s
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
 /* Sends a Close and then a Parse of this name, and enters both in the ledger. sql: the Parse's SQL and types. */
-void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
+void statement_put_close_and_parse(struct exchange *x, const char *name, const void *sql, size_t len);
 /* Makes PostgreSQL parse st once more, under PLACEHOLDER. Writes the whole name to `name`. */
 void statement_parse_anew(struct exchange *x, struct statement *st, char name[static STATEMENT_NAME_MAX]);
 

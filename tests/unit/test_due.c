@@ -35,5 +35,5 @@ Test(due, the_first_is_the_one_that_a_walk_finds)
 		cr_assert_eq(due_first(&h) == NULL, least == NULL);
 		cr_assert(least == NULL || due_first(&h)->at_us == least_us, "step %u", step);
 	}
-	due_free(&h);
+	due_heap_fini(&h);
 }

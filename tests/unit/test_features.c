@@ -101,7 +101,7 @@ STEP(state_before_execute, "state", struct exchange *x, struct request *m)
 STEP(state_audit_parse, "audit", struct exchange *x, struct request *m)
 NOTHING(state_request_failed, "state", struct exchange *x)
 NOTHING(state_request_done, "state", struct exchange *x)
-TRUTH(state_add_returning_hint, "hint", struct exchange *x, const struct error_fields *e, const uint8_t *message,
+TRUTH(state_send_with_hint, "hint", struct exchange *x, const struct error_fields *e, const uint8_t *message,
       size_t len)
 TRUTH(statements_need_server, "long", const struct exchange *x)
 TRUTH(state_settle, "state", struct exchange *x, bool has_long_statement)

@@ -214,7 +214,7 @@ Test(loss, of_what_was_not_executed_it_is_relayed_again)
 	lose(&told, true, "failed close");
 	setup(); /* nothing of it was sent */
 	fake.is_possible = true;
-	loan_set_end(&server.loan, LOAN_UNBEGUN);
+	loan_set_end(&server.loan, LOAN_REST_UNEXECUTED);
 	lose(&gone, true, "again");
 	setup(); /* a standby's: the primary can be asked */
 	fake.is_possible = true;

@@ -138,7 +138,7 @@ Test(traits, what_a_parse_depends_on)
 	EACH(row, rows) {
 		uint32_t hints = read_parse(row->sql).hints & ~0xffu;
 
-		cr_expect_eq(hints, row->hints | TRAITS_OF_PARSE, "%s: %x", row->sql, hints);
+		cr_expect_eq(hints, row->hints | TRAITS_PARSE_HINTS_ADDED, "%s: %x", row->sql, hints);
 	}
 }
 

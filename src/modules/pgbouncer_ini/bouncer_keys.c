@@ -23,7 +23,7 @@ static const char *const sslmodes[][2] = {
 	{ "disable", "off" }, { "allow", "allow" }, { "prefer", "prefer" }, { "require", "require" }, { "verify-ca", "verify-ca" },
 	{ "verify-full", "verify-full" }, { NULL, NULL }
 };
-static const char *const not_switches[][2] = { { "0", "on" }, { "1", "off" }, { NULL, NULL } };
+static const char *const inverted_switches[][2] = { { "0", "on" }, { "1", "off" }, { NULL, NULL } };
 
 /* Columns of struct bouncer_key: fate, section, key, zero, words. */
 #define TAKEN(section, key) BOUNCER_TAKEN, section, key, NULL, NULL
@@ -126,7 +126,7 @@ static const struct bouncer_key keys[] = {
 	  "after a failure pgweir tries again soon, and waits longer after each further one, up to 15 s" },
 	{ "server_reset_query", "DISCARD ALL", BOUNCER_TEXT, IGNORED, SEALED },
 	{ "server_reset_query_always", "0", BOUNCER_COUNT, IGNORED, SEALED },
-	{ "server_round_robin", "0", BOUNCER_WORD, TAKEN_WORDS("pool", "pool_lifo", not_switches), NULL },
+	{ "server_round_robin", "0", BOUNCER_WORD, TAKEN_WORDS("pool", "pool_lifo", inverted_switches), NULL },
 	{ "server_tls13_ciphers", NULL, BOUNCER_TEXT, IGNORED, OPENSSL_CHOOSES },
 	{ "server_tls_ca_file", "", BOUNCER_PATH, SPECIAL("tls_server", "ca_file"), NULL },
 	{ "server_tls_cert_file", "", BOUNCER_PATH, TAKEN("tls_server", "certificate_file"), NULL },
