@@ -7,7 +7,7 @@
 
 #define FRESH_US (250 * US_PER_MS)
 #define TEXT_TYPE "text/plain; charset=utf-8"
-/* bytes; longer metrics are compressed, unless pgweir serves this host only: compressing takes several times as long as
+/* bytes; longer metrics are compressed, unless the HTTP address is local: compressing takes several times as long as
  * rendering */
 #define GZIP_FROM 4096
 

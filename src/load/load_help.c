@@ -9,7 +9,8 @@
 static void
 put_kind(struct buf *to, const struct config_key *key)
 {
-	/* For types without bounds. If the setting has words, only the text of KEY_HTTP_LISTEN is used. */
+	/* The texts for types without bounds. For a setting with a list of words, only that of KEY_HTTP_LISTEN is
+	 * used. */
 	static const char *const texts[] = {
 		[KEY_FRACTION] = "0 to 1", [KEY_SWITCH] = "on or off",
 		[KEY_TEXT] = "text",	   [KEY_CODE] = "code",

@@ -14,8 +14,8 @@ bool policy_host_is_back(const struct policy *p); /* true if the host that faile
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
 /* Returns when t's wait times out; NEVER_US if never. */
 uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t);
-/* Forgets the last failure to open if it is outdated: the pool has no connection now, but has lost a connection that
- * was alive after the failed attempt began, so only the next attempt shows whether PostgreSQL can be reached. */
+/* Forgets the last failure to open if the pool has no connection now, but has lost one that was alive after the failed
+ * attempt began: only the next attempt shows whether PostgreSQL can be reached. */
 void policy_forget_outdated_failure(struct policy *p, uint64_t now_us);
 void policy_update_outage(struct policy *p, uint64_t now_us); /* call after each change: begins or ends an outage */
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */

@@ -59,8 +59,8 @@ bool pool_target_need_not_learn(const struct pool_target *t, const char *secret)
 /* Makes t, which no server uses yet, remember the secret, unless t has another secret. Returns 0, or -1 if out
  * of memory. */
 int pool_target_learn(struct pool_target *t, const char *secret);
-/* Makes t remember the secret that `from` has learnt, if any, unless t has another secret. Returns 0, or -1 if out
- * of memory. */
+/* Makes t remember the secret that `from` has learnt, unless t has another, and from's delegator. Returns 0, or -1 if
+ * out of memory. */
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 /* Returns true if servers of a may be used as servers of b. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);

@@ -20,8 +20,8 @@ struct row {
 	struct tag command;
 };
 
-/* All tags but the commonest, which tag_read() and tag_read_other() recognize without this table. A tag belongs to the
- * first row whose words are the tag's first words, so rows with more words come first. */
+/* The tags that matter, but for the commonest, which tag_read() and tag_read_other() recognize without this table. A
+ * tag belongs to the first row whose words are the tag's first words, so rows with more words come first. */
 static const struct row rows[] = {
 	{ "ALTER DATABASE", { 0, DDL | DATABASE | DEFAULTS } },
 	{ "ALTER DOMAIN", { 0, DDL | CODE | PLANS } },
