@@ -9,8 +9,7 @@
 static void
 put_kind(struct buf *to, const struct config_key *key)
 {
-	/* The texts for types without bounds. For a setting with a list of words, only that of KEY_HTTP_LISTEN is
-	 * used. */
+	/* Texts for types without bounds. Of settings with a list of words, only KEY_HTTP_LISTEN uses its text. */
 	static const char *const texts[] = {
 		[KEY_FRACTION] = "0 to 1", [KEY_SWITCH] = "on or off",
 		[KEY_TEXT] = "text",	   [KEY_CODE] = "code",

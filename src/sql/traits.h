@@ -41,8 +41,7 @@ enum traits_hint {
 #define SCAN_SEQUENCES (SCAN_CURRVAL | SCAN_NEXTVAL | SCAN_INSERT | SCAN_DEFAULTS)
 #define SCAN_PLAIN (SCAN_SEQUENCES | SCAN_SAVEPOINT)
 
-/* Returns true for ordinary SQL that leaves nothing in the session except, perhaps, values for currval() and
- * lastval(). */
+/* Returns true for ordinary SQL that leaves nothing in the session but, perhaps, values of sequences. */
 static inline bool
 traits_are_plain(uint32_t flags, uint32_t hints)
 {
