@@ -153,6 +153,7 @@ def test_a_killed_standby_is_away_until_it_is_back(weir, trio):
     wait_until(lambda: metric(weir, "pgweir_host_usable", killed) == 0)
     wait_until(lambda: shown(weir, killed)["last_error"])
     weir.wait_log(f"standby {killed.host}:{killed.port} is not used: its connection is gone")
+    wait_until(lambda: time.strftime("%F %T UTC", time.gmtime()) > life, what="the next second, as a life is shown in seconds")
     trio.start(killed)
     assert wait_state(weir, killed, "used")["life"] != life
 
