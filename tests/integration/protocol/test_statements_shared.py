@@ -143,6 +143,7 @@ def test_ddl_that_is_rolled_back_renews_nothing(weir, table):
 def test_a_drop_of_what_is_not_there_renews_nothing(weir, names, is_nothing):
     with weir.start(pool_size=1).raw() as one, weir.raw() as two:
         one.query("CREATE TABLE IF NOT EXISTS dropped (a int)")
+        weir.settle()                                                # the answer about the code renews statements, too
         prepare(two, "SELECT $1::int + 1")
         assert run(two, [1]) == [["2"]]
         before = name_of(weir, "$1::int + 1")
